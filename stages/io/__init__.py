@@ -1,0 +1,1 @@
+"""The only place where media files are opened: video, masks, palettes."""

@@ -1,0 +1,1 @@
+"""Networks and what wraps them: flow estimators and segmenters."""
