@@ -1,0 +1,25 @@
+"""What happened during a run, as it happens; progress and `run.json` are made from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+from pipeline.plan import Node
+
+
+@dataclass(frozen=True)
+class Event:
+    """One thing that happened to a node, or to a clip as a whole (`node` is None)."""
+
+    kind: Literal["known", "hit", "done", "failed", "finished"]
+    clip: str
+    node: Node | None = None
+    seconds: float = 0.0
+    stored_bytes: int = 0
+    nodes: int = 0
+    text: str = ""
+
+
+Listener = Callable[[Event], None]

@@ -1,0 +1,55 @@
+"""Content addresses: the same question always has the same name."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.stage import Step
+
+SCHEMA = 1
+
+
+def record_of(step: Step, frames: tuple[int, int], inputs: Mapping[str, str]) -> dict[str, Any]:
+    """Return everything that decides a result, as plain JSON values.
+
+    Parameters
+    ----------
+    step : Step
+        Its name, version and fields count; its resources do not.
+    frames : (start, stop)
+        The frames made.
+    inputs : mapping of input name to 64 hex digits
+        Digests of the content of exactly what is read.
+    """
+    return {
+        "schema": SCHEMA,
+        "stage": step.name,
+        "version": step.version,
+        "settings": step.model_dump(mode="json"),
+        "frames": list(frames),
+        "inputs": dict(inputs),
+    }
+
+
+def digest_json(value: Any) -> str:
+    """Return the SHA-256 of canonical JSON, 64 hex digits; NaN is refused."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def digest_array(array: NDArray[Any]) -> str:
+    """Return the SHA-256 of an array's type, shape and bytes, cut to 32 hex digits."""
+    seen = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
+    seen.update(np.ascontiguousarray(array).data)
+    return seen.hexdigest()[:32]
+
+
+def digest_all(digests: Sequence[str]) -> str:
+    """Return one digest for a run of them."""
+    return hashlib.sha256("".join(digests).encode()).hexdigest()

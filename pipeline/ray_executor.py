@@ -1,0 +1,113 @@
+"""The executor on Ray, here or on a cluster. The only file that imports Ray."""
+
+from __future__ import annotations
+
+import logging
+import os
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from pipeline.errors import PipelineError
+from pipeline.executor import Outcome
+from pipeline.plan import Task
+from pipeline.stage import Resources
+from pipeline.store import Manifest
+from pipeline.work import perform
+
+RETRIES = 3
+OBJECT_STORE_BYTES = 100 * 2**20  # only manifests travel
+
+
+class RayExecutor:
+    """Tasks on Ray workers. A lost worker or node costs a retry elsewhere, nothing more.
+
+    Parameters
+    ----------
+    store_url : str
+        Must be reachable from every node.
+    workers : int
+        Tasks in flight; on a machine of one's own also the processors given to Ray.
+    address : str
+        Of a running cluster; empty starts Ray on this machine and stops it at the end.
+    resources : mapping of stage name to Resources
+        Beats what the stage says of itself.
+    """
+
+    def __init__(
+        self, store_url: str, workers: int, *, address: str, resources: dict[str, Resources]
+    ) -> None:
+        self.slots = workers
+        self._store_url, self._resources = store_url, resources
+        self._running: dict[Any, Task] = {}
+        root = str(Path(__file__).parent.parent)
+        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        if address:
+            ray.init(
+                address=address,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                runtime_env={"env_vars": {"PYTHONPATH": path}},
+            )
+        else:
+            self._start_here(workers, path)
+        self._remote = ray.remote(perform)
+
+    def _start_here(self, workers: int, path: str) -> None:
+        before = dict(os.environ)
+        os.environ.update(
+            PYTHONPATH=path, RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0"
+        )
+        try:
+            ray.init(
+                address="local",
+                num_cpus=workers,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=OBJECT_STORE_BYTES,
+                configure_logging=False,
+            )
+        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+            raise PipelineError(
+                f"ray: could not start here ({error}): use --executor inline"
+            ) from error
+        finally:
+            for name in (
+                "PYTHONPATH",
+                "RAY_USAGE_STATS_ENABLED",
+                "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
+            ):
+                os.environ.pop(name, None)
+            os.environ.update(before)
+
+    def submit(self, task: Task) -> None:
+        """Start a task on a worker that has what its stage needs."""
+        needs = self._resources.get(task.step.name, task.step.resources)
+        remote = self._remote.options(
+            name=f"{task.clip.name}: {task.node}",
+            num_cpus=needs.cpus,
+            num_gpus=needs.gpus,
+            memory=needs.memory_bytes or None,
+            max_retries=RETRIES,
+        )
+        self._running[remote.remote(task, self._store_url)] = task
+
+    def next_done(self) -> Outcome:
+        """Wait for a task to end; return it with its manifest or with what it raised."""
+        done, _ = ray.wait(list(self._running), num_returns=1)
+        task = self._running.pop(done[0])
+        try:
+            manifest: Manifest = ray.get(done[0])
+        except ray.exceptions.RayTaskError as error:
+            cause = getattr(error, "cause", None)
+            return task, cause if isinstance(cause, PipelineError) else error
+        except ray.exceptions.RayError as error:
+            text = f"{task.node}: its worker died {RETRIES + 1} times ({type(error).__name__})"
+            return task, PipelineError(text)
+        return task, manifest
+
+    def close(self) -> None:
+        """Stop; what is running is dropped, what is committed stays."""
+        ray.shutdown()

@@ -1,0 +1,163 @@
+"""The contract between the engine and a stage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+Arrays = Mapping[str, NDArray[Any]]
+"""What a stage makes: arrays by name, each with one entry a frame along its first axis."""
+
+Facts = Mapping[str, Any]
+"""What is known of a clip as a whole, as plain JSON values. The engine itself reads `shots`."""
+
+
+class Resources(BaseModel):
+    """What one running copy of a stage needs. Never part of a key."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    cpus: float = 1.0
+    gpus: float = 0.0
+    memory_bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One member of the library: its name and the outside files that belong to it."""
+
+    name: str
+    files: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class Input:
+    """An array that a stage reads: of its own frames and of `reach` more on either side."""
+
+    stage: str
+    array: str
+    reach: int = 0
+
+
+@dataclass(frozen=True)
+class Span:
+    """Frames `start` to `stop` of one array, asked for by their number in the clip."""
+
+    start: int
+    array: NDArray[Any]
+
+    @property
+    def stop(self) -> int:
+        """One past the last frame held."""
+        return self.start + len(self.array)
+
+    def __getitem__(self, frame: int) -> NDArray[Any]:
+        """Return frame number `frame` of the clip; one that is not held is an error."""
+        if not self.start <= frame < self.stop:
+            raise IndexError(f"frame {frame}: expected {self.start} to {self.stop - 1}")
+        entry: NDArray[Any] = self.array[frame - self.start]
+        return entry
+
+
+@dataclass(frozen=True)
+class Window:
+    """All that `run` may look at: its frames, their neighbours within reach, and the clip's facts.
+
+    Nothing here tells how the clip was cut into chunks: neighbours end only where the reach or
+    the shot ends. So the result cannot depend on it.
+    """
+
+    start: int
+    stop: int
+    facts: Facts
+    spans: Mapping[str, Span]
+
+    def __getitem__(self, name: str) -> Span:
+        """Return the frames of the input called ``stage.array``."""
+        return self.spans[name]
+
+    @property
+    def frames(self) -> range:
+        """The frames to make."""
+        return range(self.start, self.stop)
+
+
+class Step(BaseModel):
+    """Anything with settings that the plan can hold. Fields are settings and enter the key.
+
+    A field is what can change the result; what cannot (workers, verbosity) is a resource.
+    Raise `version` whenever the same fields would give another result.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: ClassVar[str]
+    version: ClassVar[int]
+    resources: ClassVar[Resources] = Resources()
+    uses: ClassVar[tuple[str, ...]] = ()
+    """Names of the facts of a clip that it looks at; no others are shown to it."""
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse a step that leaves a part of the contract out, where it is defined."""
+        super().__pydantic_init_subclass__(**kwargs)
+        missing = [part for part in ("name", "version", "run") if not hasattr(cls, part)]
+        if missing and cls.__module__ != __name__:
+            raise TypeError(f"stage {cls.__qualname__} lacks {', '.join(missing)}")
+
+
+class Stage(Step):
+    """A pure function of a window of frames, run chunk by chunk and kept in the store."""
+
+    def inputs(self, facts: Facts) -> tuple[Input, ...]:
+        """Return what `run` reads of a clip with these facts."""
+        raise NotImplementedError
+
+    def run(self, window: Window) -> Arrays:
+        """Return arrays with one entry for each frame of ``window.frames``."""
+        raise NotImplementedError
+
+
+class Source(Step):
+    """Brings a clip's files into the store, once a clip, a few frames at a time."""
+
+    reads: ClassVar[str]
+    """Which of the clip's files it reads."""
+
+    def identity(self, clip: Clip) -> str:
+        """Return the content digest of the files that `run` reads, 64 hex digits."""
+        raise NotImplementedError
+
+    def run(self, clip: Clip, facts: Facts, emit: Callable[[Arrays], None]) -> Facts:
+        """Emit all frames in order, in batches; return what is to be known of the clip.
+
+        Parameters
+        ----------
+        clip : Clip
+        facts : mapping
+            What the sources before this one said.
+        emit : callable
+            Takes arrays with one entry a frame; call it as often as is good for memory.
+        """
+        raise NotImplementedError
+
+
+Reader = Callable[[str, str], Iterator[NDArray[Any]]]
+"""Called with a stage and an array: that array's frames of the whole clip, one by one."""
+
+
+class Sink(Step):
+    """Writes a clip's results where the user wants them, once a clip."""
+
+    def inputs(self, facts: Facts) -> tuple[Input, ...]:
+        """Return what `run` reads; the reach counts for nothing."""
+        raise NotImplementedError
+
+    def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
+        """Write into `folder`; return the names of the files, each of them whole."""
+        raise NotImplementedError

@@ -1,0 +1,252 @@
+"""The 3D weighted guided filter: masks follow the picture's edges, in space and time."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from stages.ops.shapes import bind_shapes
+
+Kernel = tuple[int, int]
+"""How many rows, columns or frames a box reaches (before, after) its centre."""
+
+
+def kernel_reach(size: int) -> Kernel:
+    """Return (before, after) of a box of `size` entries; an even box leans to the past."""
+    return size // 2, size - 1 - size // 2
+
+
+def fit_coefficients(
+    guide: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    *,
+    size: int,
+    eps: float,
+) -> NDArray[np.float32]:
+    """Fit each class's mask as an affine function of the guide in every box.
+
+    In each box k over all N frames and `size` x `size` pixels, minimises
+    ``Σ w (a·I + b − p)² + ε|a|²`` [1]_ [2]_, so that
+    ``a = (Cov_w(I) + εU)⁻¹ Cov_w(I, p)`` and ``b = E_w[p] − a·E_w[I]``. Boxes are cut at the
+    border.
+
+    Parameters
+    ----------
+    guide : ndarray, shape (N, H, W, 3), float32
+        RGB, roughly centred on 0 (the sums are then exact enough), range within [-1, 1].
+    mask : ndarray, shape (N, H, W, C), float32
+        Probability of each class, [0, 1].
+    weight : ndarray, shape (N, H, W), float32
+        Trust in each voxel, >= 0. Where a whole box has none, a = 0 and b = 0.
+    size : int, >= 1
+        Rows and columns of a box; an even one reaches one further up and left.
+    eps : float, > 0
+        Guide variance under which a box counts as flat.
+
+    Returns
+    -------
+    ndarray, shape (H, W, C, 4), float32
+        (a_r, a_g, a_b, b) of the box around each pixel. Cost does not depend on `size`.
+
+    Raises
+    ------
+    ShapeError
+        If sizes do not agree.
+
+    References
+    ----------
+    .. [1] He, Sun, Tang, "Guided image filtering", TPAMI 2013, eq. 18-20 (colour guide).
+    .. [2] Liba et al., "Sky optimization", CVPRW 2020, sec. 3.3 (weights).
+    """
+    dims = bind_shapes(guide=(guide, "N H W 3"), mask=(mask, "N H W C"), weight=(weight, "N H W"))
+    out = np.empty((dims["H"], dims["W"], dims["C"], 4), np.float32)
+    before, after = kernel_reach(size)
+    _fit(guide, mask, weight, before, after, eps, out)
+    return out
+
+
+def mean_over_boxes(coefficients: NDArray[np.float32], *, size: int) -> NDArray[np.float32]:
+    """Return for each pixel the mean over all the boxes that contain it.
+
+    Parameters
+    ----------
+    coefficients : ndarray, shape (H, W, C, 4), float32
+        From `fit_coefficients` with the same `size`. An even box is mirrored here: the boxes that
+        contain a pixel reach one further down and right.
+
+    Returns
+    -------
+    ndarray, shape (H, W, C, 4), float32
+    """
+    dims = bind_shapes(coefficients=(coefficients, "H W C 4"))
+    flat = coefficients.reshape(dims["H"], dims["W"], dims["C"] * 4)
+    out = np.empty_like(flat)
+    before, after = kernel_reach(size)
+    _box_mean(flat, after, before, out)
+    return out.reshape(coefficients.shape)
+
+
+def apply_coefficients(
+    coefficients: NDArray[np.float32], guide: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return ``a·I + b``, clipped to [0, 1] and scaled where foreground classes sum to over 1.
+
+    Parameters
+    ----------
+    coefficients : ndarray, shape (H, W, C, 4), float32
+    guide : ndarray, shape (H, W, 3), float32
+        In the units that the fit used.
+
+    Returns
+    -------
+    ndarray, shape (H, W, C), float32
+        C foreground classes; the background is what is left to 1.
+    """
+    bind_shapes(coefficients=(coefficients, "H W C 4"), guide=(guide, "H W 3"))
+    out = np.empty(coefficients.shape[:3], np.float32)
+    _apply(coefficients, guide, out)
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _products(
+    guide: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    y: int,
+    row: NDArray[np.float64],
+) -> None:
+    """Sum over the N frames, in order: w, wI (3), wII (6), then wp, wIp (3) of each class."""
+    frames, _, columns, classes = mask.shape
+    row[:] = 0.0
+    for n in range(frames):
+        for x in range(columns):
+            w = np.float64(weight[n, y, x])
+            r, g, b = guide[n, y, x, 0], guide[n, y, x, 1], guide[n, y, x, 2]
+            wr, wg, wb = w * r, w * g, w * b
+            row[x, 0] += w
+            row[x, 1] += wr
+            row[x, 2] += wg
+            row[x, 3] += wb
+            row[x, 4] += wr * r
+            row[x, 5] += wr * g
+            row[x, 6] += wr * b
+            row[x, 7] += wg * g
+            row[x, 8] += wg * b
+            row[x, 9] += wb * b
+            for k in range(classes):
+                p = mask[n, y, x, k]
+                row[x, 10 + 4 * k] += w * p
+                row[x, 11 + 4 * k] += wr * p
+                row[x, 12 + 4 * k] += wg * p
+                row[x, 13 + 4 * k] += wb * p
+
+
+@njit(nogil=True, cache=True)
+def _solve(sums: NDArray[np.float64], eps: float, out: NDArray[np.float32]) -> None:
+    """Write a and b of one box from its sums (symmetric 3x3 system by its adjugate)."""
+    if sums[0] <= 0.0:
+        out[:] = 0.0
+        return
+    n = 1.0 / sums[0]
+    mr, mg, mb = sums[1] * n, sums[2] * n, sums[3] * n
+    rr, rg, rb = sums[4] * n - mr * mr + eps, sums[5] * n - mr * mg, sums[6] * n - mr * mb
+    gg, gb, bb = sums[7] * n - mg * mg + eps, sums[8] * n - mg * mb, sums[9] * n - mb * mb + eps
+    i_rr, i_rg, i_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
+    i_gg, i_gb, i_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
+    scale = 1.0 / (rr * i_rr + rg * i_rg + rb * i_rb)
+    for k in range(out.shape[0]):
+        p = sums[10 + 4 * k] * n
+        cr = sums[11 + 4 * k] * n - mr * p
+        cg = sums[12 + 4 * k] * n - mg * p
+        cb = sums[13 + 4 * k] * n - mb * p
+        ar = (i_rr * cr + i_rg * cg + i_rb * cb) * scale
+        ag = (i_rg * cr + i_gg * cg + i_gb * cb) * scale
+        ab = (i_rb * cr + i_gb * cg + i_bb * cb) * scale
+        out[k, 0], out[k, 1], out[k, 2] = ar, ag, ab
+        out[k, 3] = p - ar * mr - ag * mg - ab * mb
+
+
+@njit(nogil=True, cache=True)
+def _fit(  # noqa: C901 (one sweep, in numba)
+    guide: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    before: int,
+    after: int,
+    eps: float,
+    out: NDArray[np.float32],
+) -> None:
+    _, rows, columns, classes = mask.shape
+    size, terms = before + after + 1, 10 + 4 * classes
+    ring = np.zeros((size, columns, terms))  # the rows inside the box, to be taken out again
+    below = np.zeros((columns, terms))  # their sum, in float64: it runs the whole height
+    sums = np.empty(terms)
+    for lead in range(rows + after):
+        row = ring[lead % size]
+        if lead >= size:
+            below -= row
+        if lead < rows:
+            _products(guide, mask, weight, lead, row)
+            below += row
+        else:
+            row[:] = 0.0
+        y = lead - after
+        if y < 0:
+            continue
+        sums[:] = 0.0
+        for x in range(-after, columns):
+            if x + after < columns:
+                sums += below[x + after]
+            if x - before - 1 >= 0:
+                sums -= below[x - before - 1]
+            if x >= 0:
+                _solve(sums, eps, out[y, x])
+
+
+@njit(nogil=True, cache=True)
+def _box_mean(  # noqa: C901 (one sweep, in numba)
+    values: NDArray[np.float32], before: int, after: int, out: NDArray[np.float32]
+) -> None:
+    rows, columns, terms = values.shape
+    below = np.zeros((columns, terms))
+    sums = np.empty(terms)
+    for lead in range(rows + after):
+        if lead < rows:
+            below += values[lead]
+        if lead - before - after - 1 >= 0:
+            below -= values[lead - before - after - 1]
+        y = lead - after
+        if y < 0:
+            continue
+        height = min(y + after, rows - 1) - max(y - before, 0) + 1
+        sums[:] = 0.0
+        for x in range(-after, columns):
+            if x + after < columns:
+                sums += below[x + after]
+            if x - before - 1 >= 0:
+                sums -= below[x - before - 1]
+            if x >= 0:
+                width = min(x + after, columns - 1) - max(x - before, 0) + 1
+                out[y, x] = sums / (height * width)
+
+
+@njit(nogil=True, cache=True)
+def _apply(
+    coefficients: NDArray[np.float32], guide: NDArray[np.float32], out: NDArray[np.float32]
+) -> None:
+    rows, columns, classes, _ = coefficients.shape
+    for y in range(rows):
+        for x in range(columns):
+            r, g, b = guide[y, x, 0], guide[y, x, 1], guide[y, x, 2]
+            total = np.float32(0)
+            for k in range(classes):
+                c = coefficients[y, x, k]
+                q = min(max(c[0] * r + c[1] * g + c[2] * b + c[3], np.float32(0)), np.float32(1))
+                out[y, x, k] = q
+                total += q
+            if total > 1:
+                for k in range(classes):
+                    out[y, x, k] /= total
