@@ -12,8 +12,8 @@ from stages.ops.shapes import bind_shapes
 
 
 def disagreement(
-    labels: NDArray[np.uint16],
-    others: NDArray[np.uint16],
+    labels: NDArray[np.uint8],
+    others: NDArray[np.uint8],
     flow: NDArray[np.float32],
     visible: NDArray[np.bool_],
 ) -> tuple[int, int]:
@@ -25,12 +25,12 @@ def disagreement(
 
     Parameters
     ----------
-    labels, others : ndarray, shape (H, W), uint16
+    labels, others : ndarray, shape (H, W), uint8
         Labels of frames i and j.
     flow : ndarray, shape (2, H, W), float32
         From i to j on i's grid, pixels, x before y; labels are read at the nearest pixel.
     visible : ndarray, shape (H, W), bool
-        Pixels of i that j shows; all of them must land inside the image.
+        Pixels of i that j shows; one that lands outside the image is not counted.
 
     Returns
     -------
@@ -53,8 +53,8 @@ def disagreement(
 
 @njit(nogil=True, cache=True)
 def _count(
-    labels: NDArray[np.uint16],
-    others: NDArray[np.uint16],
+    labels: NDArray[np.uint8],
+    others: NDArray[np.uint8],
     flow: NDArray[np.float32],
     visible: NDArray[np.bool_],
 ) -> tuple[int, int]:
@@ -65,12 +65,59 @@ def _count(
             if visible[y, x]:
                 px = int(np.floor(x + flow[0, y, x] + np.float32(0.5)))
                 py = int(np.floor(y + flow[1, y, x] + np.float32(0.5)))
-                seen += 1
-                wrong += labels[y, x] != others[min(py, rows - 1), min(px, columns - 1)]
+                if 0 <= px < columns and 0 <= py < rows:
+                    seen += 1
+                    wrong += labels[y, x] != others[py, px]
     return wrong, seen
 
 
-def boundary_pixels(labels: NDArray[np.uint16]) -> int:
+def restlessness(labels: NDArray[np.uint8], frame: int, *, sigma: float) -> float:
+    """Return ``‖O_t − G_σ(O)_t‖₂`` over one-hot foreground classes; lower is smoother.
+
+    One term of E_smooth, Azulay et al., eq. 2 (before it is divided by the boundary length).
+
+    Parameters
+    ----------
+    labels : ndarray, shape (T, H, W), uint8
+        Frames of one shot, at least 3 sigma to either side of `frame` or to the shot's ends.
+    frame : int
+        Which of them.
+    sigma : float, > 0
+        Of the Gaussian in time, in frames; cut at 3 sigma, normalised by the weights in the shot.
+    """
+    bind_shapes(labels=(labels, "T H W"))
+    reach = int(np.ceil(3 * sigma))
+    first, last = max(frame - reach, 0), min(frame + reach + 1, len(labels))
+    weights = np.exp(-0.5 * ((np.arange(first, last) - frame) / sigma) ** 2)
+    near = labels[first:last]
+    moved = np.zeros(labels.shape[1:], np.bool_)
+    for other in near:
+        moved |= other != labels[frame]
+    return float(np.sqrt(_restless(near[:, moved], labels[frame][moved], weights / weights.sum())))
+
+
+@njit(nogil=True, cache=True)
+def _restless(
+    near: NDArray[np.uint8], own: NDArray[np.uint8], weights: NDArray[np.float64]
+) -> float:
+    """Sum over pixels and foreground classes of (one-hot minus its mean in time), squared."""
+    frames, pixels = near.shape
+    share = np.zeros(256)
+    total = 0.0
+    for x in range(pixels):
+        share[own[x]] = -1.0
+        for t in range(frames):
+            share[near[t, x]] += weights[t]
+        for t in range(frames):
+            label = near[t, x]
+            if label > 0:
+                total += share[label] ** 2
+            share[label] = 0.0
+        share[own[x]] = 0.0
+    return total
+
+
+def boundary_pixels(labels: NDArray[np.uint8]) -> int:
     """Count the pixels on the inner side of a boundary between labels.
 
     Equals ``skimage.segmentation.find_boundaries(labels, mode="inner").sum()``: foreground pixels

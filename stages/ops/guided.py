@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -183,6 +184,7 @@ def _fit(  # noqa: C901 (one sweep, in numba)
     size, terms = before + after + 1, 10 + 4 * classes
     ring = np.zeros((size, columns, terms))  # the rows inside the box, to be taken out again
     below = np.zeros((columns, terms))  # their sum, in float64: it runs the whole height
+    ahead = np.zeros((columns + 1, terms))  # running sum along the row
     sums = np.empty(terms)
     for lead in range(rows + after):
         row = ring[lead % size]
@@ -196,14 +198,14 @@ def _fit(  # noqa: C901 (one sweep, in numba)
         y = lead - after
         if y < 0:
             continue
-        sums[:] = 0.0
-        for x in range(-after, columns):
-            if x + after < columns:
-                sums += below[x + after]
-            if x - before - 1 >= 0:
-                sums -= below[x - before - 1]
-            if x >= 0:
-                _solve(sums, eps, out[y, x])
+        for x in range(columns):
+            for k in range(terms):
+                ahead[x + 1, k] = ahead[x, k] + below[x, k]
+        for x in range(columns):
+            first, last = max(x - before, 0), min(x + after, columns - 1) + 1
+            for k in range(terms):
+                sums[k] = ahead[last, k] - ahead[first, k]
+            _solve(sums, eps, out[y, x])
 
 
 @njit(nogil=True, cache=True)
@@ -212,7 +214,7 @@ def _box_mean(  # noqa: C901 (one sweep, in numba)
 ) -> None:
     rows, columns, terms = values.shape
     below = np.zeros((columns, terms))
-    sums = np.empty(terms)
+    ahead = np.zeros((columns + 1, terms))  # running sum along the row
     for lead in range(rows + after):
         if lead < rows:
             below += values[lead]
@@ -222,15 +224,14 @@ def _box_mean(  # noqa: C901 (one sweep, in numba)
         if y < 0:
             continue
         height = min(y + after, rows - 1) - max(y - before, 0) + 1
-        sums[:] = 0.0
-        for x in range(-after, columns):
-            if x + after < columns:
-                sums += below[x + after]
-            if x - before - 1 >= 0:
-                sums -= below[x - before - 1]
-            if x >= 0:
-                width = min(x + after, columns - 1) - max(x - before, 0) + 1
-                out[y, x] = sums / (height * width)
+        for x in range(columns):
+            for k in range(terms):
+                ahead[x + 1, k] = ahead[x, k] + below[x, k]
+        for x in range(columns):
+            first, last = max(x - before, 0), min(x + after, columns - 1) + 1
+            share = 1.0 / (height * (last - first))
+            for k in range(terms):
+                out[y, x, k] = (ahead[last, k] - ahead[first, k]) * share
 
 
 @njit(nogil=True, cache=True)
@@ -250,3 +251,58 @@ def _apply(
             if total > 1:
                 for k in range(classes):
                     out[y, x, k] /= total
+
+
+def upsample_mask(
+    mask: NDArray[np.float32],
+    guide: NDArray[np.float32],
+    full_guide: NDArray[np.float32],
+    *,
+    size: int,
+    eps: float,
+) -> NDArray[np.float32]:
+    """Return a mask at the size of a larger picture, with that picture's edges.
+
+    The mask's coefficients on the small guide are applied to what the large guide has beyond the
+    small one: ``q = up(p) + up(a)·(I_full − up(I))``. At the same size it returns the mask itself.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (h, w, C), float32
+    guide : ndarray, shape (h, w, 3), float32
+        RGB, centred, see `fit_coefficients`.
+    full_guide : ndarray, shape (H, W, 3), float32
+        The same picture in full.
+    size, eps :
+        Of the boxes on the small guide; see `fit_coefficients`.
+
+    Returns
+    -------
+    ndarray, shape (H, W, C), float32, in [0, 1]
+
+    References
+    ----------
+    He, Sun, "Fast guided filter", 2015 (bilinear a and b); the form as a correction is ours.
+    """
+    dims = bind_shapes(
+        mask=(mask, "h w C"), guide=(guide, "h w 3"), full_guide=(full_guide, "H W 3")
+    )
+    small, full = (dims["h"], dims["w"]), (dims["H"], dims["W"])
+    if small == full:
+        return mask
+    ones = np.ones((1, *small), np.float32)
+    fitted = fit_coefficients(guide[None], mask[None], ones, size=size, eps=eps)
+    slopes = np.ascontiguousarray(mean_over_boxes(fitted, size=size)[..., :3])
+    detail = full_guide - _enlarged(guide, full)
+    out = np.empty((*full, dims["C"]), np.float32)
+    for k in range(dims["C"]):
+        correction = np.einsum("hwc,hwc->hw", _enlarged(slopes[:, :, k], full), detail)
+        out[..., k] = np.clip(_enlarged(mask[..., k], full) + correction, 0, 1)
+    return out
+
+
+def _enlarged(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    wide: NDArray[np.float32] = cv2.resize(
+        np.ascontiguousarray(values), size[::-1], interpolation=cv2.INTER_LINEAR
+    )
+    return wide

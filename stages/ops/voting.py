@@ -70,47 +70,181 @@ def vote(
             neighbour_image=(images[k], "H W 3"),
             flow=(flow, "2 H W"),
         )
-    total = masks[0].astype(np.float32, copy=True)
-    weight = np.ones(total.shape[:2], np.float32)
-    for k, flow in enumerate(flows, start=1):
-        _add_vote(images[0], images[k], masks[k], flow, table, total, weight)
-    total /= weight[..., None]
-    return total
+    out = masks[0].astype(np.float32, copy=True)
+    if flows:
+        _vote(out, tuple(masks[1:]), images[0], tuple(images[1:]), tuple(flows), table)
+    return out
 
 
-@njit(nogil=True, cache=True, fastmath={"contract", "nsz"})
-def _add_vote(
+@njit(nogil=True, cache=True)
+def _vote(
+    own: NDArray[np.float32],
+    masks: tuple[NDArray[np.float32], ...],
     image: NDArray[np.uint8],
-    other: NDArray[np.uint8],
+    images: tuple[NDArray[np.uint8], ...],
+    flows: tuple[NDArray[np.float32], ...],
+    table: NDArray[np.float32],
+) -> None:
+    """Replace `own` by the mean; where all agree there is nothing to weigh."""
+    rows, columns, classes = own.shape
+    seen = np.empty((len(flows), columns, classes), np.float32)
+    weights = np.empty(columns, np.float32)
+    differ = np.empty(columns, np.bool_)
+    for y in range(rows):
+        differ[:] = False
+        for k in range(len(flows)):
+            _sample_row(masks[k], flows[k], own, y, seen[k], differ)
+        weights[:] = 1
+        for k in range(len(flows)):
+            _add_row(image, images[k], flows[k], table, y, seen[k], differ, weights, own)
+        for x in range(columns):
+            if differ[x]:
+                for c in range(classes):
+                    own[y, x, c] /= weights[x]
+
+
+@njit(nogil=True, cache=True)
+def _sample_row(
     mask: NDArray[np.float32],
     flow: NDArray[np.float32],
-    table: NDArray[np.float32],
-    total: NDArray[np.float32],
-    weight: NDArray[np.float32],
+    own: NDArray[np.float32],
+    y: int,
+    seen: NDArray[np.float32],
+    differ: NDArray[np.bool_],
 ) -> None:
+    """Sample a neighbour's mask for one row; mark where it differs from the frame's own."""
     rows, columns, classes = mask.shape
+    right, bottom = np.float32(columns - 1), np.float32(rows - 1)
+    for x in range(columns):
+        px, py = np.float32(x) + flow[0, y, x], np.float32(y) + flow[1, y, x]
+        if not (px >= 0 and py >= 0 and px <= right and py <= bottom):
+            continue
+        x0, y0 = np.uint32(px), np.uint32(py)
+        x1 = min(x0 + np.uint32(1), np.uint32(columns - 1))
+        y1 = min(y0 + np.uint32(1), np.uint32(rows - 1))
+        fx, fy = px - np.float32(x0), py - np.float32(y0)
+        for c in range(classes):
+            # Written as steps from one corner, so that four equal corners give just that value.
+            top, low = mask[y0, x0, c], mask[y1, x0, c]
+            top += (mask[y0, x1, c] - top) * fx
+            low += (mask[y1, x1, c] - low) * fx
+            value = top + (low - top) * fy
+            seen[x, c] = value
+            differ[x] |= value != own[y, x, c]
+
+
+@njit(nogil=True, cache=True)
+def _add_row(
+    image: NDArray[np.uint8],
+    other: NDArray[np.uint8],
+    flow: NDArray[np.float32],
+    table: NDArray[np.float32],
+    y: int,
+    seen: NDArray[np.float32],
+    differ: NDArray[np.bool_],
+    weights: NDArray[np.float32],
+    total: NDArray[np.float32],
+) -> None:
+    """Add a neighbour's sampled masks where it matters, weighted by how alike the pictures are."""
+    rows, columns, classes = total.shape
+    right, bottom = np.float32(columns - 1), np.float32(rows - 1)
+    for x in range(columns):
+        px, py = np.float32(x) + flow[0, y, x], np.float32(y) + flow[1, y, x]
+        if not (differ[x] and px >= 0 and py >= 0 and px <= right and py <= bottom):
+            continue
+        x0, y0 = np.uint32(px), np.uint32(py)
+        x1 = min(x0 + np.uint32(1), np.uint32(columns - 1))
+        y1 = min(y0 + np.uint32(1), np.uint32(rows - 1))
+        fx, fy = px - np.float32(x0), py - np.float32(y0)
+        distance = np.float32(0)
+        for c in range(3):
+            top = other[y0, x0, c] * (1 - fx) + other[y0, x1, c] * fx
+            low = other[y1, x0, c] * (1 - fx) + other[y1, x1, c] * fx
+            distance += (image[y, x, c] - (top * (1 - fy) + low * fy)) ** 2
+        if distance >= table.size - 1:
+            continue
+        entry = int(distance)
+        share = np.float32(distance - entry)
+        g = table[entry] + (table[entry + 1] - table[entry]) * share
+        weights[x] += g
+        for c in range(classes):
+            total[y, x, c] += g * seen[x, c]
+
+
+def carried(
+    guide: NDArray[np.float32],
+    other: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    weight: NDArray[np.float32],
+    flow: NDArray[np.float32],
+    *,
+    table: NDArray[np.float32],
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return a neighbour's guide, mask and weight as seen from a frame's own grid.
+
+    Parameters
+    ----------
+    guide, other : ndarray, shape (H, W, 3), float32
+        The frame's own picture and the neighbour's, RGB in steps of 1/255.
+    mask : ndarray, shape (H, W, C), float32
+        The neighbour's.
+    weight : ndarray, shape (H, W), float32
+        The neighbour's; it is multiplied by the likeness of the two pictures, see `vote`.
+    flow : ndarray, shape (2, H, W), float32
+        From the frame to the neighbour, pixels, x before y.
+    table : ndarray, float32
+        From `appearance_table`.
+
+    Returns
+    -------
+    (guide, mask, weight)
+        Shapes as given; all 0 where the neighbour lies outside its picture.
+
+    Raises
+    ------
+    ShapeError
+        If sizes do not agree.
+    """
+    bind_shapes(
+        guide=(guide, "H W 3"),
+        other=(other, "H W 3"),
+        mask=(mask, "H W C"),
+        weight=(weight, "H W"),
+        flow=(flow, "2 H W"),
+    )
+    stack = np.concatenate([other, mask, weight[..., None]], axis=-1)
+    out = np.zeros_like(stack)
+    _carry(guide, stack, flow, table, out)
+    return out[..., :3], out[..., 3:-1], out[..., -1]
+
+
+@njit(nogil=True, cache=True)
+def _carry(
+    guide: NDArray[np.float32],
+    stack: NDArray[np.float32],
+    flow: NDArray[np.float32],
+    table: NDArray[np.float32],
+    out: NDArray[np.float32],
+) -> None:
+    rows, columns, parts = stack.shape
     for y in range(rows):
         for x in range(columns):
             px, py = x + flow[0, y, x], y + flow[1, y, x]
             if not (px >= 0 and py >= 0 and px <= columns - 1 and py <= rows - 1):
                 continue
-            x0, y0 = int(px), int(py)
+            x0, y0 = np.uint32(px), np.uint32(py)
             x1, y1 = min(x0 + 1, columns - 1), min(y0 + 1, rows - 1)
             fx, fy = np.float32(px - x0), np.float32(py - y0)
             a, b = (1 - fx) * (1 - fy), fx * (1 - fy)
             c, d = (1 - fx) * fy, fx * fy
+            for k in range(parts):
+                value = stack[y0, x0, k] * a + stack[y0, x1, k] * b
+                out[y, x, k] = value + stack[y1, x0, k] * c + stack[y1, x1, k] * d
             distance = np.float32(0)
             for k in range(3):
-                seen = other[y0, x0, k] * a + other[y0, x1, k] * b
-                seen += other[y1, x0, k] * c + other[y1, x1, k] * d
-                distance += (image[y, x, k] - seen) ** 2
+                distance += ((guide[y, x, k] - out[y, x, k]) * 255) ** 2
             if distance >= table.size - 1:
+                out[y, x, parts - 1] = 0
                 continue
             low = int(distance)
-            share = distance - low
-            g = table[low] * (1 - share) + table[low + 1] * share
-            weight[y, x] += g
-            for k in range(classes):
-                m = mask[y0, x0, k] * a + mask[y0, x1, k] * b
-                m += mask[y1, x0, k] * c + mask[y1, x1, k] * d
-                total[y, x, k] += g * m
+            out[y, x, parts - 1] *= table[low] + (table[low + 1] - table[low]) * (distance - low)

@@ -1,0 +1,160 @@
+"""``run``: a directory of videos and their masks in, temporally stable masks out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import yaml
+
+from cli.library import pair_masks
+from cli.progress import Progress
+from cli.report import Record, print_table
+from cli.steps import ROOT, Engine, build_steps
+from pipeline.errors import ConfigError
+from pipeline.executor import Executor, InlineExecutor
+from pipeline.lock import locked
+from pipeline.run import Run
+from pipeline.settings import Sections, merge, read_overrides, read_preset
+from pipeline.stage import Clip, Step
+from pipeline.store import Store
+
+EPILOG = """\
+OUT then holds, for every clip, masks/ (indexed PNG), masks.mkv, overlay.mp4 and metrics.json.
+A run that was stopped goes on where it was when the same command is given again.
+Exit status: 0 all done, 1 some clips failed, 2 nothing could start."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="run_pipeline.py",
+        description="Turn flickering per-frame masks into temporally stable ones.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("footage", nargs="?", type=Path, help="videos and/or folders of frames")
+    made.add_argument("--out", type=Path, help="folder for the results")
+    source = made.add_mutually_exclusive_group()
+    source.add_argument("--masks", type=Path, help="masks, named like the clips")
+    source.add_argument(
+        "--segmenter", help="make the masks: a torchvision model, file.onnx, or module:function"
+    )
+    made.add_argument(
+        "--demo", action="store_true", help="make footage with known truth and run on it"
+    )
+    made.add_argument(
+        "--config",
+        type=Path,
+        action="append",
+        default=[],
+        help="YAML preset, e.g. configs/fast.yaml",
+    )
+    made.add_argument(
+        "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="beats the preset"
+    )
+    made.add_argument(
+        "--store", default="", help="folder or URL of cached intermediates (OUT/.store)"
+    )
+    made.add_argument("--executor", choices=("ray", "inline"), default="ray")
+    made.add_argument("--workers", type=int, default=0, help="tasks at a time (all processors)")
+    made.add_argument("--address", default="", help="of a running Ray cluster")
+    made.add_argument("--plan", action="store_true", help="say what would run and why; run nothing")
+    made.add_argument("--print-config", action="store_true", help="print all settings and stop")
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit status."""
+    options = parser().parse_args(arguments)
+    settings, source = _settings(options)
+    steps, engine = build_steps(settings, source)
+    if options.print_config:
+        print(yaml.safe_dump(_resolved(steps, engine), sort_keys=False), end="")
+        return 0
+    if options.out is None:
+        raise ConfigError("--out: expected a folder for the results")
+    if options.demo:
+        from cli.demo import make_demo
+
+        options.footage, options.masks = make_demo(options.out)
+    if options.footage is None or not (options.masks or options.segmenter):
+        raise ConfigError(
+            "expected FOOTAGE and either --masks or --segmenter (or --demo); see --help"
+        )
+    clips, unpaired = pair_masks(options.footage, options.masks)
+    store = Store(options.store or str(options.out / ".store"))
+    if options.plan:
+        from cli.plan import print_plan
+
+        return print_plan(clips, steps, store, options.out, engine.chunk)
+    with locked(options.out):
+        return _run(options, clips, unpaired, steps, engine, store)
+
+
+def _run(
+    options: argparse.Namespace,
+    clips: list[Clip],
+    unpaired: dict[str, str],
+    steps: list[Step],
+    engine: Engine,
+    store: Store,
+) -> int:
+    """Run the library, keep the record, print the table."""
+    workers = options.workers or os.cpu_count() or 1
+    record = Record(options.out, _resolved(steps, engine), [step.name for step in steps])
+    for name, reason in unpaired.items():
+        record.fail(name, reason)
+    record.save("running")
+    with Progress(len(clips)) as progress:
+
+        def listen(event):  # type: ignore[no-untyped-def]
+            record.take(event)
+            progress.take(event)
+
+        start = _starter(options, store, workers, engine)
+        run = Run(steps, store, options.out, start, chunk=engine.chunk, listener=listen)
+        run.go(clips)
+    record.save("done")
+    print_table(record)
+    if options.demo:
+        from cli.demo import print_truth
+
+        print_truth(options.out)
+    return 1 if record.failures else 0
+
+
+def _starter(
+    options: argparse.Namespace, store: Store, workers: int, engine: Engine
+) -> Callable[[], Executor]:
+    def start() -> Executor:
+        if options.executor == "inline":
+            return InlineExecutor(store.url, workers)
+        from pipeline.ray_executor import RayExecutor
+
+        return RayExecutor(store.url, workers, address=options.address, resources=engine.resources)
+
+    return start
+
+
+def _settings(options: argparse.Namespace) -> tuple[Sections, str]:
+    """Return presets, overrides and options in one, and what to call it in messages."""
+    layers = [read_preset(_preset(path)) for path in options.config]
+    layers.append(read_overrides(options.set))
+    if options.segmenter:
+        layers.append({"segment": {"segmenter": options.segmenter}})
+    names = [str(path) for path in options.config] + (["--set"] if options.set else [])
+    return merge(*layers), ", ".join(names) or "settings"
+
+
+def _preset(path: Path) -> Path:
+    """Return the preset, looked for beside the program too."""
+    beside = ROOT / path
+    return beside if not path.exists() and beside.exists() else path
+
+
+def _resolved(steps: Sequence[Step], engine: Engine) -> Sections:
+    sections = {step.name: step.model_dump(mode="json") for step in steps if step.name != "classes"}
+    return sections | {"engine": engine.model_dump(mode="json")}

@@ -1,0 +1,126 @@
+"""The guided filter over a window, frame after frame, holding few frames at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.stage import Span
+from stages.artifacts import offsets
+from stages.ops.fixed_point import unpack_flow, unpack_mask
+from stages.ops.guided import (
+    apply_coefficients,
+    fit_coefficients,
+    kernel_reach,
+    mean_over_boxes,
+)
+from stages.ops.soft import confidence
+from stages.ops.voting import appearance_table, carried
+from stages.ops.warp import resize_flow
+
+Box = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+"""Guide (H, W, 3), mask (H, W, C) and weight (H, W) of one frame."""
+
+
+def centred(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return an RGB picture as a guide in [-0.5, 0.5]."""
+    return image.astype(np.float32) * np.float32(1 / 255) - np.float32(0.5)
+
+
+def stand_still(
+    masks: Span, frames: Span, wanted: range, *, kernel: int, size: int, eps: float, floor: float
+) -> Iterator[NDArray[np.float32]]:
+    """Yield masks filtered in boxes of `kernel` frames that stay where they are.
+
+    Every box is fitted afresh from its own frames, in their order, so that the result does not
+    depend on where the window began.
+
+    Parameters
+    ----------
+    masks, frames : Span
+        (H, W, C) and (H, W, 3) uint8, `kernel - 1` frames more than wanted on either side, or to
+        the shot's ends.
+    wanted : range
+    kernel, size : int
+        Frames, and rows and columns, of a box.
+    eps, floor : float
+        See `stages.ops.guided.fit_coefficients` and `stages.ops.soft.confidence`.
+    """
+    before, after = kernel_reach(kernel)
+    boxes: dict[int, Box] = {}
+    fits: dict[int, NDArray[np.float32]] = {}
+
+    def fit(k: int) -> NDArray[np.float32]:
+        near = range(max(k - before, frames.start), min(k + after + 1, frames.stop))
+        for j in near:
+            if j not in boxes:
+                mask = unpack_mask(masks[j])
+                boxes[j] = centred(frames[j]), mask, confidence(mask, floor=floor)
+        stacked = [np.stack(parts) for parts in zip(*(boxes[j] for j in near), strict=True)]
+        fitted = fit_coefficients(stacked[0], stacked[1], stacked[2], size=size, eps=eps)
+        return mean_over_boxes(fitted, size=size)
+
+    for t in wanted:
+        # An even box leans to the past, so those that hold t lean to the future.
+        holding = range(max(t - after, frames.start), min(t + before + 1, frames.stop))
+        for k in holding:
+            if k not in fits:
+                fits[k] = fit(k)
+        total = sum((fits[k] for k in holding[1:]), start=fits[holding[0]])
+        yield apply_coefficients(total / np.float32(len(holding)), boxes[t][0])
+        fits = {k: fitted for k, fitted in fits.items() if k > t - after}
+        boxes = {j: box for j, box in boxes.items() if j > t - after - before}
+
+
+def follow_flow(
+    masks: Span,
+    frames: Span,
+    flow: Span,
+    wanted: range,
+    *,
+    radius: int,
+    appearance: float,
+    size: int,
+    eps: float,
+    floor: float,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield masks filtered in boxes that follow what moves.
+
+    The neighbours' guides, masks and weights are carried to each frame along the flow, a weight
+    counting as far as the neighbour looks alike; moments are summed over the carried stack, and
+    boxes are averaged in space only.
+
+    Parameters
+    ----------
+    masks, frames, flow : Span
+        (H, W, C) uint8, (H, W, 3) uint8, (2 * radius, 2, h, w) int16; masks and frames `radius`
+        frames more than wanted on either side, or to the shot's ends.
+    wanted : range
+    radius, size : int
+        Frames to either side, and rows and columns, of a box.
+    appearance : float
+        See `stages.ops.voting.appearance_table`.
+    eps, floor : float
+        See `stages.ops.guided.fit_coefficients` and `stages.ops.soft.confidence`.
+    """
+    table = appearance_table(appearance)
+    held: dict[int, Box] = {}
+    shape = frames.array.shape[1:3]
+    for t in wanted:
+        for j in range(max(t - radius, frames.start), min(t + radius + 1, frames.stop)):
+            if j not in held:
+                mask = unpack_mask(masks[j])
+                held[j] = centred(frames[j]), mask, confidence(mask, floor=floor)
+        stack = [held[t]]
+        for k, step in enumerate(offsets(radius)):
+            if t + step in held:
+                along = resize_flow(unpack_flow(flow[t][k]), shape)
+                stack.append(carried(held[t][0], *held[t + step], along, table=table))
+        guide, mask, weight = (np.stack(parts) for parts in zip(*stack, strict=True))
+        fitted = mean_over_boxes(
+            fit_coefficients(guide, mask, weight, size=size, eps=eps), size=size
+        )
+        yield apply_coefficients(fitted, held[t][0])
+        held = {j: box for j, box in held.items() if j > t - radius}

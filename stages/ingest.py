@@ -1,0 +1,68 @@
+"""Ingest: the footage as frames at working resolution, with one timeline and its shots."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.stage import Arrays, Clip, Facts, Source
+from stages.io.video import content_digest, probe, read_frames, working_size
+from stages.ops.shots import CutFinder, shots_between
+
+BATCH = 16  # frames held at a time
+
+
+class Ingest(Source):
+    """Decoding, once; see `stages.io.video` and `stages.ops.shots`."""
+
+    name: ClassVar[str] = "ingest"
+    version: ClassVar[int] = 1
+    reads: ClassVar[str] = "footage"
+
+    short_side: int = Field(480, ge=1, description="working size in pixels; never upscaled")
+    frame_rate: float = Field(24.0, gt=0, description="of folders of frames, per second")
+    cuts: tuple[int, ...] | Literal["auto"] = Field(
+        "auto", description="first frames of new shots, or auto to find them"
+    )
+    cut_threshold: float = Field(
+        3.0, gt=0, description="how many times a cut stands out from the changes around it"
+    )
+
+    def identity(self, clip: Clip) -> str:
+        """Return the digest of the video's bytes, or of all the frame files."""
+        return content_digest(clip.files[self.reads])
+
+    def run(self, clip: Clip, facts: Facts, emit: Callable[[Arrays], None]) -> Facts:
+        """Emit the frames; return the timeline, the working size and the shots."""
+        path = clip.files[self.reads]
+        timeline = probe(path, rate=self.frame_rate)
+        size = working_size(timeline.size, self.short_side)
+        finder = CutFinder(self.cut_threshold)
+        batch: list[NDArray[np.uint8]] = []
+        for frame in read_frames(path, timeline, size=size):
+            if self.cuts == "auto":
+                finder.look(frame)
+            batch.append(frame)
+            if len(batch) == BATCH:
+                emit({"frames": np.stack(batch)})
+                batch = []
+        if batch:
+            emit({"frames": np.stack(batch)})
+        cuts = finder.cuts() if self.cuts == "auto" else self.cuts
+        return self._facts(timeline, size, shots_between(cuts, timeline.frames))
+
+    @staticmethod
+    def _facts(timeline: Any, size: tuple[int, int], shots: list[tuple[int, int]]) -> Facts:
+        return {
+            "frames": timeline.frames,
+            "shots": [list(shot) for shot in shots],
+            "size": list(size),
+            "source_size": list(timeline.size),
+            "rate": timeline.rate,
+            "holes": list(timeline.holes),
+            "timeline": timeline.to_json(),
+        }

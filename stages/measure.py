@@ -1,0 +1,79 @@
+"""Measure: how still the masks were, how still they are, and how much they changed."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.stage import Arrays, Facts, Input, Stage, Window
+from stages.artifacts import offsets
+from stages.metrics.stability import boundary_pixels, disagreement, restlessness
+from stages.ops.fixed_point import unpack_flow
+from stages.ops.warp import resize_flow
+
+SIGMA_S = 0.15  # of the Gaussian in time; Azulay et al., below eq. 2
+
+
+class Measure(Stage):
+    """Counts behind E_cons and E_smooth, of the masks in and out; see `stages.metrics.stability`."""
+
+    name: ClassVar[str] = "measure"
+    version: ClassVar[int] = 1
+    uses: ClassVar[tuple[str, ...]] = ("rate",)
+
+    radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
+
+    def inputs(self, facts: Facts) -> tuple[Input, ...]:
+        """Read labels as far as the pairs and the Gaussian reach."""
+        reach = max(self.radius, int(np.ceil(3 * SIGMA_S * facts["rate"])))
+        return (
+            Input("segment", "labels", reach),
+            Input("smooth", "labels", reach),
+            Input("flow", "flow"),
+            Input("visibility", "seen"),
+        )
+
+    def run(self, window: Window) -> Arrays:
+        """Return counts of every frame, in and out."""
+        systems = window["segment.labels"], window["smooth.labels"]
+        count = len(window.frames)
+        pairs = np.zeros((count, 2, 2 * self.radius, 2), np.int64)
+        overlap = np.zeros((count, 2), np.int64)
+        for row, t in enumerate(window.frames):
+            for k, step in enumerate(offsets(self.radius)):
+                if not systems[0].start <= t + step < systems[0].stop:
+                    continue
+                flow, seen = self._along(window, t, k)
+                for which, labels in enumerate(systems):
+                    pairs[row, which, k] = disagreement(labels[t], labels[t + step], flow, seen)
+            before, after = systems[0][t], systems[1][t]
+            overlap[row] = (
+                np.count_nonzero((before == after) & (before > 0)),
+                np.count_nonzero((before > 0) | (after > 0)),
+            )
+        sigma = SIGMA_S * window.facts["rate"]
+        restless = [
+            [restlessness(labels.array, t - labels.start, sigma=sigma) for labels in systems]
+            for t in window.frames
+        ]
+        boundary = [[boundary_pixels(labels[t]) for labels in systems] for t in window.frames]
+        return {
+            "pairs": pairs,
+            "overlap": overlap,
+            "boundary": np.array(boundary, np.int64),
+            "restless": np.array(restless, np.float64),
+        }
+
+    @staticmethod
+    def _along(window: Window, t: int, k: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Return flow and visibility of one pair on the grid of the labels."""
+        rows, columns = window["smooth.labels"].array.shape[1:]
+        flow = resize_flow(unpack_flow(window["flow.flow"][t][k]), (rows, columns))
+        seen = window["visibility.seen"][t][k].view(np.uint8)
+        if seen.shape != (rows, columns):
+            seen = cv2.resize(seen, (columns, rows), interpolation=cv2.INTER_NEAREST)
+        return flow, seen.view(np.bool_)

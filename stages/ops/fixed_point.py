@@ -1,0 +1,28 @@
+"""What is stored lossily, and how: soft masks in 8 bits, flow in sixty-fourths of a pixel."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+FLOW_STEPS = 64  # to a pixel
+
+
+def pack_flow(flow: NDArray[np.float32]) -> NDArray[np.int16]:
+    """Return flow in 1/64 px; error at most 1/128 px, longer than 511 px is cut to that."""
+    return np.clip(np.rint(flow * FLOW_STEPS), -32767, 32767).astype(np.int16)
+
+
+def unpack_flow(packed: NDArray[np.int16]) -> NDArray[np.float32]:
+    """Return flow in pixels from what `pack_flow` made."""
+    return packed.astype(np.float32) * np.float32(1 / FLOW_STEPS)
+
+
+def pack_mask(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return probabilities in 255ths; error at most 1/510."""
+    return np.rint(np.clip(mask, 0, 1) * np.float32(255)).astype(np.uint8)
+
+
+def unpack_mask(packed: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Return probabilities from what `pack_mask` made."""
+    return packed.astype(np.float32) * np.float32(1 / 255)

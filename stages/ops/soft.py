@@ -1,0 +1,85 @@
+"""Between labels and soft masks."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.ops.shapes import bind_shapes
+
+
+def soften(
+    labels: NDArray[np.uint16], classes: Sequence[int], *, sigma: float
+) -> NDArray[np.float32]:
+    """Return one-hot masks with a soft edge.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (H, W), integer
+    classes : sequence of C labels
+        The foreground; every other label is background.
+    sigma : float, >= 0
+        Of the Gaussian blur, in pixels; 0 leaves the masks hard.
+
+    Returns
+    -------
+    ndarray, shape (H, W, C), float32
+        Foreground probabilities; the background is what is left to 1. Blurring is linear, so the
+        classes with their background still sum to 1.
+    """
+    hot = [(labels == label).astype(np.float32) for label in classes]
+    if sigma > 0:
+        hot = [cv2.GaussianBlur(plane, (0, 0), sigma) for plane in hot]
+    if not hot:
+        return np.zeros((*labels.shape, 0), np.float32)
+    return np.stack(hot, axis=-1)
+
+
+def winners(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Return for each pixel 0 where the background wins, else 1 + the number of the best class.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (H, W, C), float
+        Foreground probabilities, C <= 254; a tie goes to the background, then to the earlier class.
+
+    Returns
+    -------
+    ndarray, shape (H, W), uint8
+    """
+    dims = bind_shapes(mask=(mask, "H W C"))
+    if dims["C"] == 0:
+        return np.zeros((dims["H"], dims["W"]), np.uint8)
+    if dims["C"] == 1:
+        return (mask[..., 0] > 0.5).astype(np.uint8)
+    best = np.argmax(mask, axis=-1)
+    top = np.take_along_axis(mask, best[..., None], axis=-1)[..., 0]
+    background = 1 - mask.sum(axis=-1)
+    return np.where(top > background, best + 1, 0).astype(np.uint8)
+
+
+def confidence(mask: NDArray[np.float32], *, floor: float) -> NDArray[np.float32]:
+    """Return how sure a soft mask is: 1 minus its entropy over that of a uniform guess.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (H, W, C), float32
+        Foreground probabilities.
+    floor : float
+        Least confidence, so that no box of the guided filter is empty.
+
+    Returns
+    -------
+    ndarray, shape (H, W), float32, in [floor, 1]
+    """
+    tiny = np.float32(1e-6)
+    entropy = np.zeros(mask.shape[:2], np.float32)
+    rest = np.clip(1 - mask.sum(axis=-1, dtype=np.float32), tiny, 1)
+    for plane in (rest, *np.moveaxis(mask, -1, 0)):
+        p = np.clip(plane, tiny, 1)
+        entropy -= p * np.log(p)
+    most = np.float32(np.log(mask.shape[-1] + 1)) if mask.shape[-1] else np.float32(1)
+    return np.maximum(1 - entropy / most, np.float32(floor)).astype(np.float32)

@@ -1,0 +1,102 @@
+"""Scores: the counts of `measure`, summed up for a clip in `metrics.json`."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.stage import Clip, Facts, Input, Reader, Sink
+from stages.artifacts import offsets
+from stages.metrics.stability import Consistency
+
+SYSTEMS = ("input", "output")
+
+
+class Scores(Sink):
+    """E_cons and E_smooth before and after, and the frames that changed a lot."""
+
+    name: ClassVar[str] = "scores"
+    version: ClassVar[int] = 1
+    uses: ClassVar[tuple[str, ...]] = (
+        "frames", "shots", "size", "rate", "holes", "classes", "mask_warnings",
+    )  # fmt: skip
+
+    radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
+    least_iou: float = Field(
+        0.5, ge=0, le=1, description="list frames whose masks in and out overlap less"
+    )
+
+    def inputs(self, facts: Facts) -> tuple[Input, ...]:
+        """Read all counts."""
+        names = ("pairs", "boundary", "restless", "overlap")
+        return tuple(Input("measure", name) for name in names)
+
+    def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
+        """Write ``metrics.json``."""
+        arrays = {
+            wanted.array: np.stack(list(read("measure", wanted.array)))
+            for wanted in self.inputs(facts)
+        }
+        scores = self.summary(clip.name, facts, arrays)
+        draft = folder / "metrics.json.draft"
+        draft.write_text(json.dumps(scores, indent=1, allow_nan=False) + "\n")
+        draft.replace(folder / "metrics.json")
+        return ["metrics.json"]
+
+    def summary(self, name: str, facts: Facts, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:
+        """Return the scores of a clip as plain values; what cannot be measured is None."""
+        inter, union = arrays["overlap"].T
+        iou = np.where(union > 0, inter / np.maximum(union, 1), 1.0)
+        scores: dict[str, Any] = {
+            "clip": name,
+            "frames": facts["frames"],
+            "shots": facts["shots"],
+            "classes": facts["classes"],
+            "holes": facts["holes"],
+            "warnings": list(facts.get("mask_warnings", [])),
+            "flow": "the pipeline's own: compare systems with another one",
+            "iou_with_input": [round(float(value), 4) for value in iou],
+            "changed_frames": [int(t) for t in np.flatnonzero(iou < self.least_iou)],
+        }
+        for which, system in enumerate(SYSTEMS):
+            scores[system] = self._stability(which, facts, arrays)
+        return scores
+
+    def _stability(
+        self, which: int, facts: Facts, arrays: dict[str, NDArray[Any]]
+    ) -> dict[str, Any]:
+        pairs, steps = arrays["pairs"][:, which], offsets(self.radius)
+        total = Consistency()
+        flicker: list[float | None] = [None] * int(facts["frames"])
+        for start, stop in facts["shots"]:
+            for i in range(start, stop):
+                for j in range(i + 1, min(i + self.radius + 1, stop)):
+                    one = Consistency()
+                    there, back = pairs[i, steps.index(j - i)], pairs[j, steps.index(i - j)]
+                    for sums in (total, one):
+                        sums.add((int(there[0]), int(there[1])), (int(back[0]), int(back[1])))
+                    if j == i + 1:
+                        flicker[i] = _plain(one.mean())
+        boundary = float(np.median(arrays["boundary"][:, which]))
+        restless = arrays["restless"][:, which]
+        area = facts["size"][0] * facts["size"][1]
+        return {
+            "E_cons": _plain(total.value(area=area, boundary=boundary)),
+            "E_cons_unnormalised": _plain(total.mean()),
+            "E_smooth": _plain(restless.sum() / boundary if boundary else math.nan),
+            "E_smooth_mean": _plain(restless.mean() / boundary if boundary else math.nan),
+            "boundary_pixels": boundary,
+            "pairs_without_visible_pixels": total.blind_pairs,
+            "flicker": flicker,
+        }
+
+
+def _plain(value: float) -> float | None:
+    """Return a number that JSON has, or None for NaN."""
+    return None if math.isnan(value) else round(float(value), 6)

@@ -1,0 +1,150 @@
+"""Segment: the masks to start from, imported or made by a per-frame network."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.errors import InputError
+from pipeline.stage import Arrays, Clip, Facts, Input, Resources, Source, Stage, Window
+from stages.io.masks import MaskSource, mask_digest, open_masks
+from stages.models.segmenters import Segmenter, load_segmenter
+from stages.ops.fixed_point import pack_mask
+from stages.ops.soft import soften, winners
+
+MOST_CLASSES = 254  # labels travel as 8 bits, 0 is background
+BATCH = 16  # frames held at a time
+
+
+class ImportMasks(Source):
+    """Masks that the user has; see `stages.io.masks` for the formats."""
+
+    name: ClassVar[str] = "segment"
+    version: ClassVar[int] = 1
+    reads: ClassVar[str] = "masks"
+    uses: ClassVar[tuple[str, ...]] = ("frames", "size", "source_size", "frame_names")
+
+    kind: Literal["auto", "labels", "soft", "binary"] = Field(
+        "auto", description="what 8-bit grey masks mean; auto looks at the whole clip"
+    )
+    missing: Literal["error", "hold", "empty"] = Field(
+        "error", description="a frame without a mask: an error, the mask before, or background"
+    )
+    union: bool = Field(False, description="merge all classes into one foreground")
+    softness: float = Field(
+        1.5, ge=0, le=20, description="blur of hard masks, pixels at working size (1 sigma)"
+    )
+
+    def identity(self, clip: Clip) -> str:
+        """Return the digest of the mask files."""
+        return mask_digest(clip.files[self.reads])
+
+    def run(self, clip: Clip, facts: Facts, emit: Callable[[Arrays], None]) -> Facts:
+        """Emit soft masks and labels at working size; return the classes."""
+        source = self._open(clip.files[self.reads], facts)
+        classes = (1,) if self.union and source.classes else tuple(source.classes)
+        if len(classes) > MOST_CLASSES:
+            raise InputError(
+                f"{clip.files[self.reads]}: expected at most {MOST_CLASSES} classes, got "
+                f"{len(classes)}: are these instance ids or soft masks? see segment.kind"
+            )
+        size = (int(facts["size"][0]), int(facts["size"][1]))
+        for start in range(0, facts["frames"], BATCH):
+            some = range(start, min(start + BATCH, facts["frames"]))
+            made = [self._masks(source, t, classes, size) for t in some]
+            emit(
+                {
+                    "masks": np.stack([masks for masks, _ in made]),
+                    "labels": np.stack([labels for _, labels in made]),
+                }
+            )
+        return {"classes": list(classes), "mask_warnings": list(source.warnings)}
+
+    def _open(self, path: Path, facts: Facts) -> MaskSource:
+        return open_masks(
+            path,
+            frames=facts["frames"],
+            frame_names=facts.get("frame_names"),
+            size=(int(facts["source_size"][0]), int(facts["source_size"][1])),
+            kind=self.kind,
+            missing=self.missing,
+        )
+
+    def _masks(
+        self, source: MaskSource, t: int, classes: Sequence[int], size: tuple[int, int]
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        values = source.read(t)
+        if source.kind == "soft":
+            soft = np.moveaxis(values, 0, -1).astype(np.float32)
+            if self.union:
+                soft = np.minimum(soft.sum(axis=-1, keepdims=True), np.float32(1))
+            soft = shrunk(soft, size)
+            return pack_mask(soft), winners(soft)
+        labels = (values > 0).astype(np.uint16) if self.union else values
+        hard = shrunk(soften(labels, classes, sigma=0), size)
+        blurred = hard
+        if self.softness > 0 and classes:
+            blurred = cv2.GaussianBlur(hard, (0, 0), self.softness).reshape(hard.shape)
+        return pack_mask(blurred), winners(hard)
+
+
+class Classes(Source):
+    """What classes the segmenter knows: the plan needs them before the first frame."""
+
+    name: ClassVar[str] = "classes"
+    version: ClassVar[int] = 1
+    reads: ClassVar[str] = "footage"
+
+    settings: dict[str, Any] = Field(default_factory=dict, description="those of segment")
+
+    def identity(self, clip: Clip) -> str:
+        """Nothing of the clip is read."""
+        return ""
+
+    def run(self, clip: Clip, facts: Facts, emit: Callable[[Arrays], None]) -> Facts:
+        """Return the classes of the segmenter."""
+        segment = Segment(**self.settings)
+        return {"classes": list(segment.load().class_ids)}
+
+
+class Segment(Stage):
+    """A network that sees one frame at a time; see `stages.models.segmenters`."""
+
+    name: ClassVar[str] = "segment"
+    version: ClassVar[int] = 1
+    resources: ClassVar[Resources] = Resources(cpus=1)
+
+    segmenter: str = Field(description="torchvision name, file.onnx, or module:function")
+    weights: str = Field("", description="of a torchvision model: a path; empty downloads them")
+    weights_digest: str = Field("", description="filled in from the file")
+
+    def load(self) -> Segmenter:
+        """Return the network, loaded once a process."""
+        return load_segmenter(self.segmenter, weights=self.weights)
+
+    def inputs(self, facts: Facts) -> tuple[Input, ...]:
+        """Read each frame by itself."""
+        return (Input("ingest", "frames"),)
+
+    def run(self, window: Window) -> Arrays:
+        """Return soft masks and labels."""
+        segmenter = self.load()
+        soft = [np.moveaxis(segmenter(frame), 0, -1) for frame in window["ingest.frames"].array]
+        return {
+            "masks": np.stack([pack_mask(mask) for mask in soft]),
+            "labels": np.stack([winners(mask) for mask in soft]),
+        }
+
+
+def shrunk(mask: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return a mask (H, W, C) at another size, areas averaged."""
+    if mask.shape[:2] == size:
+        return mask
+    out: NDArray[np.float32] = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_AREA)
+    return out.reshape(*size, mask.shape[-1])

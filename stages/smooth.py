@@ -1,0 +1,97 @@
+"""Smooth: masks follow the edges of the picture, in space and time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.stage import Arrays, Facts, Input, Stage, Window
+from stages.filtering import follow_flow, stand_still
+from stages.ops.fixed_point import pack_mask, unpack_mask
+from stages.ops.soft import winners
+from stages.voting import passes
+
+
+class Smooth(Stage):
+    """3D weighted guided filter, then a last vote; see `stages.ops.guided`."""
+
+    name: ClassVar[str] = "smooth"
+    version: ClassVar[int] = 1
+
+    method: Literal["static", "compensated", "none"] = Field(
+        "static", description="box that stands still, box that follows the flow, or no filter"
+    )
+    spatial_kernel: int = Field(8, ge=1, le=255, description="rows and columns of the box")
+    temporal_kernel: int = Field(
+        4, ge=1, le=31, description="frames of the box; 1 is the 2D filter"
+    )
+    eps: float = Field(
+        1e-4, ge=1e-6, description="guide variance (RGB in 0-1) under which a box is flat"
+    )
+    weighted: bool = Field(True, description="weigh pixels by how sure their mask is")
+    weight_floor: float = Field(0.01, gt=0, le=1, description="weight of the least sure pixel")
+    votes: int = Field(1, ge=0, le=5, description="passes of voting after the filter")
+    radius: int = Field(3, ge=1, le=8, description="of voting and of compensation; that of flow")
+    appearance: float = Field(12.0, gt=0, description="of voting; see refine.appearance")
+
+    def inputs(self, facts: Facts) -> tuple[Input, ...]:
+        """Read as far as the boxes and the votes after them reach."""
+        votes = self.votes * self.radius
+        reach = votes + self._box_reach()
+        flow = votes if self._follows else max(votes - self.radius, 0)
+        return (
+            Input("refine", "masks", reach),
+            Input("ingest", "frames", reach),
+            *([Input("flow", "flow", flow)] if self.votes or self._follows else []),
+        )
+
+    def run(self, window: Window) -> Arrays:
+        """Return the soft masks and the labels that win."""
+        frames = window["ingest.frames"]
+        reach = self.votes * self.radius
+        wanted = range(
+            max(window.start - reach, frames.start), min(window.stop + reach, frames.stop)
+        )
+        filtered = self._filtered(window, wanted)
+        if self.votes:
+            filtered = passes(
+                filtered,
+                frames,
+                window["flow.flow"],
+                window.frames,
+                count=self.votes,
+                radius=self.radius,
+                appearance=self.appearance,
+                given=wanted,
+            )
+        out = [(pack_mask(mask), winners(mask)) for mask in filtered]
+        return {
+            "masks": np.stack([mask for mask, _ in out]),
+            "labels": np.stack([labels for _, labels in out]),
+        }
+
+    @property
+    def _follows(self) -> bool:
+        return self.method == "compensated" and self.temporal_kernel > 1
+
+    def _box_reach(self) -> int:
+        if self.method == "none":
+            return 0
+        return self.radius if self._follows else self.temporal_kernel - 1
+
+    def _filtered(self, window: Window, wanted: range) -> Iterator[NDArray[np.float32]]:
+        masks, frames = window["refine.masks"], window["ingest.frames"]
+        floor = self.weight_floor if self.weighted else 1.0
+        if self.method == "none":
+            return (unpack_mask(masks[t]) for t in wanted)
+        box = {"size": self.spatial_kernel, "eps": self.eps, "floor": floor}
+        if self._follows:
+            return follow_flow(
+                masks, frames, window["flow.flow"], wanted, radius=self.radius,
+                appearance=self.appearance, **box,
+            )  # fmt: skip
+        return stand_still(masks, frames, wanted, kernel=self.temporal_kernel, **box)

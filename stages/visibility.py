@@ -1,0 +1,44 @@
+"""Visibility: which pixels the neighbours show too."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.stage import Arrays, Facts, Input, Stage, Window
+from stages.artifacts import offsets
+from stages.ops.fixed_point import unpack_flow
+from stages.ops.visibility import visible
+
+
+class Visibility(Stage):
+    """Forward-backward check of the flow; see `stages.ops.visibility.visible`."""
+
+    name: ClassVar[str] = "visibility"
+    version: ClassVar[int] = 1
+    uses: ClassVar[tuple[str, ...]] = ("size",)
+
+    radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
+    slack: float = Field(0.01, ge=0, description="error allowed per squared pixel of motion")
+    floor: float = Field(0.5, ge=0, description="error always allowed, squared pixels at work")
+
+    def inputs(self, facts: Facts) -> tuple[Input, ...]:
+        """Read the flow of the neighbours too: it has to lead back."""
+        return (Input("flow", "flow", self.radius),)
+
+    def run(self, window: Window) -> Arrays:
+        """Return the pixels that come home, on the flow's own grid."""
+        flow = window["flow.flow"]
+        rows, columns = flow.array.shape[-2:]
+        out = np.zeros((len(window.frames), 2 * self.radius, rows, columns), np.bool_)
+        floor = self.floor * (rows / window.facts["size"][0]) ** 2
+        steps = offsets(self.radius)
+        for t in window.frames:
+            for k, step in enumerate(steps):
+                if flow.start <= t + step < flow.stop:
+                    there = unpack_flow(flow[t][k])
+                    back = unpack_flow(flow[t + step][steps.index(-step)])
+                    out[t - window.start, k] = visible(there, back, slack=self.slack, floor=floor)
+        return {"seen": out}

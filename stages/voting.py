@@ -1,0 +1,83 @@
+"""Voting over a window, pass after pass, holding few frames at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.stage import Span
+from stages.artifacts import offsets
+from stages.ops.fixed_point import unpack_flow
+from stages.ops.voting import appearance_table, vote
+from stages.ops.warp import resize_flow
+
+
+def passes(
+    masks: Iterable[NDArray[np.float32]],
+    frames: Span,
+    flow: Span,
+    wanted: range,
+    *,
+    count: int,
+    radius: int,
+    appearance: float,
+    given: range | None = None,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the masks of the frames `wanted` after `count` passes of voting.
+
+    Parameters
+    ----------
+    masks : iterable of ndarray, shape (H, W, C), float32
+        One for each frame `given`, in order.
+    frames : Span of (H, W, 3) uint8
+        From `count * radius` frames before the first wanted to as many after the last, or to the
+        shot's ends.
+    flow : Span of (2 * radius, 2, h, w) int16
+        Of at least the frames in which a pass but the last is needed.
+    wanted : range
+    count, radius : int
+    appearance : float
+        See `stages.ops.voting.appearance_table`.
+    given : range, optional
+        The frames of `masks`; all of `frames` if left out.
+    """
+    table = appearance_table(appearance)
+    stream: Iterator[NDArray[np.float32]] = iter(masks)
+    given = range(frames.start, frames.stop) if given is None else given
+    for left in range(count - 1, -1, -1):
+        first = max(wanted.start - left * radius, frames.start)
+        last = min(wanted.stop + left * radius, frames.stop)
+        wider, given = given, range(first, last)
+        stream = _one_pass(stream, wider, given, frames, flow, radius, table)
+    return stream
+
+
+def _one_pass(
+    masks: Iterator[NDArray[np.float32]],
+    given: range,
+    wanted: range,
+    frames: Span,
+    flow: Span,
+    radius: int,
+    table: NDArray[np.float32],
+) -> Iterator[NDArray[np.float32]]:
+    """Vote once for the frames `wanted`, given the masks of frames `given`."""
+    held: dict[int, NDArray[np.float32]] = {}
+    coming = iter(given)
+    size = frames.array.shape[1:3]
+    steps = offsets(radius)
+    for t in wanted:
+        for j in coming:
+            held[j] = next(masks)
+            if j >= t + radius:
+                break
+        held = {j: mask for j, mask in held.items() if j >= t - radius}
+        near = [(k, t + step) for k, step in enumerate(steps) if t + step in held]
+        yield vote(
+            [held[t], *(held[j] for _, j in near)],
+            [frames[t], *(frames[j] for _, j in near)],
+            [resize_flow(unpack_flow(flow[t][k]), size) for k, _ in near],
+            table=table,
+        )

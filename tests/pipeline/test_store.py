@@ -1,0 +1,88 @@
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import CacheError
+from pipeline.store import Manifest, Store
+
+KEY = "ab" + "0" * 62
+
+
+def put(store, key=KEY, values=None, facts=None):
+    values = np.arange(12.0).reshape(6, 2) if values is None else values
+    with store.draft(key) as draft:
+        draft.append({"x": values[:4]})
+        draft.append({"x": values[4:]})
+        manifest = Manifest(key, 10, draft.arrays, facts or {}, {"stage": "toy"})
+        store.publish(draft, manifest)
+    return manifest
+
+
+def everything_under(root):
+    return sorted(str(p.relative_to(root)) for p in Path(root).rglob("*") if p.is_file())
+
+
+def test_what_was_stored_is_found_and_read_by_its_number_in_the_clip(tmp_path):
+    store = Store(str(tmp_path))
+    put(store, facts={"colour": "red"})
+    found = store.find(KEY)
+    assert found.facts == {"colour": "red"}
+    np.testing.assert_array_equal(store.read(found.piece("x", 12, 15)), [[4, 5], [6, 7], [8, 9]])
+
+
+def test_a_store_in_an_object_store_works_the_same():
+    store = Store("memory://bucket/store")
+    put(store)
+    np.testing.assert_array_equal(store.read(store.find(KEY).piece("x", 15, 16)), [[10, 11]])
+
+
+def test_a_writer_that_fails_half_way_leaves_nothing(tmp_path):
+    store = Store(str(tmp_path))
+    with pytest.raises(RuntimeError, match="disk on fire"), store.draft(KEY) as draft:
+        draft.append({"x": np.zeros((2, 2))})
+        raise RuntimeError("disk on fire")
+    assert store.find(KEY) is None
+    assert everything_under(tmp_path) == []
+
+
+def test_without_its_manifest_an_artifact_does_not_exist(tmp_path):
+    store = Store(str(tmp_path))
+    put(store)
+    Path(store.place(KEY), "manifest.json").unlink()
+    assert store.find(KEY) is None
+
+
+def test_of_many_writers_one_wins_and_all_succeed(tmp_path):
+    store = Store(str(tmp_path))
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda _: put(store), range(16)))
+    np.testing.assert_array_equal(store.read(store.find(KEY).piece("x", 10, 11)), [[0, 1]])
+    assert not list((tmp_path / "drafts").iterdir())
+
+
+@pytest.mark.parametrize("harm", ["flipped", "shortened", "missing"])
+def test_a_damaged_frame_is_never_read(tmp_path, harm):
+    store = Store(str(tmp_path))
+    put(store, values=np.random.default_rng(0).random((6, 50)))
+    frame = Path(store.place(KEY), "x", "c", "3", "0")
+    if harm == "flipped":
+        data = bytearray(frame.read_bytes())
+        data[-5] ^= 255
+        frame.write_bytes(data)
+    elif harm == "shortened":
+        frame.write_bytes(frame.read_bytes()[:20])
+    else:
+        frame.unlink()
+    with pytest.raises(CacheError, match=f"delete {store.place(KEY)}"):
+        store.read(store.find(KEY).piece("x", 12, 15))
+    assert len(store.read(store.find(KEY).piece("x", 10, 13))) == 3
+
+
+def test_a_manifest_that_is_not_json_names_the_folder_to_delete(tmp_path):
+    store = Store(str(tmp_path))
+    put(store)
+    Path(store.place(KEY), "manifest.json").write_text("{")
+    with pytest.raises(CacheError, match="expected a manifest, got"):
+        store.find(KEY)

@@ -1,0 +1,98 @@
+"""A small plan of numbers: what the engine does with it, it does with video."""
+
+from typing import ClassVar
+
+import numpy as np
+from pydantic import Field
+
+from pipeline.errors import InputError
+from pipeline.stage import Clip, Input, Sink, Source, Stage
+
+
+class Numbers(Source):
+    """One number a line of a text file; an empty line is a cut."""
+
+    name: ClassVar[str] = "numbers"
+    version: ClassVar[int] = 1
+    reads: ClassVar[str] = "text"
+
+    def identity(self, clip):
+        return clip.files["text"].read_text()
+
+    def run(self, clip, facts, emit):
+        shots, values = [], []
+        for part in clip.files["text"].read_text().split("\n\n"):
+            some = [float(line) for line in part.split()]
+            shots.append([len(values), len(values) + len(some)])
+            values += some
+        if not values:
+            raise InputError(f"{clip.files['text']}: no number")
+        for k in range(0, len(values), 3):
+            emit({"x": np.array(values[k : k + 3])[:, None]})
+        return {"frames": len(values), "shots": shots, "colour": "red"}
+
+
+class Mean(Stage):
+    """Mean over neighbours."""
+
+    name: ClassVar[str] = "mean"
+    version: ClassVar[int] = 1
+
+    reach: int = Field(2, ge=0)
+    scale: float = 1.0
+
+    def inputs(self, facts):
+        return (Input("numbers", "x", self.reach),)
+
+    def run(self, window):
+        x = window["numbers.x"]
+        out = []
+        for t in window.frames:
+            near = range(max(t - self.reach, x.start), min(t + self.reach + 1, x.stop))
+            out.append(self.scale * sum(x[j] for j in near) / len(near))
+        if any(value[0] == 666 for value in x.array):
+            raise ValueError("the number of the beast")
+        return {"y": np.stack(out)}
+
+
+class Difference(Stage):
+    """Difference to the next value."""
+
+    name: ClassVar[str] = "difference"
+    version: ClassVar[int] = 1
+
+    def inputs(self, facts):
+        return (Input("mean", "y", 1),)
+
+    def run(self, window):
+        y = window["mean.y"]
+        return {"d": np.stack([y[min(t + 1, y.stop - 1)] - y[t] for t in window.frames])}
+
+
+class Page(Sink):
+    """All values on a page."""
+
+    name: ClassVar[str] = "page"
+    version: ClassVar[int] = 1
+    uses: ClassVar[tuple[str, ...]] = ("colour",)
+
+    def inputs(self, facts):
+        return (Input("difference", "d"),)
+
+    def run(self, clip, facts, read, folder):
+        lines = [repr(value.tolist()) for value in read("difference", "d")]
+        (folder / "page.txt").write_text("\n".join([facts["colour"], *lines]))
+        return ["page.txt"]
+
+
+STEPS = (Numbers(), Mean(), Difference(), Page())
+
+
+def clip_of(folder, name, text):
+    path = folder / f"{name}.txt"
+    path.write_text(text)
+    return Clip(name, {"text": path})
+
+
+def numbers(count, seed=0):
+    return "\n".join(map(str, np.random.default_rng(seed).integers(0, 100, count)))
