@@ -1,1 +1,1 @@
-"""The commands: arguments, then stages, then engine, then exit status. The only place that prints."""
+"""The commands: arguments → stages → engine → exit status. The only place that prints."""

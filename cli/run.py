@@ -14,6 +14,7 @@ from cli.progress import Progress
 from cli.report import Record, print_table
 from cli.steps import ROOT, Engine, build_steps
 from pipeline.errors import ConfigError
+from pipeline.events import Event
 from pipeline.executor import Executor, InlineExecutor
 from pipeline.lock import locked
 from pipeline.run import Run
@@ -110,7 +111,7 @@ def _run(
     record.save("running")
     with Progress(len(clips)) as progress:
 
-        def listen(event):  # type: ignore[no-untyped-def]
+        def listen(event: Event) -> None:
             record.take(event)
             progress.take(event)
 

@@ -1,1 +1,1 @@
-"""The video stages, in the order data flows. Each is thin: arrays in, functions of `ops`, arrays out."""
+"""The video stages, in the order data flows: arrays in, functions of `ops`, arrays out."""

@@ -53,8 +53,7 @@ class Export(Sink):
             for labels, picture in self._frames(clip, facts, timeline, read):
                 for writer in writers:
                     writer.write(ids[labels], picture)
-            names = [writer.name for writer in writers]
-        return names
+            return [writer.name for writer in writers]
 
     def _frames(
         self, clip: Clip, facts: Facts, timeline: Timeline, read: Reader

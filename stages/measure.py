@@ -19,7 +19,7 @@ SIGMA_S = 0.15  # of the Gaussian in time; Azulay et al., below eq. 2
 
 
 class Measure(Stage):
-    """Counts behind E_cons and E_smooth, of the masks in and out; see `stages.metrics.stability`."""
+    """Counts behind E_cons and E_smooth, masks in and out; see `stages.metrics.stability`."""
 
     name: ClassVar[str] = "measure"
     version: ClassVar[int] = 1

@@ -10,9 +10,13 @@ from pathlib import Path
 from pipeline.errors import ConfigError
 
 VIDEOS = frozenset(
-    ".3gp .avi .flv .m2ts .m4v .mkv .mov .mp4 .mpeg .mpg .mts .mxf .ogv .ts .webm .wmv .y4m".split()
+    f".{suffix}"
+    for suffix in (
+        *("3gp", "avi", "flv", "m2ts", "m4v", "mkv", "mov", "mp4", "mpeg", "mpg", "mts", "mxf"),
+        *("ogv", "ts", "webm", "wmv", "y4m"),
+    )
 )
-IMAGES = frozenset(".jpg .jpeg .png".split())
+IMAGES = frozenset((".jpg", ".jpeg", ".png"))
 
 
 def find_clips(footage: Path) -> dict[str, Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -52,4 +53,4 @@ def shots_between(cuts: Iterable[int], frames: int) -> list[tuple[int, int]]:
     Cuts outside the clip are left out; the order does not matter.
     """
     edges = [0, *sorted({cut for cut in cuts if 0 < cut < frames}), frames]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(pairwise(edges))

@@ -37,7 +37,7 @@ def test_a_wrong_setting_is_named_with_its_file(fields, message):
 
 
 def test_an_unknown_section_is_named_with_the_nearest_one():
-    with pytest.raises(ConfigError, match="no section 'smoth': did you mean 'smooth'?"):
+    with pytest.raises(ConfigError, match=r"no section 'smoth': did you mean 'smooth'\?"):
         check_names({"smoth": {}}, ["smooth", "flow"], "--set")
 
 

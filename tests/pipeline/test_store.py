@@ -40,9 +40,14 @@ def test_a_store_in_an_object_store_works_the_same():
 
 def test_a_writer_that_fails_half_way_leaves_nothing(tmp_path):
     store = Store(str(tmp_path))
-    with pytest.raises(RuntimeError, match="disk on fire"), store.draft(KEY) as draft:
-        draft.append({"x": np.zeros((2, 2))})
-        raise RuntimeError("disk on fire")
+
+    def half():
+        with store.draft(KEY) as draft:
+            draft.append({"x": np.zeros((2, 2))})
+            raise RuntimeError("disk on fire")
+
+    with pytest.raises(RuntimeError, match="disk on fire"):
+        half()
     assert store.find(KEY) is None
     assert everything_under(tmp_path) == []
 

@@ -1,0 +1,142 @@
+"""The guided filter against its equations, against OpenCV's, and the laws it keeps."""
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.errors import ShapeError
+from stages.ops.guided import (
+    apply_coefficients,
+    fit_coefficients,
+    kernel_reach,
+    mean_over_boxes,
+    upsample_mask,
+)
+
+
+@pytest.fixture
+def clip():
+    """Guide, mask and weight of three frames of 14 x 17 pixels, two classes."""
+    rng = np.random.default_rng(20260101)
+    guide = rng.random((3, 14, 17, 3), np.float32) - np.float32(0.5)
+    mask = rng.random((3, 14, 17, 2), np.float32)
+    weight = np.maximum(rng.random((3, 14, 17), np.float32), np.float32(0.01))
+    return guide, mask, weight
+
+
+def slow_coefficients(guide, mask, weight, size, eps):
+    """Equations 18-19 of He et al. with weights, one box at a time, in float64."""
+    before, after = kernel_reach(size)
+    _, rows, columns, classes = mask.shape
+    out = np.zeros((rows, columns, classes, 4))
+    for y in range(rows):
+        for x in range(columns):
+            box = np.s_[:, max(0, y - before) : y + after + 1, max(0, x - before) : x + after + 1]
+            w = weight[box].ravel().astype(float) / weight[box].sum(dtype=float)
+            i, p = guide[box].reshape(-1, 3).astype(float), mask[box].reshape(-1, classes)
+            mean_i, mean_p = w @ i, w @ p
+            covariance = (w[:, None] * (i - mean_i)).T @ (i - mean_i) + eps * np.eye(3)
+            a = np.linalg.solve(covariance, (w[:, None] * (i - mean_i)).T @ (p - mean_p))
+            out[y, x, :, :3], out[y, x, :, 3] = a.T, mean_p - mean_i @ a
+    return out
+
+
+def slow_mean(coefficients, size):
+    before, after = kernel_reach(size)
+    out = np.zeros_like(coefficients)
+    for y in range(out.shape[0]):
+        for x in range(out.shape[1]):
+            holding = np.s_[max(0, y - after) : y + before + 1, max(0, x - after) : x + before + 1]
+            out[y, x] = coefficients[holding].mean((0, 1))
+    return out
+
+
+@pytest.mark.parametrize("size", [1, 4, 5, 31])
+@pytest.mark.parametrize("eps", [1e-4, 1e-2])
+@pytest.mark.parametrize("contrast", [1.0, 1e-3])
+def test_equals_its_equations_box_by_box(clip, size, eps, contrast):
+    guide, mask, weight = clip
+    guide = guide * np.float32(contrast) + np.float32(0.3)
+    slow = slow_coefficients(guide, mask, weight, size, eps)
+    fast = fit_coefficients(guide, mask, weight, size=size, eps=eps)
+    np.testing.assert_allclose(fast, slow, atol=1e-6 * np.abs(slow).max())
+    fast = apply_coefficients(mean_over_boxes(fast, size=size), guide[0])
+    slow = slow_mean(slow, size)
+    slow = np.clip((slow[..., :3] * guide[0][:, :, None]).sum(-1) + slow[..., 3], 0, 1)
+    slow /= np.maximum(slow.sum(-1, keepdims=True), 1)
+    np.testing.assert_allclose(fast, slow, atol=1e-6)
+
+
+def test_with_one_frame_and_equal_weights_it_is_opencvs(clip):
+    guide, mask, _ = (values[:1] for values in clip)
+    ones = np.ones(mask.shape[:3], np.float32)
+    ours = mean_over_boxes(fit_coefficients(guide, mask, ones, size=5, eps=1e-2), size=5)
+    theirs = cv2.ximgproc.guidedFilter(guide[0], np.ascontiguousarray(mask[0, ..., 0]), 2, 1e-2)
+    ours = (ours[..., 0, :3] * guide[0]).sum(-1) + ours[..., 0, 3]
+    # OpenCV reflects the border where we cut the box, so only the inside can agree.
+    np.testing.assert_allclose(ours[4:-4, 4:-4], theirs[4:-4, 4:-4], atol=2e-5)
+
+
+def test_a_constant_mask_stays_constant(clip):
+    guide, mask, weight = clip
+    quarter = np.full_like(mask, 0.25)
+    fitted = fit_coefficients(guide, quarter, weight, size=8, eps=1e-4)
+    out = apply_coefficients(mean_over_boxes(fitted, size=8), guide[1])
+    np.testing.assert_allclose(out, 0.25, atol=1e-6)
+
+
+def test_an_untrusted_voxel_changes_nothing(clip):
+    guide, mask, weight = clip
+    weight[:, 3:9, 4:8] = 0
+    liar = np.where(weight[..., None] == 0, np.float32(0.9), mask)
+    before = fit_coefficients(guide, mask, weight, size=4, eps=1e-3)
+    np.testing.assert_allclose(
+        fit_coefficients(guide, liar, weight, size=4, eps=1e-3), before, atol=1e-6
+    )
+
+
+def test_a_box_that_nobody_trusts_gives_zeros_not_nan(clip):
+    guide, mask, weight = clip
+    assert not fit_coefficients(guide, mask, np.zeros_like(weight), size=4, eps=1e-3).any()
+
+
+def test_classes_do_not_know_of_each_other(clip):
+    guide, mask, weight = clip
+    both = fit_coefficients(guide, mask, weight, size=6, eps=1e-3)
+    alone = fit_coefficients(guide, mask[..., 1:].copy(), weight, size=6, eps=1e-3)
+    np.testing.assert_array_equal(both[:, :, 1:], alone)
+
+
+def test_an_edge_of_the_picture_pulls_the_mask_to_it():
+    guide = np.full((1, 20, 20, 3), -0.5, np.float32)
+    guide[:, :, 10:] = 0.5
+    mask = np.zeros((1, 20, 20, 1), np.float32)
+    mask[:, :, 11:] = 1  # a column late
+    fitted = fit_coefficients(guide, mask, np.ones((1, 20, 20), np.float32), size=9, eps=1e-4)
+    out = apply_coefficients(mean_over_boxes(fitted, size=9), guide[0])[..., 0] > 0.5
+    np.testing.assert_array_equal(out, guide[0, ..., 0] > 0)
+
+
+def test_upsampling_to_the_same_size_changes_nothing(clip):
+    guide, mask, _ = clip
+    np.testing.assert_array_equal(
+        upsample_mask(mask[0], guide[0], guide[0], size=5, eps=1e-4), mask[0]
+    )
+
+
+def test_upsampling_finds_the_edge_of_the_full_picture():
+    full = np.full((64, 64, 3), -0.4, np.float32)
+    rows, columns = np.mgrid[:64, :64]
+    disc = np.hypot(rows - 31.5, columns - 31.5) < 20
+    full[disc] = 0.4
+    small = cv2.resize(full, (16, 16), interpolation=cv2.INTER_AREA)
+    mask = cv2.resize(disc.astype(np.float32), (16, 16), interpolation=cv2.INTER_AREA)[..., None]
+    sharp = upsample_mask(mask, small, full, size=4, eps=1e-4)[..., 0] > 0.5
+    plain = cv2.resize(mask, (64, 64), interpolation=cv2.INTER_LINEAR) > 0.5
+    assert (sharp != disc).sum() < 0.2 * (plain != disc).sum()
+
+
+def test_wrong_shape_names_the_array_and_both_sizes(clip):
+    guide, mask, weight = clip
+    with pytest.raises(ShapeError, match=r"mask: .* with N=3 as in guide, got \(2, 14, 17, 2\)"):
+        fit_coefficients(guide, mask[:2], weight, size=4, eps=1e-3)

@@ -1,0 +1,67 @@
+import numpy as np
+import pytest
+import skimage.data
+
+from stages.ops.corruption import corrupt
+from stages.ops.shots import CutFinder, shots_between
+from stages.ops.soft import confidence, soften, winners
+
+LABELS = np.array([[0, 0, 3, 3], [0, 7, 7, 3], [255, 7, 7, 3]], np.uint16)
+
+
+def test_hard_masks_win_back_their_labels():
+    back = winners(soften(LABELS, (3, 7), sigma=0))
+    np.testing.assert_array_equal(np.array([0, 3, 7])[back], np.where(LABELS == 255, 0, LABELS))
+
+
+def test_softened_classes_and_background_sum_to_one():
+    soft = soften(LABELS, (3, 7), sigma=1.5)
+    background = soften((~np.isin(LABELS, (3, 7))).astype(np.uint16), (1,), sigma=1.5)
+    np.testing.assert_allclose(soft.sum(-1) + background[..., 0], 1, atol=1e-6)
+
+
+def test_a_mask_without_classes_is_all_background():
+    soft = soften(LABELS, (), sigma=1.5)
+    assert soft.shape == (3, 4, 0)
+    assert not winners(soft).any()
+
+
+def test_a_tie_goes_to_the_background():
+    assert winners(np.full((1, 1, 1), 0.5, np.float32))[0, 0] == 0
+    assert winners(np.array([[[0.0, 0.5]]], np.float32))[0, 0] == 0
+
+
+@pytest.mark.parametrize(("p", "expected"), [(0.0, 1.0), (1.0, 1.0), (0.5, 0.01), (0.11, 0.5)])
+def test_confidence_is_one_minus_the_entropy(p, expected):
+    sure = confidence(np.full((2, 2, 1), p, np.float32), floor=0.01)
+    np.testing.assert_allclose(sure, expected, atol=2e-3)
+
+
+def test_an_unsure_mask_of_many_classes_has_the_least_confidence():
+    assert confidence(np.full((1, 1, 3), 0.25, np.float32), floor=0.05)[0, 0] == np.float32(0.05)
+
+
+def test_a_cut_is_found_where_the_picture_changes():
+    scenes = skimage.data.astronaut(), skimage.data.coffee()
+    finder = CutFinder(3.0)
+    for t in range(24):
+        finder.look(scenes[t >= 11][100:280, 2 * t : 2 * t + 320])
+    assert finder.cuts() == [11]
+
+
+def test_cuts_outside_the_clip_are_left_out():
+    assert shots_between([30, 0, 10, 10, 99], 40) == [(0, 10), (10, 30), (30, 40)]
+
+
+def test_corruption_is_seeded_and_grows_with_its_axes():
+    mask = np.zeros((80, 100), bool)
+    mask[20:60, 30:70] = True
+
+    def error(**how):
+        rng = np.random.default_rng(5)
+        return np.mean([(corrupt(mask, rng, **how) != mask).sum() for _ in range(8)])
+
+    assert error(growth=0, displacement=0) == 0
+    assert error(growth=0, displacement=4) < error(growth=0, displacement=8)
+    assert error(growth=5, displacement=0) < error(growth=10, displacement=0)
+    assert error(growth=5, displacement=4) == error(growth=5, displacement=4)
