@@ -14,7 +14,8 @@ from pydantic import Field
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
 from stages.filtering import centred
 from stages.io.encode import open_writers
-from stages.io.video import Timeline, read_frames
+from stages.io.timeline import Timeline
+from stages.io.video import read_frames
 from stages.ops.fixed_point import unpack_mask
 from stages.ops.guided import upsample_mask
 from stages.ops.soft import winners
@@ -48,8 +49,9 @@ class Export(Sink):
         ids = np.array([0, *facts["classes"]], np.uint16)
         with ExitStack() as stack:
             writers = open_writers(
-                stack, folder, self.formats, timeline, clip.files["footage"], self.alpha, ids
-            )
+                stack, folder, self.formats, timeline, clip.files["footage"],
+                alpha=self.alpha, largest_label=int(ids.max()),
+            )  # fmt: skip
             for labels, picture in self._frames(clip, facts, timeline, read):
                 for writer in writers:
                     writer.write(ids[labels], picture)
@@ -62,7 +64,7 @@ class Export(Sink):
         if facts["size"] == facts["source_size"]:
             yield from zip(read("smooth", "labels"), read("ingest", "frames"), strict=True)
             return
-        large = read_frames(clip.files["footage"], timeline, size=None)
+        large = read_frames(clip.files["footage"], timeline)
         small = zip(read("smooth", "masks"), read("ingest", "frames"), large, strict=True)
         for mask, frame, picture in small:
             yield winners(self._enlarged(mask, frame, picture)), picture

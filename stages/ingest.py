@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Arrays, Clip, Facts, Source
-from stages.io.video import content_digest, probe, read_frames, working_size
+from stages.io.timeline import Timeline, content_digest, probe, working_size
+from stages.io.video import read_frames
 from stages.ops.shots import CutFinder, shots_between
 
 BATCH = 16  # frames held at a time
@@ -43,7 +44,8 @@ class Ingest(Source):
         size = working_size(timeline.size, self.short_side)
         finder = CutFinder(self.cut_threshold)
         batch: list[NDArray[np.uint8]] = []
-        for frame in read_frames(path, timeline, size=size):
+        frames = read_frames(path, timeline, size=size)
+        for frame in frames:
             if self.cuts == "auto":
                 finder.look(frame)
             batch.append(frame)
@@ -53,16 +55,19 @@ class Ingest(Source):
         if batch:
             emit({"frames": np.stack(batch)})
         cuts = finder.cuts() if self.cuts == "auto" else self.cuts
-        return self._facts(timeline, size, shots_between(cuts, timeline.frames))
+        shots = shots_between(cuts, timeline.frames)
+        return self._facts(timeline, size, shots, frames.holes)
 
     @staticmethod
-    def _facts(timeline: Any, size: tuple[int, int], shots: list[tuple[int, int]]) -> Facts:
+    def _facts(
+        timeline: Timeline, size: tuple[int, int], shots: list[tuple[int, int]], holes: list[int]
+    ) -> Facts:
         return {
             "frames": timeline.frames,
             "shots": [list(shot) for shot in shots],
             "size": list(size),
             "source_size": list(timeline.size),
             "rate": timeline.rate,
-            "holes": list(timeline.holes),
+            "holes": holes,
             "timeline": timeline.to_json(),
         }

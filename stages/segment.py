@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -14,7 +15,8 @@ from pydantic import Field
 from pipeline.errors import InputError
 from pipeline.stage import Arrays, Clip, Facts, Input, Resources, Source, Stage, Window
 from stages.io.masks import MaskSource, mask_digest, open_masks
-from stages.models.segmenters import Segmenter, load_segmenter
+from stages.models.segmenters import IMAGENET, Activation, Segmenter, load_segmenter
+from stages.models.weights import file_digest
 from stages.ops.fixed_point import pack_mask
 from stages.ops.soft import soften, winners
 
@@ -28,7 +30,7 @@ class ImportMasks(Source):
     name: ClassVar[str] = "segment"
     version: ClassVar[int] = 1
     reads: ClassVar[str] = "masks"
-    uses: ClassVar[tuple[str, ...]] = ("frames", "size", "source_size", "frame_names")
+    uses: ClassVar[tuple[str, ...]] = ("frames", "size", "source_size", "timeline")
 
     kind: Literal["auto", "labels", "soft", "binary"] = Field(
         "auto", description="what 8-bit grey masks mean; auto looks at the whole clip"
@@ -55,9 +57,9 @@ class ImportMasks(Source):
                 f"{len(classes)}: are these instance ids or soft masks? see segment.kind"
             )
         size = (int(facts["size"][0]), int(facts["size"][1]))
-        for start in range(0, facts["frames"], BATCH):
-            some = range(start, min(start + BATCH, facts["frames"]))
-            made = [self._masks(source, t, classes, size) for t in some]
+        values = iter(source)
+        while some := list(islice(values, BATCH)):
+            made = [self._masks(source, mask, classes, size) for mask in some]
             emit(
                 {
                     "masks": np.stack([masks for masks, _ in made]),
@@ -70,16 +72,19 @@ class ImportMasks(Source):
         return open_masks(
             path,
             frames=facts["frames"],
-            frame_names=facts.get("frame_names"),
+            frame_names=facts["timeline"]["names"],
             size=(int(facts["source_size"][0]), int(facts["source_size"][1])),
             kind=self.kind,
             missing=self.missing,
         )
 
     def _masks(
-        self, source: MaskSource, t: int, classes: Sequence[int], size: tuple[int, int]
+        self,
+        source: MaskSource,
+        values: NDArray[Any],
+        classes: Sequence[int],
+        size: tuple[int, int],
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        values = source.read(t)
         if source.kind == "soft":
             soft = np.moveaxis(values, 0, -1).astype(np.float32)
             if self.union:
@@ -122,11 +127,25 @@ class Segment(Stage):
 
     segmenter: str = Field(description="torchvision name, file.onnx, or module:function")
     weights: str = Field("", description="of a torchvision model: a path; empty downloads them")
-    weights_digest: str = Field("", description="filled in from the file")
+    weights_digest: str = Field("", description="filled in from the files")
+    classes: tuple[int, ...] = Field((), description="labels to keep; all if empty")
+    union: bool = Field(False, description="merge all classes into one foreground")
+    mean: tuple[float, float, float] = Field(IMAGENET[0], description="of an ONNX model's input")
+    std: tuple[float, float, float] = Field(IMAGENET[1], description="of an ONNX model's input")
+    activation: Activation = Field("auto", description="of an ONNX model's output")
+    device: str = Field("cpu", description="of a torchvision model: cpu or cuda")
+
+    def model_post_init(self, context: object) -> None:
+        """Put the digest of the weights where the key sees it."""
+        files = [Path(name) for name in (self.segmenter, self.weights) if Path(name).is_file()]
+        if files and not self.weights_digest:
+            digest = "+".join(file_digest(file) for file in files)
+            object.__setattr__(self, "weights_digest", digest)
 
     def load(self) -> Segmenter:
         """Return the network, loaded once a process."""
-        return load_segmenter(self.segmenter, weights=self.weights)
+        names = ("weights", "classes", "union", "mean", "std", "activation", "device")
+        return load_segmenter(self.segmenter, **{name: getattr(self, name) for name in names})
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read each frame by itself."""

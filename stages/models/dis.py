@@ -26,7 +26,7 @@ class DisFlow:
     """
 
     def __init__(self, preset: Preset) -> None:
-        self._search = cv2.DISOpticalFlow_create(PRESETS[preset])
+        self._search = cv2.DISOpticalFlow_create(PRESETS[preset])  # type: ignore[attr-defined]
 
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the flow from one RGB picture (H, W, 3) to another: (2, H, W) float32, pixels."""

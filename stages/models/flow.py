@@ -45,4 +45,4 @@ def weights_id(method: str, weights: str) -> str:
     """Return the digest of a network's weights, for the key."""
     from stages.models.flow_networks import weights_digest
 
-    return weights_digest(weights, method)
+    return weights_digest(method, weights)

@@ -1,0 +1,110 @@
+"""``run --plan``: what would run, what is there already, and which setting made the difference."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.errors import PipelineError
+from pipeline.plan import ClipPlan
+from pipeline.run import look_up
+from pipeline.stage import Clip, Sink, Source, Step
+from pipeline.store import Store
+
+# Measured on 2 cores at 854x480, one class; scaled by pixels. See docs/benchmarks.md.
+REFERENCE_PIXELS = 854 * 480
+BYTES_A_PIXEL = 4.0
+SECONDS_A_FRAME = 0.3
+
+
+def print_plan(
+    clips: Sequence[Clip], steps: Sequence[Step], store: Store, out: Path, chunk: int
+) -> int:
+    """Print the plan of a library; nothing is run. Return the exit status."""
+    console = Console()
+    before = _settings_before(out)
+    table = Table("clip", "stage", "chunks there", "to do", "why")
+    pixels = 0
+    for clip in clips:
+        plan = ClipPlan(clip, steps, chunk, str(out / clip.name))
+        try:
+            there = _settle(plan, store)
+        except PipelineError as error:
+            table.add_row(clip.name, "", "", "", str(error))
+            continue
+        pixels += _rows(table, plan, there, before)
+    console.print(table)
+    share = pixels / REFERENCE_PIXELS
+    room = shutil.disk_usage(_existing(out)).free
+    console.print(
+        f"to compute: about {share * SECONDS_A_FRAME:.0f} processor seconds and "
+        f"{pixels * BYTES_A_PIXEL / 1e9:.1f} GB in the store ({room / 1e9:.0f} GB are free)",
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _settle(plan: ClipPlan, store: Store) -> Counter[str]:
+    """Follow the plan as far as the store goes; return how many nodes of each stage it has."""
+    there: Counter[str] = Counter()
+    moved = True
+    while moved:
+        moved = False
+        for task in list(plan.ready()):
+            found = look_up(task, store)
+            if found is not None:
+                plan.complete(task.node, found)
+                there[task.node.stage] += 1
+                moved = True
+    return there
+
+
+def _rows(table: Table, plan: ClipPlan, there: Counter[str], before: dict[str, Any]) -> int:
+    """Add a clip's rows; return how many pixels of working frames are to be computed."""
+    todo = Counter(node.stage for node in plan.waiting)
+    changed_above = ""
+    for step in plan.steps:
+        if not todo[step.name] and not there[step.name]:
+            table.add_row(plan.clip.name, step.name, "0", "all", "not known before the first stage")
+            continue
+        why = ""
+        if todo[step.name]:
+            why = _difference(step, before) or changed_above or "never computed"
+            if not isinstance(step, Sink):
+                changed_above = f"{step.name} above changes"
+        table.add_row(plan.clip.name, step.name, str(there[step.name]), str(todo[step.name]), why)
+    if "size" not in plan.facts:
+        return 0
+    stages = [step.name for step in plan.steps if not isinstance(step, Source | Sink)]
+    frames = sum(node.stop - node.start for node in plan.waiting if node.stage in stages)
+    rows, columns = plan.facts["size"]
+    return int(frames / len(stages) * rows * columns)
+
+
+def _difference(step: Step, before: dict[str, Any]) -> str:
+    """Return which fields differ from those of the last run in this folder."""
+    old = before.get(step.name)
+    if old is None:
+        return ""
+    new = step.model_dump(mode="json")
+    changed = [name for name in new if old.get(name) != new[name]]
+    return ", ".join(f"{step.name}.{name}: {old.get(name)} → {new[name]}" for name in changed)
+
+
+def _settings_before(out: Path) -> dict[str, Any]:
+    try:
+        settings: dict[str, Any] = json.loads((out / "run.json").read_text())["settings"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return settings
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.exists() else _existing(folder.parent)

@@ -1,0 +1,61 @@
+"""Label pictures: indexed PNG with the usual colours, and labels laid over a picture."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+
+@lru_cache(maxsize=1)
+def palette() -> NDArray[np.uint8]:
+    """Return the colours of DAVIS and PASCAL VOC, (256, 3) RGB: bits of the label, spread."""
+    colours = np.zeros((256, 3), np.uint8)
+    for label in range(256):
+        for bit in range(8):
+            for channel in range(3):
+                colours[label, channel] |= (label >> (3 * bit + channel) & 1) << (7 - bit)
+    return colours
+
+
+def write_indexed_png(path: Path, labels: NDArray[np.integer]) -> None:
+    """Write labels (H, W) as an indexed PNG, or as a 16-bit grey one where a label is over 255."""
+    if labels.max(initial=0) > 255:
+        picture = Image.fromarray(labels.astype(np.uint16))
+    else:
+        picture = Image.fromarray(labels.astype(np.uint8), mode=None)
+        picture.putpalette(palette().tobytes())
+    picture.save(path, format="PNG", compress_level=1)
+
+
+def read_labels(path: Path) -> NDArray[np.uint16]:
+    """Return the values of a PNG as they are: the index where it has a palette."""
+    with Image.open(path) as picture:
+        return np.asarray(picture).astype(np.uint16)
+
+
+def overlay(
+    picture: NDArray[np.uint8], labels: NDArray[np.integer], *, alpha: float
+) -> NDArray[np.uint8]:
+    """Return the picture with labels laid over it in their colours, and a bright outline.
+
+    Parameters
+    ----------
+    picture : ndarray, shape (H, W, 3), uint8
+    labels : ndarray, shape (H, W), integer
+        0 leaves the picture as it is; labels over 255 take the colours again.
+    alpha : float
+        Opacity, in [0, 1].
+    """
+    small = (labels % 256).astype(np.uint8)
+    small[(labels > 0) & (small == 0)] = 255
+    colours = cv2.merge([cv2.LUT(small, palette()[:, channel]) for channel in range(3)])
+    mixed = cv2.addWeighted(picture, 1 - alpha, colours, alpha, 0)
+    out: NDArray[np.uint8] = np.where(small[..., None] > 0, mixed, picture)
+    inner = cv2.morphologyEx(small, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
+    out[inner & (small > 0)] = 255
+    return out

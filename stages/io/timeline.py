@@ -1,0 +1,205 @@
+"""The timeline of a clip: number and timestamp of every frame, made once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from PIL import Image, UnidentifiedImageError
+
+from pipeline.errors import InputError
+from stages.io.ffmpeg import CONFINED
+from stages.io.library import IMAGES
+
+PROBE_LIMIT_S = 600
+FOLDER_TICKS = 90000  # a second, for folders of frames
+READ_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What a clip's container says of its frames.
+
+    Attributes
+    ----------
+    frames : int
+        Source frames, hence masks to be written.
+    pts : tuple of int
+        Timestamp of every frame, strictly increasing, in units of `time_base` seconds.
+    time_base : (numerator, denominator)
+    last_duration : int
+        How long the last frame stays, in the same units.
+    rate : float
+        Average frames per second.
+    size : (H, W)
+        As displayed, rotation applied.
+    rotation : int
+        Degrees counterclockwise that the file asks for.
+    audio : bool
+        Whether there is sound.
+    names : tuple of str
+        File names, for a folder of frames; else empty.
+    """
+
+    frames: int
+    pts: tuple[int, ...]
+    time_base: tuple[int, int]
+    last_duration: int
+    rate: float
+    size: tuple[int, int]
+    rotation: int = 0
+    audio: bool = False
+    names: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Timeline:
+        """Return what `to_json` was made from."""
+        lists = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        return cls(**lists)
+
+
+def probe(path: Path, *, rate: float = 24.0) -> Timeline:
+    """Return the timeline of a video file or of a folder of frames.
+
+    Parameters
+    ----------
+    path : Path
+    rate : float
+        Frames per second of a folder.
+
+    Raises
+    ------
+    InputError
+        If there is no frame in it, or a folder's frames differ in size; names the file.
+    """
+    return _probe_folder(path, rate) if path.is_dir() else _probe_video(path)
+
+
+def working_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
+    """Return the size to work at: the short side as asked, never larger than the source."""
+    scale = min(1.0, short_side / min(size))
+    return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+
+
+def content_digest(path: Path) -> str:
+    """Return the SHA-256 of a file, or of the names and bytes of all files of a folder."""
+    seen = hashlib.sha256()
+    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
+        if not file.is_file():
+            continue
+        if path.is_dir():
+            seen.update(os.fsencode(file.name) + b"\0" + str(file.stat().st_size).encode() + b"\0")
+        with file.open("rb") as handle:
+            while block := handle.read(READ_BYTES):
+                seen.update(block)
+    return seen.hexdigest()
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Return a key that sorts frame9 before frame10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """Return a folder's pictures in natural order."""
+    files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.name[0] != "."]
+    return sorted(files, key=lambda path: natural_key(path.name))
+
+
+def _probe_video(path: Path) -> Timeline:
+    if path.stat().st_size == 0:
+        raise InputError(f"{path}: the file is empty")
+    child = Path(__file__).with_name("probe_child.py")
+    command = [sys.executable, str(child), str(path.resolve()), json.dumps(CONFINED)]
+    try:
+        done = subprocess.run(command, capture_output=True, timeout=PROBE_LIMIT_S, check=False)
+        found = json.loads(done.stdout)
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"{path}: not understood within {PROBE_LIMIT_S} s") from error
+    except ValueError as error:
+        raise InputError(f"{path}: reading it crashed the demuxer") from error
+    if "error" in found:
+        raise InputError(f"{path}: not a readable video: {found['error']}")
+    if not found["pts"]:
+        raise InputError(f"{path}: expected frames, found none")
+    return _timeline(found)
+
+
+def _timeline(found: dict[str, Any]) -> Timeline:
+    base = Fraction(*found["time_base"])
+    rate = found["rate"] or 25.0
+    tick = max(round(1 / (rate * base)), 1)
+    pts = _increasing(found["pts"], tick)
+    last = found["last_duration"] or tick
+    length = float((pts[-1] + last - pts[0]) * base)
+    rows, columns = found["size"]
+    turned = found["rotation"] % 180 != 0
+    return Timeline(
+        frames=len(pts),
+        pts=tuple(pts),
+        time_base=(base.numerator, base.denominator),
+        last_duration=last,
+        rate=len(pts) / length if length > 0 else rate,
+        size=(columns, rows) if turned else (rows, columns),
+        rotation=found["rotation"],
+        audio=found["audio"],
+    )
+
+
+def _increasing(announced: list[int | None], tick: int) -> list[int]:
+    """Return timestamps in display order; where they are missing or equal, a frame later."""
+    if any(pts is None for pts in announced):
+        return [k * tick for k in range(len(announced))]
+    pts = sorted(value for value in announced if value is not None)
+    for k in range(1, len(pts)):
+        if pts[k] <= pts[k - 1]:
+            pts[k] = pts[k - 1] + 1
+    return pts
+
+
+def _probe_folder(folder: Path, rate: float) -> Timeline:
+    files = frame_files(folder)
+    if not files:
+        raise InputError(f"{folder}: expected JPEG or PNG frames, found none")
+    sizes = {file: size for file in files if (size := _header_size(file)) is not None}
+    if not sizes:
+        raise InputError(f"{folder}: none of its {len(files)} frames can be read")
+    (size, _), *others = Counter(sizes.values()).most_common()
+    if others:
+        odd = next(file for file in files if file in sizes and sizes[file] != size)
+        got = f"{sizes[odd][1]}x{sizes[odd][0]}"
+        raise InputError(f"{odd}: expected {size[1]}x{size[0]} like the other frames, got {got}")
+    tick = round(FOLDER_TICKS / rate)
+    return Timeline(
+        frames=len(files),
+        pts=tuple(k * tick for k in range(len(files))),
+        time_base=(1, FOLDER_TICKS),
+        last_duration=tick,
+        rate=rate,
+        size=size,
+        names=tuple(file.name for file in files),
+    )
+
+
+def _header_size(file: Path) -> tuple[int, int] | None:
+    """Return (H, W), or None where the header cannot be read."""
+    try:
+        with Image.open(file) as picture:
+            return picture.height, picture.width
+    except (UnidentifiedImageError, OSError):
+        return None

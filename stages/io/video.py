@@ -1,0 +1,172 @@
+"""Frames of a clip, decoded in a child process, in the order and number of its timeline."""
+
+from __future__ import annotations
+
+import queue
+import re
+import select
+import subprocess
+import threading
+from collections import deque
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+import cv2
+import ffmpeg
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from stages.io.ffmpeg import CONFINED, ffmpeg_path
+from stages.io.timeline import Timeline, frame_files
+
+STALLED_S = 120  # without a new frame, after which a decoder is given up
+SHOWN = re.compile(rb"Parsed_showinfo.* n: *\d+ pts: *(-?\d+|NOPTS)")
+
+Picture = NDArray[np.uint8]
+
+
+class Frames:
+    """Iterates over all frames of a timeline, RGB (H, W, 3) uint8, in constant memory.
+
+    A frame that cannot be decoded is a hole: the picture before it (at the start, the one after)
+    stands in for it, and its number is in `holes` afterwards. So numbers never shift.
+
+    Parameters
+    ----------
+    path : Path
+    timeline : Timeline
+    size : (H, W) or None
+        Scaled to, areas averaged; None keeps the source's.
+
+    Raises
+    ------
+    InputError
+        While iterating: if nothing can be decoded, or the decoder stalls; names the file.
+    """
+
+    def __init__(self, path: Path, timeline: Timeline, *, size: tuple[int, int] | None) -> None:
+        self._path, self._timeline = path, timeline
+        self._size = timeline.size if size is None else size
+        self.holes: list[int] = []
+
+    def __iter__(self) -> Iterator[Picture]:
+        """Yield every frame."""
+        self.holes = []
+        decoded = self._from_folder() if self._path.is_dir() else self._from_video()
+        before: Picture | None = None
+        due = 0
+        for number, picture in decoded:
+            if number > due:
+                self.holes += range(due, number)
+                stand_in = picture if before is None else before
+                yield from (stand_in for _ in range(due, number))
+            yield picture
+            before, due = picture, number + 1
+        if before is None:
+            raise InputError(f"{self._path}: none of {self._timeline.frames} frames can be decoded")
+        self.holes += range(due, self._timeline.frames)
+        yield from (before for _ in range(due, self._timeline.frames))
+
+    def _from_folder(self) -> Iterator[tuple[int, Picture]]:
+        files = frame_files(self._path)
+        if tuple(file.name for file in files) != self._timeline.names:
+            raise InputError(f"{self._path}: its files changed while they were read")
+        for number, file in enumerate(files):
+            picture = cv2.imread(str(file), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            if picture is None or picture.shape[:2] != self._timeline.size:
+                continue
+            if self._size != self._timeline.size:
+                picture = cv2.resize(picture, self._size[::-1], interpolation=cv2.INTER_AREA)
+            yield number, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+
+    def _from_video(self) -> Iterator[tuple[int, Picture]]:
+        """Yield number and picture of what the decoder delivers, told apart by timestamp."""
+        numbers = {pts: k for k, pts in enumerate(self._timeline.pts)}
+        due = 0
+        for pts, picture in _decoded(self._path, self._size):
+            number = max(numbers.get(pts, due) if pts is not None else due, due)
+            if number >= self._timeline.frames:
+                raise InputError(f"{self._path}: expected {self._timeline.frames} frames, got more")
+            yield number, picture
+            due = number + 1
+
+
+def read_frames(path: Path, timeline: Timeline, *, size: tuple[int, int] | None = None) -> Frames:
+    """Return the frames of a clip; see `Frames`."""
+    return Frames(path, timeline, size=size)
+
+
+def _decoded(path: Path, size: tuple[int, int]) -> Iterator[tuple[int | None, Picture]]:
+    """Yield timestamp and picture of each frame that ffmpeg delivers."""
+    rows, columns = size
+    command = (
+        ffmpeg.input(f"file:{path.resolve()}", threads=1, copyts=None, **CONFINED)["v:0"]
+        .filter("scale", columns, rows, flags="area+accurate_rnd+full_chroma_int+bitexact")
+        .filter("showinfo", checksum=0)
+        .output("pipe:", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
+        .global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info")
+        .compile(cmd=ffmpeg_path())
+    )
+    child = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    if child.stdout is None or child.stderr is None:
+        raise RuntimeError("ffmpeg was started without pipes")
+    said = _Listener(child.stderr)
+    try:
+        while (data := _read(child.stdout, rows * columns * 3, path)) is not None:
+            yield said.next_pts(), np.frombuffer(data, np.uint8).reshape(rows, columns, 3)
+        if child.wait() != 0 and not said.shown:
+            raise InputError(f"{path}: cannot be decoded: {said.last_words()}")
+    finally:
+        child.kill()
+        child.wait()
+        said.join()
+        child.stdout.close()
+        child.stderr.close()
+
+
+def _read(pipe: IO[bytes], count: int, path: Path) -> bytearray | None:
+    """Return the next `count` bytes, or None at the end."""
+    data = bytearray(count)
+    view, filled = memoryview(data), 0
+    while filled < count:
+        if not select.select([pipe], [], [], STALLED_S)[0]:
+            raise InputError(f"{path}: the decoder stood still for {STALLED_S} s")
+        got = pipe.raw.readinto(view[filled:])  # type: ignore[attr-defined]
+        if not got:
+            return None
+        filled += got
+    return data
+
+
+class _Listener(threading.Thread):
+    """Reads what ffmpeg says: the timestamp of each frame, and why it stopped."""
+
+    def __init__(self, pipe: IO[bytes]) -> None:
+        super().__init__(daemon=True)
+        self._pipe = pipe
+        self._pts: queue.SimpleQueue[int | None] = queue.SimpleQueue()
+        self._words: deque[str] = deque(maxlen=3)
+        self.shown = 0
+        self.start()
+
+    def run(self) -> None:
+        """Sort the lines."""
+        for line in self._pipe:
+            found = SHOWN.search(line)
+            if found:
+                self.shown += 1
+                self._pts.put(None if found[1] == b"NOPTS" else int(found[1]))
+            elif b"showinfo" not in line and line.strip():
+                self._words.append(line.decode(errors="replace").strip())
+
+    def next_pts(self) -> int | None:
+        """Return the timestamp of the next frame, None if it has none."""
+        return self._pts.get(timeout=STALLED_S)
+
+    def last_words(self) -> str:
+        """Return the last lines that were no timestamps."""
+        return "; ".join(self._words)
