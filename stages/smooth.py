@@ -88,10 +88,13 @@ class Smooth(Stage):
         floor = self.weight_floor if self.weighted else 1.0
         if self.method == "none":
             return (unpack_mask(masks[t]) for t in wanted)
-        box = {"size": self.spatial_kernel, "eps": self.eps, "floor": floor}
-        if self._follows:
-            return follow_flow(
-                masks, frames, window["flow.flow"], wanted, radius=self.radius,
-                appearance=self.appearance, **box,
-            )  # fmt: skip
-        return stand_still(masks, frames, wanted, kernel=self.temporal_kernel, **box)
+        size, eps = self.spatial_kernel, self.eps
+        if not self._follows:
+            kernel = self.temporal_kernel
+            return stand_still(
+                masks, frames, wanted, kernel=kernel, size=size, eps=eps, floor=floor
+            )
+        return follow_flow(
+            masks, frames, window["flow.flow"], wanted, radius=self.radius,
+            appearance=self.appearance, size=size, eps=eps, floor=floor,
+        )  # fmt: skip

@@ -64,7 +64,8 @@ def test_nothing_heavy_is_loaded_until_a_network_is_asked_for():
     code = (
         "import sys, cli.run, cli.steps, pipeline.work; "
         "steps, _ = cli.steps.build_steps({}, 'x'); "
-        "print(sorted({'torch', 'ptlflow', 'ray', 'onnxruntime', 'torchvision'} & set(sys.modules)))"
+        "heavy = {'torch', 'ptlflow', 'ray', 'onnxruntime', 'torchvision'}; "
+        "print(sorted(heavy & set(sys.modules)))"
     )
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True

@@ -68,7 +68,9 @@ class Timeline:
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Timeline:
         """Return what `to_json` was made from."""
-        lists = {name: tuple(v) if isinstance(v, list) else v for name, v in values.items()}
+        lists: dict[str, Any] = {
+            name: tuple(v) if isinstance(v, list) else v for name, v in values.items()
+        }
         return cls(**lists)
 
 

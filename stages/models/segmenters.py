@@ -243,7 +243,7 @@ def _probabilities(out: NDArray[np.float32], activation: Activation) -> NDArray[
         logits = out.min() < 0 or out.max() > 1
         activation = "none" if not logits else "sigmoid" if len(out) == 1 else "softmax"
     if activation == "sigmoid":
-        return 1 / (1 + np.exp(-out))
+        return np.asarray(1 / (1 + np.exp(-out)), np.float32)
     if activation == "softmax":
         powers = np.exp(out - out.max(axis=0))
         out = powers / powers.sum(axis=0)

@@ -49,9 +49,8 @@ def load_state(path: Path) -> dict[str, Any]:
             return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
     except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        raise InputError(
-            f"{path}: not readable as weights: {str(error).splitlines()[0]}"
-        ) from error
+        why = str(error).splitlines()[0]
+        raise InputError(f"{path}: not readable as weights: {why}") from error
     except Exception as error:
         if type(error).__name__ == "SafetensorError":
             raise InputError(f"{path}: not readable as safetensors: {error}") from error

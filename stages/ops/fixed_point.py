@@ -10,7 +10,8 @@ FLOW_STEPS = 64  # to a pixel
 
 def pack_flow(flow: NDArray[np.float32]) -> NDArray[np.int16]:
     """Return flow in 1/64 px; error at most 1/128 px, longer than 511 px is cut to that."""
-    return np.clip(np.rint(flow * FLOW_STEPS), -32767, 32767).astype(np.int16)
+    steps = np.clip(np.rint(flow * FLOW_STEPS), -32767, 32767)
+    return np.asarray(steps, np.int16)
 
 
 def unpack_flow(packed: NDArray[np.int16]) -> NDArray[np.float32]:
@@ -20,7 +21,7 @@ def unpack_flow(packed: NDArray[np.int16]) -> NDArray[np.float32]:
 
 def pack_mask(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return probabilities in 255ths; error at most 1/510."""
-    return np.rint(np.clip(mask, 0, 1) * np.float32(255)).astype(np.uint8)
+    return np.asarray(np.rint(np.clip(mask, 0, 1) * np.float32(255)), np.uint8)
 
 
 def unpack_mask(packed: NDArray[np.uint8]) -> NDArray[np.float32]:

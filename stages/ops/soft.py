@@ -82,4 +82,4 @@ def confidence(mask: NDArray[np.float32], *, floor: float) -> NDArray[np.float32
         p = np.clip(plane, tiny, 1)
         entropy -= p * np.log(p)
     most = np.float32(np.log(mask.shape[-1] + 1)) if mask.shape[-1] else np.float32(1)
-    return np.maximum(1 - entropy / most, np.float32(floor)).astype(np.float32)
+    return np.asarray(np.maximum(1 - entropy / most, np.float32(floor)), np.float32)
