@@ -49,17 +49,21 @@ def stand_still(
         See `stages.ops.guided.fit_coefficients` and `stages.ops.soft.confidence`.
     """
     before, after = kernel_reach(kernel)
-    boxes: dict[int, Box] = {}
+    weights: dict[int, NDArray[np.float32]] = {}
     fits: dict[int, NDArray[np.float32]] = {}
 
     def fit(k: int) -> NDArray[np.float32]:
         near = range(max(k - before, frames.start), min(k + after + 1, frames.stop))
         for j in near:
-            if j not in boxes:
-                mask = unpack_mask(masks[j])
-                boxes[j] = centred(frames[j]), mask, confidence(mask, floor=floor)
-        stacked = [np.stack(parts) for parts in zip(*(boxes[j] for j in near), strict=True)]
-        fitted = fit_coefficients(stacked[0], stacked[1], stacked[2], size=size, eps=eps)
+            if j not in weights:
+                weights[j] = confidence(masks[j], floor=floor)
+        fitted = fit_coefficients(
+            frames.array[near.start - frames.start : near.stop - frames.start],
+            masks.array[near.start - masks.start : near.stop - masks.start],
+            np.stack([weights[j] for j in near]),
+            size=size,
+            eps=eps,
+        )
         return mean_over_boxes(fitted, size=size)
 
     for t in wanted:
@@ -68,10 +72,13 @@ def stand_still(
         for k in holding:
             if k not in fits:
                 fits[k] = fit(k)
-        total = sum((fits[k] for k in holding[1:]), start=fits[holding[0]])
-        yield apply_coefficients(total / np.float32(len(holding)), boxes[t][0])
+        total = fits[holding[0]].copy()
+        for k in holding[1:]:
+            total += fits[k]
+        total *= np.float32(1 / len(holding))
+        yield apply_coefficients(total, frames[t])
         fits = {k: fitted for k, fitted in fits.items() if k > t - after}
-        boxes = {j: box for j, box in boxes.items() if j > t - after - before}
+        weights = {j: weight for j, weight in weights.items() if j > t - after - before}
 
 
 def follow_flow(
@@ -111,8 +118,8 @@ def follow_flow(
     for t in wanted:
         for j in range(max(t - radius, frames.start), min(t + radius + 1, frames.stop)):
             if j not in held:
-                mask = unpack_mask(masks[j])
-                held[j] = centred(frames[j]), mask, confidence(mask, floor=floor)
+                weight = confidence(masks[j], floor=floor)
+                held[j] = centred(frames[j]), unpack_mask(masks[j]), weight
         stack = [held[t]]
         for k, step in enumerate(offsets(radius)):
             if t + step in held:

@@ -11,7 +11,6 @@ from pipeline.stage import Span
 from stages.artifacts import offsets
 from stages.ops.fixed_point import unpack_flow
 from stages.ops.voting import appearance_table, vote
-from stages.ops.warp import resize_flow
 
 
 def passes(
@@ -66,7 +65,6 @@ def _one_pass(
     """Vote once for the frames `wanted`, given the masks of frames `given`."""
     held: dict[int, NDArray[np.float32]] = {}
     coming = iter(given)
-    size = frames.array.shape[1:3]
     steps = offsets(radius)
     for t in wanted:
         for j in coming:
@@ -78,6 +76,6 @@ def _one_pass(
         yield vote(
             [held[t], *(held[j] for _, j in near)],
             [frames[t], *(frames[j] for _, j in near)],
-            [resize_flow(unpack_flow(flow[t][k]), size) for k, _ in near],
+            [unpack_flow(flow[t][k]) for k, _ in near],
             table=table,
         )

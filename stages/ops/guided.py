@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import cv2
 import numpy as np
 from numba import njit
@@ -19,8 +21,8 @@ def kernel_reach(size: int) -> Kernel:
 
 
 def fit_coefficients(
-    guide: NDArray[np.float32],
-    mask: NDArray[np.float32],
+    guide: NDArray[np.float32] | NDArray[np.uint8],
+    mask: NDArray[np.float32] | NDArray[np.uint8],
     weight: NDArray[np.float32],
     *,
     size: int,
@@ -35,10 +37,11 @@ def fit_coefficients(
 
     Parameters
     ----------
-    guide : ndarray, shape (N, H, W, 3), float32
-        RGB, roughly centred on 0 (the sums are then exact enough), range within [-1, 1].
-    mask : ndarray, shape (N, H, W, C), float32
-        Probability of each class, [0, 1].
+    guide : ndarray, shape (N, H, W, 3), float32 or uint8
+        RGB, roughly centred on 0 (the sums are then exact enough), range within [-1, 1]; 8-bit
+        values v stand for v/255 - 0.5.
+    mask : ndarray, shape (N, H, W, C), float32 or uint8
+        Probability of each class, [0, 1]; 8-bit values in 255ths.
     weight : ndarray, shape (N, H, W), float32
         Trust in each voxel, >= 0. Where a whole box has none, a = 0 and b = 0.
     size : int, >= 1
@@ -64,7 +67,8 @@ def fit_coefficients(
     dims = bind_shapes(guide=(guide, "N H W 3"), mask=(mask, "N H W C"), weight=(weight, "N H W"))
     out = np.empty((dims["H"], dims["W"], dims["C"], 4), np.float32)
     before, after = kernel_reach(size)
-    _fit(guide, mask, weight, before, after, eps, out)
+    units = *_units(guide), _units(mask)[0]
+    _fit(guide, mask, weight, units, before, after, eps, out)
     return out
 
 
@@ -90,14 +94,14 @@ def mean_over_boxes(coefficients: NDArray[np.float32], *, size: int) -> NDArray[
 
 
 def apply_coefficients(
-    coefficients: NDArray[np.float32], guide: NDArray[np.float32]
+    coefficients: NDArray[np.float32], guide: NDArray[np.float32] | NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Return ``a·I + b``, clipped to [0, 1] and scaled where foreground classes sum to over 1.
 
     Parameters
     ----------
     coefficients : ndarray, shape (H, W, C, 4), float32
-    guide : ndarray, shape (H, W, 3), float32
+    guide : ndarray, shape (H, W, 3), float32 or uint8
         In the units that the fit used.
 
     Returns
@@ -107,8 +111,15 @@ def apply_coefficients(
     """
     bind_shapes(coefficients=(coefficients, "H W C 4"), guide=(guide, "H W 3"))
     out = np.empty(coefficients.shape[:3], np.float32)
-    _apply(coefficients, guide, out)
+    _apply(coefficients, guide, _units(guide), out)
     return out
+
+
+def _units(values: NDArray[Any]) -> tuple[np.float32, np.float32]:
+    """Return factor and summand from stored values to those of the equations."""
+    if values.dtype == np.uint8:
+        return np.float32(1 / 255), np.float32(-0.5)
+    return np.float32(1), np.float32(0)
 
 
 @njit(nogil=True, cache=True)
@@ -116,16 +127,20 @@ def _products(
     guide: NDArray[np.float32],
     mask: NDArray[np.float32],
     weight: NDArray[np.float32],
+    units: tuple[np.float32, np.float32, np.float32],
     y: int,
     row: NDArray[np.float64],
 ) -> None:
     """Sum over the N frames, in order: w, wI (3), wII (6), then wp, wIp (3) of each class."""
     frames, _, columns, classes = mask.shape
+    factor, summand, of_mask = units
     row[:] = 0.0
     for n in range(frames):
         for x in range(columns):
             w = np.float64(weight[n, y, x])
-            r, g, b = guide[n, y, x, 0], guide[n, y, x, 1], guide[n, y, x, 2]
+            r = guide[n, y, x, 0] * factor + summand
+            g = guide[n, y, x, 1] * factor + summand
+            b = guide[n, y, x, 2] * factor + summand
             wr, wg, wb = w * r, w * g, w * b
             row[x, 0] += w
             row[x, 1] += wr
@@ -138,7 +153,7 @@ def _products(
             row[x, 8] += wg * b
             row[x, 9] += wb * b
             for k in range(classes):
-                p = mask[n, y, x, k]
+                p = mask[n, y, x, k] * of_mask
                 row[x, 10 + 4 * k] += w * p
                 row[x, 11 + 4 * k] += wr * p
                 row[x, 12 + 4 * k] += wg * p
@@ -175,6 +190,7 @@ def _fit(  # noqa: C901 (one sweep, in numba)
     guide: NDArray[np.float32],
     mask: NDArray[np.float32],
     weight: NDArray[np.float32],
+    units: tuple[np.float32, np.float32, np.float32],
     before: int,
     after: int,
     eps: float,
@@ -191,7 +207,7 @@ def _fit(  # noqa: C901 (one sweep, in numba)
         if lead >= size:
             below -= row
         if lead < rows:
-            _products(guide, mask, weight, lead, row)
+            _products(guide, mask, weight, units, lead, row)
             below += row
         else:
             row[:] = 0.0
@@ -236,12 +252,18 @@ def _box_mean(  # noqa: C901 (one sweep, in numba)
 
 @njit(nogil=True, cache=True)
 def _apply(
-    coefficients: NDArray[np.float32], guide: NDArray[np.float32], out: NDArray[np.float32]
+    coefficients: NDArray[np.float32],
+    guide: NDArray[np.float32],
+    units: tuple[np.float32, np.float32],
+    out: NDArray[np.float32],
 ) -> None:
     rows, columns, classes, _ = coefficients.shape
+    factor, summand = units
     for y in range(rows):
         for x in range(columns):
-            r, g, b = guide[y, x, 0], guide[y, x, 1], guide[y, x, 2]
+            r = guide[y, x, 0] * factor + summand
+            g = guide[y, x, 1] * factor + summand
+            b = guide[y, x, 2] * factor + summand
             total = np.float32(0)
             for k in range(classes):
                 c = coefficients[y, x, k]

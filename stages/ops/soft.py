@@ -61,13 +61,13 @@ def winners(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.where(top > background, best + 1, 0).astype(np.uint8)
 
 
-def confidence(mask: NDArray[np.float32], *, floor: float) -> NDArray[np.float32]:
+def confidence(mask: NDArray[np.uint8], *, floor: float) -> NDArray[np.float32]:
     """Return how sure a soft mask is: 1 minus its entropy over that of a uniform guess.
 
     Parameters
     ----------
-    mask : ndarray, shape (H, W, C), float32
-        Foreground probabilities.
+    mask : ndarray, shape (H, W, C), uint8
+        Foreground probabilities in 255ths.
     floor : float
         Least confidence, so that no box of the guided filter is empty.
 
@@ -75,11 +75,17 @@ def confidence(mask: NDArray[np.float32], *, floor: float) -> NDArray[np.float32
     -------
     ndarray, shape (H, W), float32, in [floor, 1]
     """
-    tiny = np.float32(1e-6)
-    entropy = np.zeros(mask.shape[:2], np.float32)
-    rest = np.clip(1 - mask.sum(axis=-1, dtype=np.float32), tiny, 1)
-    for plane in (rest, *np.moveaxis(mask, -1, 0)):
-        p = np.clip(plane, tiny, 1)
-        entropy -= p * np.log(p)
-    most = np.float32(np.log(mask.shape[-1] + 1)) if mask.shape[-1] else np.float32(1)
-    return np.asarray(np.maximum(1 - entropy / most, np.float32(floor)), np.float32)
+    dims = bind_shapes(mask=(mask, "H W C"))
+    if dims["C"] == 0:
+        return np.ones((dims["H"], dims["W"]), np.float32)
+    p = np.arange(256) / 255
+    entropy = np.zeros(256)
+    entropy[1:] = -p[1:] * np.log(p[1:]) / np.log(dims["C"] + 1)
+    if dims["C"] == 1:
+        table = np.maximum(1 - entropy - entropy[::-1], floor).astype(np.float32)
+        return np.asarray(cv2.LUT(mask[..., 0], table))
+    rest = 255 - np.minimum(mask.sum(axis=-1, dtype=np.int32), 255)
+    total = entropy[rest]
+    for plane in np.moveaxis(mask, -1, 0):
+        total += cv2.LUT(np.ascontiguousarray(plane), entropy)
+    return np.asarray(np.maximum(1 - total, floor), np.float32)

@@ -47,8 +47,9 @@ def vote(
         The frame's own mask first, then one for each neighbour.
     images : sequence of ndarray, shape (H, W, 3), uint8
         RGB, in the same order.
-    flows : sequence of ndarray, shape (2, H, W), float32
-        From the frame to each neighbour, pixels, x before y: one fewer than `masks`. May be empty.
+    flows : sequence of ndarray, shape (2, h, w), float32
+        From the frame to each neighbour, x before y: one fewer than `masks`. May be empty. Pixels
+        of a grid of their own that covers the same picture; read bilinearly in between.
     table : ndarray, float32
         Weight by squared RGB distance, from `appearance_table`.
 
@@ -68,7 +69,7 @@ def vote(
             image=(images[0], "H W 3"),
             neighbour_mask=(masks[k], "H W C"),
             neighbour_image=(images[k], "H W 3"),
-            flow=(flow, "2 H W"),
+            flow=(flow, "2 h w"),
         )
     out = masks[0].astype(np.float32, copy=True)
     if flows:
@@ -87,16 +88,24 @@ def _vote(
 ) -> None:
     """Replace `own` by the mean; where all agree there is nothing to weigh."""
     rows, columns, classes = own.shape
+    width = flows[0].shape[2]
+    across = (np.arange(columns) + 0.5) * (width / columns) - 0.5
+    across = np.minimum(np.maximum(across, 0.0), width - 1.0)
+    left = across.astype(np.uint32)
+    share = (across - left).astype(np.float32)
+    line = np.empty(width + 1, np.float32)
+    places = np.empty((len(flows), 2, columns), np.float32)
     seen = np.empty((len(flows), columns, classes), np.float32)
     weights = np.empty(columns, np.float32)
     differ = np.empty(columns, np.bool_)
     for y in range(rows):
         differ[:] = False
         for k in range(len(flows)):
-            _sample_row(masks[k], flows[k], own, y, seen[k], differ)
+            _find_places(flows[k], y, rows, left, share, line, places[k])
+            _sample_row(masks[k], places[k], own, y, seen[k], differ)
         weights[:] = 1
         for k in range(len(flows)):
-            _add_row(image, images[k], flows[k], table, y, seen[k], differ, weights, own)
+            _add_row(image, images[k], places[k], table, y, seen[k], differ, weights, own)
         for x in range(columns):
             if differ[x]:
                 for c in range(classes):
@@ -104,9 +113,36 @@ def _vote(
 
 
 @njit(nogil=True, cache=True)
+def _find_places(
+    flow: NDArray[np.float32],
+    y: int,
+    rows: int,
+    left: NDArray[np.uint32],
+    share: NDArray[np.float32],
+    line: NDArray[np.float32],
+    place: NDArray[np.float32],
+) -> None:
+    """Write where each pixel of row `y` leads; the flow's own grid may be coarser."""
+    _, height, width = flow.shape
+    columns = left.size
+    v = (np.float32(y) + np.float32(0.5)) * np.float32(height / rows) - np.float32(0.5)
+    v = min(max(v, np.float32(0)), np.float32(height - 1))
+    top = np.uint32(v)
+    low, f = min(top + np.uint32(1), np.uint32(height - 1)), v - np.float32(top)
+    for axis in range(2):
+        scale = np.float32(columns / width if axis == 0 else rows / height)
+        for x in range(width):
+            line[x] = (flow[axis, top, x] + (flow[axis, low, x] - flow[axis, top, x]) * f) * scale
+        line[width] = line[width - 1]
+        for x in range(columns):
+            value = line[left[x]] + (line[left[x] + np.uint32(1)] - line[left[x]]) * share[x]
+            place[axis, x] = value + np.float32(x if axis == 0 else y)
+
+
+@njit(nogil=True, cache=True)
 def _sample_row(
     mask: NDArray[np.float32],
-    flow: NDArray[np.float32],
+    place: NDArray[np.float32],
     own: NDArray[np.float32],
     y: int,
     seen: NDArray[np.float32],
@@ -116,7 +152,7 @@ def _sample_row(
     rows, columns, classes = mask.shape
     right, bottom = np.float32(columns - 1), np.float32(rows - 1)
     for x in range(columns):
-        px, py = np.float32(x) + flow[0, y, x], np.float32(y) + flow[1, y, x]
+        px, py = place[0, x], place[1, x]
         if not (px >= 0 and py >= 0 and px <= right and py <= bottom):
             continue
         x0, y0 = np.uint32(px), np.uint32(py)
@@ -137,7 +173,7 @@ def _sample_row(
 def _add_row(
     image: NDArray[np.uint8],
     other: NDArray[np.uint8],
-    flow: NDArray[np.float32],
+    place: NDArray[np.float32],
     table: NDArray[np.float32],
     y: int,
     seen: NDArray[np.float32],
@@ -149,7 +185,7 @@ def _add_row(
     rows, columns, classes = total.shape
     right, bottom = np.float32(columns - 1), np.float32(rows - 1)
     for x in range(columns):
-        px, py = np.float32(x) + flow[0, y, x], np.float32(y) + flow[1, y, x]
+        px, py = place[0, x], place[1, x]
         if not (differ[x] and px >= 0 and py >= 0 and px <= right and py <= bottom):
             continue
         x0, y0 = np.uint32(px), np.uint32(py)

@@ -77,6 +77,22 @@ def test_with_one_frame_and_equal_weights_it_is_opencvs(clip):
     np.testing.assert_allclose(ours[4:-4, 4:-4], theirs[4:-4, 4:-4], atol=2e-5)
 
 
+def test_eight_bit_values_are_read_as_what_they_stand_for(clip):
+    guide, mask, weight = clip
+    guide8, mask8 = (np.round(255 * (guide + 0.5)), np.round(255 * mask))
+    guide, mask = (guide8 / 255 - 0.5).astype(np.float32), (mask8 / 255).astype(np.float32)
+    eight = fit_coefficients(
+        guide8.astype(np.uint8), mask8.astype(np.uint8), weight, size=5, eps=1e-4
+    )
+    floats = fit_coefficients(guide, mask, weight, size=5, eps=1e-4)
+    np.testing.assert_allclose(eight, floats, atol=2e-5)
+    np.testing.assert_allclose(
+        apply_coefficients(eight, guide8[0].astype(np.uint8)),
+        apply_coefficients(floats, guide[0]),
+        atol=1e-5,
+    )
+
+
 def test_a_constant_mask_stays_constant(clip):
     guide, mask, weight = clip
     quarter = np.full_like(mask, 0.25)

@@ -33,12 +33,12 @@ def test_a_tie_goes_to_the_background():
 
 @pytest.mark.parametrize(("p", "expected"), [(0.0, 1.0), (1.0, 1.0), (0.5, 0.01), (0.11, 0.5)])
 def test_confidence_is_one_minus_the_entropy(p, expected):
-    sure = confidence(np.full((2, 2, 1), p, np.float32), floor=0.01)
-    np.testing.assert_allclose(sure, expected, atol=2e-3)
+    sure = confidence(np.full((2, 2, 1), round(255 * p), np.uint8), floor=0.01)
+    np.testing.assert_allclose(sure, expected, atol=7e-3)
 
 
 def test_an_unsure_mask_of_many_classes_has_the_least_confidence():
-    assert confidence(np.full((1, 1, 3), 0.25, np.float32), floor=0.05)[0, 0] == np.float32(0.05)
+    assert confidence(np.full((1, 1, 3), 64, np.uint8), floor=0.05)[0, 0] == np.float32(0.05)
 
 
 def test_a_cut_is_found_where_the_picture_changes():

@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.errors import ShapeError
 from stages.ops.voting import appearance_table, carried, vote
-from stages.ops.warp import warp
+from stages.ops.warp import resize_flow, warp
 
 SIGMA = 12.0
 
@@ -101,3 +101,13 @@ def test_sizes_that_differ_are_named(scene):
     masks, images, flows = scene
     with pytest.raises(ShapeError, match=r"neighbour_mask: .* with H=20"):
         vote([masks[0], masks[1][:5]], images[:2], flows[:1], table=appearance_table(SIGMA))
+
+
+def test_a_coarser_flow_is_read_in_between(scene):
+    masks, images, flows = scene
+    coarse = [np.ascontiguousarray(flow[:, ::2, ::2]) / 2 for flow in flows]
+    fine = [resize_flow(flow, (20, 24)) for flow in coarse]
+    table = appearance_table(SIGMA)
+    np.testing.assert_allclose(
+        vote(masks, images, coarse, table=table), vote(masks, images, fine, table=table), atol=1e-4
+    )
