@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pipeline.stage import Span
 from stages.artifacts import offsets
 from stages.ops.fixed_point import unpack_flow
-from stages.ops.voting import appearance_table, vote
+from stages.ops.voting import appearance_table, flat_tiles, vote
 
 
 def passes(
@@ -64,11 +64,13 @@ def _one_pass(
 ) -> Iterator[NDArray[np.float32]]:
     """Vote once for the frames `wanted`, given the masks of frames `given`."""
     held: dict[int, NDArray[np.float32]] = {}
+    flat: dict[int, NDArray[np.bool_]] = {}
     coming = iter(given)
     steps = offsets(radius)
     for t in wanted:
         for j in coming:
             held[j] = next(masks)
+            flat[j] = flat_tiles(held[j])
             if j >= t + radius:
                 break
         held = {j: mask for j, mask in held.items() if j >= t - radius}
@@ -78,4 +80,5 @@ def _one_pass(
             [frames[t], *(frames[j] for _, j in near)],
             [unpack_flow(flow[t][k]) for k, _ in near],
             table=table,
+            flat=[flat[j] for _, j in near],
         )

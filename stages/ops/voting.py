@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from stages.ops.shapes import bind_shapes
 
+TILE = 16  # pixels
+
 
 def appearance_table(sigma: float) -> NDArray[np.float32]:
     """Return ``exp(−d/(2σ²))`` for every squared 8-bit RGB distance d up to where it is nothing.
@@ -34,6 +36,7 @@ def vote(
     flows: Sequence[NDArray[np.float32]],
     *,
     table: NDArray[np.float32],
+    flat: Sequence[NDArray[np.bool_]] | None = None,
 ) -> NDArray[np.float32]:
     """Return the mean of a frame's mask and its neighbours' masks carried to it by the flow.
 
@@ -52,6 +55,8 @@ def vote(
         of a grid of their own that covers the same picture; read bilinearly in between.
     table : ndarray, float32
         Weight by squared RGB distance, from `appearance_table`.
+    flat : sequence of ndarray, optional
+        `flat_tiles` of each neighbour's mask, to save finding them at each call.
 
     Returns
     -------
@@ -73,14 +78,48 @@ def vote(
         )
     out = masks[0].astype(np.float32, copy=True)
     if flows:
-        _vote(out, tuple(masks[1:]), images[0], tuple(images[1:]), tuple(flows), table)
+        flat = [flat_tiles(mask) for mask in masks[1:]] if flat is None else flat
+        _vote(out, tuple(masks[1:]), tuple(flat), images[0], tuple(images[1:]), tuple(flows), table)
     return out
+
+
+def flat_tiles(mask: NDArray[np.float32]) -> NDArray[np.bool_]:
+    """Mark the tiles of 16 x 16 pixels within which, and one beyond, the mask has one value.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (H, W, C), float32
+
+    Returns
+    -------
+    ndarray, shape (ceil(H/16), ceil(W/16)), bool
+    """
+    dims = bind_shapes(mask=(mask, "H W C"))
+    out = np.empty((-(-dims["H"] // TILE), -(-dims["W"] // TILE)), np.bool_)
+    _mark_flat(mask, out)
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _mark_flat(mask: NDArray[np.float32], out: NDArray[np.bool_]) -> None:
+    rows, columns, classes = mask.shape
+    for i in range(out.shape[0]):
+        for j in range(out.shape[1]):
+            same = True
+            for y in range(i * TILE, min((i + 1) * TILE + 1, rows)):
+                for x in range(j * TILE, min((j + 1) * TILE + 1, columns)):
+                    for c in range(classes):
+                        same &= mask[y, x, c] == mask[i * TILE, j * TILE, c]
+                if not same:
+                    break
+            out[i, j] = same
 
 
 @njit(nogil=True, cache=True)
 def _vote(
     own: NDArray[np.float32],
     masks: tuple[NDArray[np.float32], ...],
+    flat: tuple[NDArray[np.bool_], ...],
     image: NDArray[np.uint8],
     images: tuple[NDArray[np.uint8], ...],
     flows: tuple[NDArray[np.float32], ...],
@@ -102,7 +141,7 @@ def _vote(
         differ[:] = False
         for k in range(len(flows)):
             _find_places(flows[k], y, rows, left, share, line, places[k])
-            _sample_row(masks[k], places[k], own, y, seen[k], differ)
+            _sample_row(masks[k], flat[k], places[k], own, y, seen[k], differ)
         weights[:] = 1
         for k in range(len(flows)):
             _add_row(image, images[k], places[k], table, y, seen[k], differ, weights, own)
@@ -142,6 +181,7 @@ def _find_places(
 @njit(nogil=True, cache=True)
 def _sample_row(
     mask: NDArray[np.float32],
+    flat: NDArray[np.bool_],
     place: NDArray[np.float32],
     own: NDArray[np.float32],
     y: int,
@@ -156,6 +196,11 @@ def _sample_row(
         if not (px >= 0 and py >= 0 and px <= right and py <= bottom):
             continue
         x0, y0 = np.uint32(px), np.uint32(py)
+        if flat[y0 >> np.uint32(4), x0 >> np.uint32(4)]:
+            for c in range(classes):
+                seen[x, c] = mask[y0, x0, c]
+                differ[x] |= seen[x, c] != own[y, x, c]
+            continue
         x1 = min(x0 + np.uint32(1), np.uint32(columns - 1))
         y1 = min(y0 + np.uint32(1), np.uint32(rows - 1))
         fx, fy = px - np.float32(x0), py - np.float32(y0)
@@ -185,8 +230,10 @@ def _add_row(
     rows, columns, classes = total.shape
     right, bottom = np.float32(columns - 1), np.float32(rows - 1)
     for x in range(columns):
+        if not differ[x]:
+            continue
         px, py = place[0, x], place[1, x]
-        if not (differ[x] and px >= 0 and py >= 0 and px <= right and py <= bottom):
+        if not (px >= 0 and py >= 0 and px <= right and py <= bottom):
             continue
         x0, y0 = np.uint32(px), np.uint32(py)
         x1 = min(x0 + np.uint32(1), np.uint32(columns - 1))
