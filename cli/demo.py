@@ -11,8 +11,8 @@ import cv2
 import numpy as np
 import skimage.data
 from numpy.typing import NDArray
-from stages.io.palette import read_labels, write_indexed_png
 
+from stages.io.palette import read_labels, write_indexed_png
 from stages.metrics.accuracy import boundary_f, jaccard
 from stages.ops.corruption import corrupt
 

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.io.masks import find_masks
-
 from pipeline.errors import ConfigError, InputError
 from pipeline.stage import Clip
 from stages.io.library import find_clips
+from stages.io.masks import find_masks
 
 
 def pair_masks(footage: Path, masks: Path | None) -> tuple[list[Clip], dict[str, str]]:

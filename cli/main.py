@@ -6,6 +6,7 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from pipeline.errors import PipelineError
 
@@ -19,6 +20,8 @@ def main(arguments: Sequence[str]) -> int:
     """
     # One thread a task: tasks run side by side, and OpenCV's own pool would fight them.
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+    if str(Path.cwd()) not in sys.path:
+        sys.path.append(str(Path.cwd()))  # for users' own segmenters
     name, rest = "run", list(arguments)
     if rest and rest[0] in COMMANDS:
         name = rest.pop(0)

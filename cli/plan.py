@@ -6,6 +6,7 @@ import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.errors import PipelineError
+from pipeline.identity import remembered
 from pipeline.plan import ClipPlan
 from pipeline.run import look_up
 from pipeline.stage import Clip, Sink, Source, Step
@@ -33,7 +35,8 @@ def print_plan(
     table = Table("clip", "stage", "chunks there", "to do", "why")
     pixels = 0
     for clip in clips:
-        plan = ClipPlan(clip, steps, chunk, str(out / clip.name))
+        where = str(out / clip.name)
+        plan = ClipPlan(clip, steps, chunk, where, partial(remembered, store))
         try:
             there = _settle(plan, store)
         except PipelineError as error:

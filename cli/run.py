@@ -120,7 +120,7 @@ def _run(
         run.go(clips)
     record.save("done")
     print_table(record)
-    if options.demo:
+    if options.demo and not record.failures:
         from cli.demo import print_truth
 
         print_truth(options.out)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -83,6 +83,8 @@ class ClipPlan:
         Frames of a chunk at most.
     out : str
         Folder of the clip's results.
+    identify : callable
+        Gives the content digest of what a source reads.
     facts : dict
         What the sources said of the clip.
     done, waiting, running : nodes by state; the running ones wait too
@@ -92,6 +94,7 @@ class ClipPlan:
     steps: Sequence[Step]
     chunk: int
     out: str
+    identify: Callable[[Source, Clip], str] = lambda step, clip: step.identity(clip)
     facts: dict[str, Any] = field(default_factory=dict)
     done: dict[Node, Manifest] = field(default_factory=dict)
     waiting: dict[Node, Step] = field(default_factory=dict)
@@ -192,7 +195,7 @@ class ClipPlan:
             for name, parts in pieces.items()
         }
         if isinstance(step, Source):
-            inputs["files"] = step.identity(self.clip)
+            inputs["files"] = self.identify(step, self.clip)
         inputs["facts"] = digest_json(facts)
         record = record_of(step, (node.start, node.stop), inputs)
         return Task(node, step, self.clip, facts, digest_json(record), record, pieces, self.out)

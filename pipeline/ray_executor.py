@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,11 @@ from pipeline.work import perform
 
 RETRIES = 3
 OBJECT_STORE_BYTES = 100 * 2**20  # only manifests travel
+QUIET = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_worker_niceness": "0",  # 15 by default: workers would wait for any other program
+}
 
 
 class RayExecutor:
@@ -41,8 +49,9 @@ class RayExecutor:
         self.slots = workers
         self._store_url, self._resources = store_url, resources
         self._running: dict[Any, Task] = {}
+        # Workers import what this process can: the project, and a user's modules in this folder.
         root = str(Path(__file__).parent.parent)
-        path = os.pathsep.join([root, *filter(None, [os.environ.get("PYTHONPATH")])])
+        path = os.pathsep.join(filter(None, [root, str(Path.cwd()), os.environ.get("PYTHONPATH")]))
         if address:
             ray.init(
                 address=address,
@@ -51,36 +60,9 @@ class RayExecutor:
                 runtime_env={"env_vars": {"PYTHONPATH": path}},
             )
         else:
-            self._start_here(workers, path)
+            with _environment(PYTHONPATH=path, **QUIET):
+                _start_here(workers)
         self._remote = ray.remote(perform)
-
-    def _start_here(self, workers: int, path: str) -> None:
-        before = dict(os.environ)
-        os.environ.update(
-            PYTHONPATH=path, RAY_USAGE_STATS_ENABLED="0", RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO="0"
-        )
-        try:
-            ray.init(
-                address="local",
-                num_cpus=workers,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=OBJECT_STORE_BYTES,
-                configure_logging=False,
-            )
-        except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-            raise PipelineError(
-                f"ray: could not start here ({error}): use --executor inline"
-            ) from error
-        finally:
-            for name in (
-                "PYTHONPATH",
-                "RAY_USAGE_STATS_ENABLED",
-                "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO",
-            ):
-                os.environ.pop(name, None)
-            os.environ.update(before)
 
     def submit(self, task: Task) -> None:
         """Start a task on a worker that has what its stage needs."""
@@ -111,3 +93,34 @@ class RayExecutor:
     def close(self) -> None:
         """Stop; what is running is dropped, what is committed stays."""
         ray.shutdown()
+
+
+def _start_here(workers: int) -> None:
+    """Start Ray on this machine, for this run alone."""
+    try:
+        with redirect_stderr(io.StringIO()):  # advice on its token; errors are raised
+            ray.init(
+                address="local",
+                num_cpus=workers,
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=OBJECT_STORE_BYTES,
+                configure_logging=False,
+            )
+    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
+        raise PipelineError(
+            f"ray: could not start here ({error}): use --executor inline"
+        ) from error
+
+
+@contextmanager
+def _environment(**variables: str) -> Iterator[None]:
+    """Set variables for what is started meanwhile."""
+    before = dict(os.environ)
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        os.environ.clear()
+        os.environ.update(before)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from pipeline.errors import PipelineError
 from pipeline.events import Event, Listener
 from pipeline.executor import Executor
+from pipeline.identity import remembered
 from pipeline.plan import ClipPlan, Node, Task, check_steps
 from pipeline.stage import Clip, Sink, Step
 from pipeline.store import Manifest, Store
@@ -77,7 +79,11 @@ class Run:
             if clip is None:
                 return bool(self._open)
             self._open[clip.name] = ClipPlan(
-                clip, self._steps, self._chunk, str(self._out / clip.name)
+                clip,
+                self._steps,
+                self._chunk,
+                str(self._out / clip.name),
+                partial(remembered, self._store),
             )
 
     def _serve(self, plan: ClipPlan) -> None:
@@ -85,7 +91,7 @@ class Run:
         try:
             while self._serve_once(plan):
                 pass
-        except PipelineError as error:
+        except (PipelineError, OSError) as error:
             self._fail(plan, None, error)
             return
         if plan.finished:
@@ -93,15 +99,20 @@ class Run:
             self._tell(Event("finished", plan.clip.name))
 
     def _serve_once(self, plan: ClipPlan) -> bool:
+        if self._full():
+            return False
         for task in plan.ready():
-            if self._executor and self._in_flight >= self._executor.slots:
-                return False
             found = look_up(task, self._store)
             if found is not None:
                 self._settle(plan, task.node, found, "hit")
                 return True
             self._submit(plan, task)
+            if self._full():
+                return False
         return False
+
+    def _full(self) -> bool:
+        return self._executor is not None and self._in_flight >= self._executor.slots
 
     def _submit(self, plan: ClipPlan, task: Task) -> None:
         if self._executor is None:

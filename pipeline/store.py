@@ -196,6 +196,25 @@ class Store:
                 )
         return values
 
+    def note(self, name: str) -> str | None:
+        """Return a small text kept beside the artifacts, or None."""
+        try:
+            text: bytes = self.fs.cat_file(f"{self.root}/{name}")
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return text.decode()
+
+    def write_note(self, name: str, text: str) -> None:
+        """Keep a small text, whole or not at all."""
+        place = f"{self.root}/{name}"
+        if not self.local:
+            self.fs.pipe_file(place, text.encode())
+            return
+        draft = Path(f"{place}.{uuid.uuid4().hex}")
+        draft.parent.mkdir(parents=True, exist_ok=True)
+        draft.write_text(text)
+        draft.replace(place)
+
     def forget(self, key: str) -> None:
         """Delete an artifact."""
         if self.fs.exists(self.place(key)):

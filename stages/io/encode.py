@@ -2,25 +2,30 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 import subprocess
 from contextlib import ExitStack
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 import av
 import ffmpeg
 import numpy as np
+from av.codec.context import Flags
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError
 from stages.io.ffmpeg import CONFINED, ffmpeg_path
 from stages.io.palette import overlay, write_indexed_png
 from stages.io.timeline import Timeline
 
+log = logging.getLogger(__name__)
+
 AUDIO_LIMIT_S = 600
+# what players take from an MP4
+COPIED = frozenset(["aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"])
 
 
 class Writer:
@@ -84,15 +89,17 @@ class PngFolder(Writer):
 
 
 class _Video(Writer):
-    """A video with the timeline's timestamps."""
+    """A video with the timeline's timestamps, the same bytes for the same frames."""
 
     format: str
+    muxing: ClassVar[dict[str, str]] = {}
     codec: str
     pixels: str
 
     def __init__(self, folder: Path, timeline: Timeline) -> None:
         super().__init__(folder)
         self._timeline = timeline
+        self._zero = min(0, timeline.pts[0])  # no container holds negative timestamps
         self._container: Any = None
         self._stream: Any = None
 
@@ -106,11 +113,16 @@ class _Video(Writer):
 
     def _open(self, frame: Any) -> None:
         base = Fraction(*self._timeline.time_base)
-        self._container = av.open(str(self._draft), "w", format=self.format)
+        self._container = av.open(
+            str(self._draft), "w", format=self.format,
+            container_options={"fflags": "+bitexact", **self.muxing},
+        )  # fmt: skip
         rate = Fraction(self._timeline.rate).limit_denominator(1001)
         self._stream = self._container.add_stream(self.codec, rate=rate, options=self.options())
         self._stream.width, self._stream.height = frame.width, frame.height
         self._stream.pix_fmt = self.pixels
+        self._stream.codec_context.sample_aspect_ratio = Fraction(*self._timeline.aspect)
+        self._stream.codec_context.flags |= Flags.bitexact
         self._stream.thread_count = 1
         self._stream.codec_context.time_base = base
         self._stream.time_base = base
@@ -119,8 +131,7 @@ class _Video(Writer):
         frame = self.image(labels, picture)
         if self._container is None:
             self._open(frame)
-        first = self._timeline.pts[0]
-        frame.pts = self._timeline.pts[self._written] - first
+        frame.pts = self._timeline.pts[self._written] - self._zero
         frame.time_base = Fraction(*self._timeline.time_base)
         self._mux(self._stream.encode(frame))
 
@@ -144,6 +155,10 @@ class MaskVideo(_Video):
     name = "masks.mkv"
     format, codec, pixels = "matroska", "ffv1", "gray"
 
+    def options(self) -> dict[str, str]:
+        """Return the old format, which has no slices, for a picture too narrow for them."""
+        return {"level": "1"} if self._timeline.size[1] == 1 else {}
+
     def image(self, labels: NDArray[np.integer[Any]], picture: NDArray[np.uint8]) -> Any:
         """Return the labels as a grey picture."""
         if self.pixels == "gray":
@@ -152,18 +167,23 @@ class MaskVideo(_Video):
 
 
 class Overlay(_Video):
-    """``overlay.mp4``: masks over the picture, H.264, with the source's sound."""
+    """``overlay.mp4``: masks over the picture, H.264, with the source's sound.
+
+    Its clock starts when a player of the source starts, as a broadcast's may stand at hours.
+    """
 
     name = "overlay.mp4"
     format, codec, pixels = "mp4", "libx264", "yuv420p"
+    muxing: ClassVar[dict[str, str]] = {"movflags": "+faststart"}
 
     def __init__(self, folder: Path, timeline: Timeline, source: Path, alpha: float) -> None:
         super().__init__(folder, timeline)
         self._source, self._alpha = source, alpha
+        self._zero = timeline.origin
 
     def options(self) -> dict[str, str]:
         """Fast, and good enough to judge a mask by."""
-        return {"preset": "ultrafast", "crf": "20", "movflags": "+faststart"}
+        return {"preset": "ultrafast", "crf": "20"}
 
     def image(self, labels: NDArray[np.integer[Any]], picture: NDArray[np.uint8]) -> Any:
         """Return the overlay, padded to even sides as H.264 wants them."""
@@ -179,24 +199,30 @@ class Overlay(_Video):
             self._add_sound()
 
     def _add_sound(self) -> None:
-        """Copy the source's sound in beside the picture, in a child process."""
+        """Put the source's sound beside the picture, in a child process."""
         both = self._draft.with_name(f"{self._draft.name}.sound.mp4")
         picture = ffmpeg.input(f"file:{self._draft.resolve()}", protocol_whitelist="file,pipe")
-        sound = ffmpeg.input(f"file:{self._source.resolve()}", **CONFINED)
+        start = float(Fraction(*self._timeline.time_base) * self._timeline.origin)
+        sound = ffmpeg.input(f"file:{self._source.resolve()}", itsoffset=-start, **CONFINED)
         command = (
             ffmpeg.output(
                 picture["v:0"], sound["a:0"], f"file:{both.resolve()}",
-                vcodec="copy", acodec="copy", strict="experimental", movflags="+faststart",
+                vcodec="copy", acodec="copy" if self._timeline.audio in COPIED else "aac",
+                movflags="+faststart",
             )
             .global_args("-hide_banner", "-nostdin", "-loglevel", "error", "-y")
+            .global_args("-copyts", "-bitexact")
             .compile(cmd=ffmpeg_path())
         )  # fmt: skip
-        done = subprocess.run(command, capture_output=True, timeout=AUDIO_LIMIT_S, check=False)
-        if done.returncode != 0:
+        try:
+            subprocess.run(command, capture_output=True, timeout=AUDIO_LIMIT_S, check=True)
+        except subprocess.SubprocessError as error:
             both.unlink(missing_ok=True)
-            why = done.stderr.decode(errors="replace").strip()[-300:]
-            raise InputError(f"{self._source}: its sound cannot be copied: {why}")
-        both.replace(self._draft)
+            said = getattr(error, "stderr", None) or str(error).encode()
+            why = said.decode(errors="replace").strip()[-300:]
+            log.warning("%s: preview without sound, it cannot be read: %s", self._source, why)
+        else:
+            both.replace(self._draft)
 
 
 def open_writers(

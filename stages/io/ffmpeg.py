@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import subprocess
 from functools import lru_cache
 
 import imageio_ffmpeg
@@ -18,7 +20,18 @@ DEMUXERS = ",".join(
 CONFINED = {"protocol_whitelist": "file,pipe", "format_whitelist": DEMUXERS}
 
 
+OLDEST = 6  # major version that knows all options used here
+
+
 @lru_cache(maxsize=1)
 def ffmpeg_path() -> str:
-    """Return the system's ffmpeg, else the one that imageio-ffmpeg carries."""
-    return shutil.which("ffmpeg") or str(imageio_ffmpeg.get_ffmpeg_exe())
+    """Return the system's ffmpeg if it is new enough, else the one that imageio-ffmpeg carries."""
+    system = shutil.which("ffmpeg")
+    return system if system and _is_new(system) else str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def _is_new(program: str) -> bool:
+    """Ask its version; one without a number is a build from the source of the day."""
+    said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stdout
+    number = re.match(r"ffmpeg version n?(\d+)\.", said)
+    return int(number[1]) >= OLDEST if number else said.startswith("ffmpeg version N-")

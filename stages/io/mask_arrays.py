@@ -2,89 +2,120 @@
 
 from __future__ import annotations
 
+import math
 import zipfile
+import zlib
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from tokenize import TokenError
+from typing import IO, Any
 
 import numpy as np
+from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from stages.io.mask_source import MaskSource, check_size, check_soft, labels_of
+from stages.io.mask_legend import learn, raw_of
+from stages.io.mask_source import Kind, MaskSource, check_size
+
+BROKEN = (
+    *(ValueError, EOFError, OSError, MemoryError, OverflowError),
+    # a damaged or encrypted archive
+    *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
+    # a damaged header: numpy parses it as Python
+    *(TypeError, SyntaxError, TokenError),
+)
 
 
-def load_array(file: Path, *, mapped: bool = False) -> NDArray[Any]:
-    """Return the array of a .npy, or the only one of a .npz; nothing is unpickled.
+def load_array(file: Path) -> NDArray[Any]:
+    """Return the array of a .npy (mapped), or the only one of a .npz; nothing is unpickled.
 
     Raises
     ------
     InputError
         If it is unreadable, holds objects or several arrays.
     """
-    try:
-        held = np.load(file, allow_pickle=False, mmap_mode="r" if mapped else None)
-        if not isinstance(held, np.lib.npyio.NpzFile):
-            array: NDArray[Any] = held
+    with _naming(file):
+        if file.suffix.lower() != ".npz":
+            return npy.open_memmap(file, mode="r")
+        # np.load would leave a damaged archive open
+        with _member(file) as packed:
+            array: NDArray[Any] = npy.read_array(packed, allow_pickle=False)
             return array
-        with held:
-            if len(held.files) != 1:
-                raise InputError(f"{file}: expected one array in it, got {held.files}")
-            return np.asarray(held[held.files[0]])
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise InputError(f"{file}: not a plain array ({error})") from error
-
-
-def soft_channels(where: Path, soft: NDArray[Any]) -> NDArray[np.float32]:
-    """Return soft masks (H, W) or (C, H, W) as (C, H, W) of the foreground, checked.
-
-    Channels that sum to 1 everywhere start with the background, which is left out.
-    """
-    if soft.ndim not in (2, 3):
-        raise InputError(f"{where}: expected (H, W) or (C, H, W) a frame, got {soft.shape}")
-    checked = check_soft(where, soft if soft.ndim == 3 else soft[None])
-    total = checked.sum(axis=0)
-    if len(checked) > 1 and np.allclose(total, 1, atol=1e-2):
-        return checked[1:]
-    if total.max(initial=0) > 1 + 1e-2:
-        raise InputError(
-            f"{where}: expected classes that sum to at most 1, got up to {total.max():.3g}"
-        )
-    return checked
 
 
 class ArrayMasks(MaskSource):
-    """See `stages.io.masks.open_masks`."""
+    """See `stages.io.masks.open_masks`. A .npz is unpacked frame by frame as it is read."""
 
-    def __init__(self, file: Path, frames: int, size: tuple[int, int]) -> None:
+    def __init__(self, file: Path, frames: int, size: tuple[int, int], kind: Kind) -> None:
         self._file = file
-        self._array = load_array(file, mapped=True)
-        array = self._array
-        if array.ndim not in (3, 4) or array.dtype.kind not in "buif":
+        shape, dtype = self._shape()
+        if len(shape) not in (3, 4) or dtype.kind not in "buif":
             raise InputError(
                 f"{file}: expected labels (T, H, W) or soft masks (T, H, W) or (T, C, H, W), got "
-                f"{array.dtype} {array.shape}"
+                f"{dtype} {shape}"
             )
-        if len(array) != frames:
-            raise InputError(f"{file}: expected {frames} masks, one a frame, got {len(array)}")
-        check_size(file, array.shape[-2:], size)
-        if array.dtype.kind == "f":
-            self.kind = "soft"
-            self.classes = tuple(range(1, len(soft_channels(file, array[0])) + 1))
-        elif array.ndim == 3:
-            self.scan()
-        else:
-            raise InputError(f"{file}: expected labels (T, H, W), got {array.shape}")
+        if shape[0] != frames:
+            raise InputError(f"{file}: expected {frames} masks, one a frame, got {shape[0]}")
+        check_size(file, shape[-2:], size)
+        self._legend = learn((raw_of(file, values) for values in self._frames()), kind)
+        self.kind, self.classes = self._legend.kind, self._legend.classes
+        self.warnings = self._legend.warnings
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Yield the masks of all frames."""
-        for values in self._array:
-            if self.kind == "labels":
-                yield labels_of(self._file, np.asarray(values))
-                continue
-            soft = soft_channels(self._file, np.asarray(values))
-            if len(soft) != len(self.classes):
-                raise InputError(
-                    f"{self._file}: some frames have a background channel, others do not"
-                )
-            yield soft
+        for values in self._frames():
+            yield self._legend.apply(raw_of(self._file, values).values)
+
+    def _shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        if self._file.suffix.lower() != ".npz":
+            array = load_array(self._file)
+            return array.shape, array.dtype
+        with _naming(self._file), _member(self._file) as packed:
+            shape, _, dtype = _header(packed)
+            return shape, dtype
+
+    def _frames(self) -> Iterator[NDArray[Any]]:
+        if self._file.suffix.lower() != ".npz":
+            yield from load_array(self._file)
+            return
+        with _naming(self._file), _member(self._file) as packed:
+            shape, by_columns, dtype = _header(packed)
+            if by_columns:  # frames lie interleaved: only the whole can be unpacked
+                yield from load_array(self._file)
+                return
+            length = math.prod(shape[1:]) * dtype.itemsize
+            for _ in range(shape[0]):
+                yield np.frombuffer(packed.read(length), dtype).reshape(shape[1:])
+
+
+@contextmanager
+def _member(file: Path) -> Iterator[IO[bytes]]:
+    with zipfile.ZipFile(file) as archive, archive.open(_only(file, archive.namelist())) as packed:
+        yield packed
+
+
+def _header(packed: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, whether columns come first, and type; objects are refused."""
+    version = npy.read_magic(packed)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, by_columns, dtype = read(packed)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    return shape, by_columns, dtype
+
+
+def _only(file: Path, names: list[str]) -> str:
+    if len(names) != 1:
+        raise InputError(f"{file}: expected one array in it, got {names}")
+    return names[0]
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Turn what a broken file raises into an error that names it."""
+    try:
+        yield
+    except BROKEN as error:
+        raise InputError(f"{file}: not a plain array ({error})") from error

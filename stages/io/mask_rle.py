@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -12,44 +13,61 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from stages.io.mask_source import MaskSource, assign, check_size, refuse_missing
+from stages.io.mask_numbers import place
+from stages.io.mask_source import MaskSource, Missing, check_size, empty_warning
 from stages.io.timeline import natural_key
+
+MOST = 65535  # labels are 16 bits wide
+
+Shapes = dict[int, list[tuple[int, Any]]]  # by frame: label and segmentation
 
 
 class RleMasks(MaskSource):
-    """See `stages.io.masks.open_masks`.
-
-    COCO: a class is a `category_id`; images belong to frames by their file names. YouTube-VIS (one
-    video in the file): a class is an object, numbered from 1 in the order of the annotations.
-    """
+    """See `stages.io.masks.open_masks`. Decoded a frame at a time; later objects are on top."""
 
     def __init__(
-        self, path: Path, frames: int, frame_names: Sequence[str], size: tuple[int, int]
+        self,
+        path: Path,
+        frames: int,
+        frame_names: Sequence[str],
+        size: tuple[int, int],
+        missing: Missing,
     ) -> None:
         self._path, self._frames, self._size = path, frames, size
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            self._shapes = (
-                self._vis(content) if "videos" in content else self._coco(content, frame_names)
-            )
-        except (ValueError, KeyError, TypeError, IndexError) as error:
+            if "videos" in content:
+                self._shapes = self._vis(content)
+            else:
+                self._shapes = self._coco(content, frame_names, missing)
+        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
             raise InputError(
                 f"{path}: expected COCO or YouTube-VIS JSON ({type(error).__name__}: {error})"
             ) from error
-        self.scan()
+        seen: set[int] = set()
+        empty = 0
+        for labels in self:
+            found = set(np.flatnonzero(np.bincount(labels.ravel())).tolist()) - {0}
+            seen |= found
+            empty += not found
+        self.classes = tuple(sorted(seen))
+        self.warnings += empty_warning(empty)
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
-        """Yield the masks of all frames; where objects overlap the later one is on top."""
+        """Yield the masks of all frames."""
         for frame in range(self._frames):
             labels = np.zeros(self._size, np.uint16)
-            for label, shape in self._shapes[frame]:
+            for label, shape in self._shapes.get(frame, ()):
                 labels[self._decoded(shape)] = label
             yield labels
 
-    def _vis(self, content: dict[str, Any]) -> dict[int, list[tuple[int, Any]]]:
+    def _vis(self, content: dict[str, Any]) -> Shapes:
         if len(content["videos"]) != 1:
             raise InputError(f"{self._path}: expected one video, got {len(content['videos'])}")
-        shapes: dict[int, list[tuple[int, Any]]] = defaultdict(list)
+        (video,) = content["videos"]
+        if "height" in video:
+            check_size(self._path, (video["height"], video["width"]), self._size)
+        shapes: Shapes = defaultdict(list)
         for label, found in enumerate(content["annotations"], start=1):
             if len(found["segmentations"]) != self._frames:
                 raise InputError(
@@ -57,39 +75,52 @@ class RleMasks(MaskSource):
                     f"{len(found['segmentations'])}"
                 )
             for frame, shape in enumerate(found["segmentations"]):
-                if shape is not None:
-                    shapes[frame].append((label, shape))
+                shapes[frame].append((label, shape))
         return shapes
 
     def _coco(
-        self, content: dict[str, Any], frame_names: Sequence[str]
-    ) -> dict[int, list[tuple[int, Any]]]:
+        self, content: dict[str, Any], frame_names: Sequence[str], missing: Missing
+    ) -> Shapes:
         images = sorted(content["images"], key=lambda image: natural_key(image["file_name"]))
+        if not images:
+            raise InputError(f"{self._path}: expected images in it, got none")
         for image in images:
             check_size(self._path, (image["height"], image["width"]), self._size)
         names = [image["file_name"] for image in images]
-        placed = assign(self._path, names, self._frames, frame_names)
-        absent = [frame for frame in range(self._frames) if frame not in placed]
-        refuse_missing(self._path, absent, self._frames)
-        frame_of = {images[k]["id"]: frame for frame, k in placed.items()}
-        shapes: dict[int, list[tuple[int, Any]]] = defaultdict(list)
+        chosen, self.warnings = place(self._path, names, self._frames, frame_names, missing)
+        known = {category["id"] for category in content.get("categories", ())}
+        of_image: Shapes = {image["id"]: [] for image in images}
         for found in content["annotations"]:
-            shapes[frame_of[found["image_id"]]].append(
-                (int(found["category_id"]), found["segmentation"])
-            )
-        return shapes
+            label = found["category_id"]
+            if not 0 < label <= MOST or (known and label not in known):
+                expected = f"one of its categories {sorted(known)[:9]}" if known else f"1-{MOST}"
+                raise InputError(f"{self._path}: expected category_id {expected}, got {label!r}")
+            of_image[found["image_id"]].append((label, found["segmentation"]))
+        return {
+            frame: of_image[images[mask]["id"]]
+            for frame, mask in enumerate(chosen)
+            if mask is not None
+        }
 
     def _decoded(self, shape: Any) -> NDArray[np.bool_]:
+        """Return the mask of a segmentation: run lengths, polygons, or nothing at all."""
+        if not shape:
+            return np.zeros(self._size, np.bool_)
         from pycocotools import mask as coco
 
         rows, columns = self._size
         try:
             if isinstance(shape, list):
+                if any(len(corners) < 6 for corners in shape):
+                    raise ValueError("a polygon of fewer than three corners")
                 shape = coco.merge(coco.frPyObjects(shape, rows, columns))
-            elif isinstance(shape["counts"], list):
-                shape = coco.frPyObjects(shape, rows, columns)
             check_size(self._path, shape["size"], self._size)
-            found: NDArray[np.bool_] = coco.decode(shape).astype(np.bool_)
-        except (ValueError, KeyError, TypeError) as error:
+            if isinstance(shape["counts"], list):
+                shape = coco.frPyObjects(shape, rows, columns)
+            with warnings.catch_warnings():
+                # pycocotools has not caught up with numpy 2
+                warnings.simplefilter("ignore", DeprecationWarning)
+                found: NDArray[np.bool_] = coco.decode(shape).astype(np.bool_)
+        except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
             raise InputError(f"{self._path}: not a run-length mask ({error})") from error
         return found

@@ -6,17 +6,22 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from stages.io.mask_source import IGNORE, Kind, MaskSource, check_size, empty_warning, grey_kind
+from stages.io.ffmpeg import CONFINED
+from stages.io.mask_legend import IntegerLegend, Raw, learn
+from stages.io.mask_source import Kind, MaskSource, check_size
 from stages.io.timeline import probe
 from stages.io.video import read_frames
 
+MOST_TINT = 32  # grey levels between red, green and blue that compression may leave in a grey video
+
 
 class VideoMasks(MaskSource):
-    """See `stages.io.masks.open_masks`. What compression has blurred is cut at half height."""
+    """See `stages.io.masks.open_masks`."""
 
     def __init__(self, path: Path, frames: int, size: tuple[int, int], kind: Kind) -> None:
         self._path, self._timeline = path, probe(path)
@@ -25,35 +30,57 @@ class VideoMasks(MaskSource):
                 f"{path}: expected {frames} frames like the footage, got {self._timeline.frames}"
             )
         check_size(path, self._timeline.size, size)
-        counts, empty = np.zeros(256, np.int64), 0
-        for grey in self._grey_frames():
-            found = np.bincount(grey.ravel(), minlength=256)
-            counts += found
-            empty += not found[1:].any()
-        self._meaning = grey_kind(counts, kind)
-        if self._meaning == "soft" and kind == "auto":
-            self._meaning = "binary"
-            self.warnings += ("a mask video with in-between greys: cut at half height",)
-        self.warnings += empty_warning(empty)
-        if self._meaning == "labels":
-            self.classes = tuple(int(v) for v in np.flatnonzero(counts) if 0 < v < IGNORE)
-        else:
-            self.kind = "soft" if self._meaning == "soft" else "labels"
-            self.classes = (1,) if counts[1:].any() else ()
+        codec, is_exact = self._codec()
+        seen = learn(map(self._grey, self._pictures()), kind)
+        self.warnings = ()
+        if kind == "auto" and not is_exact and isinstance(seen, IntegerLegend):
+            self.warnings = self._cut(seen, codec)
+        self._legend = seen
+        self.kind, self.classes = seen.kind, seen.classes
+        self.warnings += seen.warnings
 
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Yield the masks of all frames."""
-        for grey in self._grey_frames():
-            if self._meaning == "soft":
-                yield (grey.astype(np.float32) / np.float32(255))[None]
-            elif self._meaning == "binary":
-                yield (grey > 127).astype(np.uint16)
-            else:
-                yield np.where(grey == IGNORE, 0, grey).astype(np.uint16)
+        for picture in self._pictures():
+            yield self._legend.apply(picture[..., 0])
 
-    def _grey_frames(self) -> Iterator[NDArray[np.uint8]]:
+    def _codec(self) -> tuple[str, bool]:
+        """Return the codec, and whether it keeps values exactly."""
+        import av
+
+        with av.open(str(self._path), options=dict(CONFINED)) as container:
+            stream = container.streams.video[0]
+            codec, layout = stream.codec_context.codec, stream.format
+        if layout is not None and layout.components[0].bits > 8:
+            raise InputError(
+                f"{self._path}: expected 8 bits a value, got {layout.name}: give labels over 255 "
+                "as 16-bit PNG"
+            )
+        return codec.canonical_name, not codec.lossy
+
+    def _cut(self, seen: IntegerLegend, codec: str) -> tuple[str, ...]:
+        """Take a lossy video for black and white; return the warning if greys are between."""
+        if seen.meaning == "binary":
+            return ()
+        seen.cut()
+        if not seen.classes:
+            raise InputError(
+                f"{self._path}: expected black and white masks in a lossy video ({codec}), got "
+                "nothing over half height: use FFV1 for labels, or set segment.kind"
+            )
+        return (f"a lossy mask video ({codec}): its greys are cut at half height",)
+
+    def _grey(self, picture: NDArray[np.uint8]) -> Raw:
+        red, green, blue = cv2.split(picture)
+        if max(cv2.absdiff(red, green).max(), cv2.absdiff(red, blue).max()) > MOST_TINT:
+            raise InputError(
+                f"{self._path}: expected a grey video, got colours: convert colour-coded masks to "
+                "indexed PNG"
+            )
+        return Raw(self._path, np.asarray(red))
+
+    def _pictures(self) -> Iterator[NDArray[np.uint8]]:
         frames = read_frames(self._path, self._timeline)
-        for frame in frames:
-            yield np.ascontiguousarray(frame[..., 0])
+        yield from frames
         if frames.holes:
             raise InputError(f"{self._path}: frames {frames.holes[:5]} cannot be decoded")

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from collections import defaultdict
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Literal
+from unicodedata import normalize
 
 from pipeline.errors import InputError
 from stages.io.library import VIDEOS
 from stages.io.mask_arrays import ArrayMasks
 from stages.io.mask_files import SUFFIXES, FolderMasks
 from stages.io.mask_rle import RleMasks
-from stages.io.mask_source import Kind, MaskSource
+from stages.io.mask_source import Kind, MaskSource, Missing
 from stages.io.mask_video import VideoMasks
 from stages.io.timeline import content_digest
 
@@ -20,18 +23,18 @@ __all__ = ["MaskSource", "find_masks", "mask_digest", "open_masks"]
 ARRAYS = frozenset({".npy", ".npz"})
 FILES = ARRAYS | VIDEOS | {".json"}
 
-Missing = Literal["error", "hold", "empty"]
-
 
 def find_masks(root: Path, clip: str, *, alone: bool = False) -> Path | None:
-    """Return the masks of a clip: ``root/<clip>/``, ``root/<clip>.<ext>``; None if there are none.
+    """Return the masks of a clip; None if there are none.
+
+    They are a folder ``root/<clip>/`` or ``root/<clip>.mp4/``, or a file ``root/<clip>.<ext>``.
 
     Parameters
     ----------
     root : Path
         A folder, or a single file where the library has one clip.
     clip : str
-        Its name.
+        Its name, which may be a path.
     alone : bool
         The library's only clip: `root` may then be its masks.
 
@@ -43,18 +46,33 @@ def find_masks(root: Path, clip: str, *, alone: bool = False) -> Path | None:
     if root.is_file():
         return root if alone else None
     wanted = root / clip
-    found = [wanted] if wanted.is_dir() else []
+    found: tuple[Path, ...] = ()
     if wanted.parent.is_dir():
-        found += [
-            path
-            for path in sorted(wanted.parent.iterdir())
-            if path.is_file() and path.suffix.lower() in FILES and path.stem == Path(clip).name
-        ]
+        shelf = _shelf(wanted.parent, wanted.parent.stat().st_mtime_ns)
+        found = shelf.get(normalize("NFC", wanted.name), ())
     if len(found) > 1:
         raise InputError(f"{clip}: expected one set of masks, got {', '.join(map(str, found))}")
     if not found and alone and any(path.suffix.lower() in SUFFIXES for path in root.iterdir()):
         return root
     return found[0] if found else None
+
+
+@lru_cache(maxsize=64)
+def _shelf(folder: Path, changed_ns: int) -> dict[str, tuple[Path, ...]]:
+    """Return a folder's masks by the names of the clips they may be for; read once, not per clip.
+
+    Names are compared in one Unicode form: file systems differ in how they spell an umlaut.
+    """
+    shelf: dict[str, set[Path]] = defaultdict(set)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = folder / entry.name
+            suffix = path.suffix.lower()
+            if entry.is_dir() or suffix in FILES:
+                shelf[normalize("NFC", path.name)].add(path)
+            if suffix in (VIDEOS if entry.is_dir() else FILES):
+                shelf[normalize("NFC", path.stem)].add(path)
+    return {name: tuple(sorted(paths)) for name, paths in shelf.items()}
 
 
 def mask_digest(path: Path) -> str:
@@ -71,12 +89,26 @@ def open_masks(
     kind: Kind = "auto",
     missing: Missing = "error",
 ) -> MaskSource:
-    """Return the masks of a clip, looked through once for their classes.
+    """Return the masks of a clip, looked through once for what they mean.
+
+    Formats: a folder with one indexed, grey or 16-bit PNG, .npy or .npz a frame; one .npy or .npz
+    for the clip; a video; COCO JSON (a class is a `category_id`; images belong to frames by their
+    file names); YouTube-VIS JSON of one video (a class is an object, counted from 1).
+
+    Floats are soft masks of the foreground classes, (H, W) or (C, H, W) a frame; where all channels
+    sum to 1 in the whole clip, the first is the background. Integers are, over the whole clip,
+
+    - black and white, if only 0 and the largest value of 8 or 16 bits occur;
+    - labels, if they are a palette's, bool, wider than 8 bits, or at most 63 (8-bit labels may hold
+      255 besides: ignored, read as background);
+    - else soft masks, 255 being certain.
+
+    A video in a lossy codec is black and white, cut at half height.
 
     Parameters
     ----------
     path : Path
-        A folder of PNG, .npy or .npz; or one .npy, .npz, .json (COCO, YouTube-VIS) or video.
+        A folder, or a file.
     frames : int
         Of the footage.
     frame_names : sequence of str
@@ -84,10 +116,11 @@ def open_masks(
     size : (H, W)
         Of the footage.
     kind : {"auto", "labels", "soft", "binary"}
-        What 8-bit grey pictures mean. "auto" looks at all of them: only 0 and 255 is binary;
-        nothing between 63 and 255 is labels; anything else is soft.
+        What integers are; "binary" is 0 and 1, or foreground over half height. A palette's are
+        never soft.
     missing : {"error", "hold", "empty"}
-        A frame without a mask is an error, has the one before it, or has none.
+        In folders and COCO, a frame without a mask is an error, has the one before it (the first
+        frames: the one after), or has none.
 
     Raises
     ------
@@ -99,9 +132,9 @@ def open_masks(
             return FolderMasks(path, frames, frame_names, size, kind, missing)
         suffix = path.suffix.lower()
         if suffix in ARRAYS:
-            return ArrayMasks(path, frames, size)
+            return ArrayMasks(path, frames, size, kind)
         if suffix == ".json":
-            return RleMasks(path, frames, frame_names, size)
+            return RleMasks(path, frames, frame_names, size, missing)
         return VideoMasks(path, frames, size, kind)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error

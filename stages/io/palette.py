@@ -27,7 +27,7 @@ def write_indexed_png(path: Path, labels: NDArray[np.integer]) -> None:
     if labels.max(initial=0) > 255:
         picture = Image.fromarray(labels.astype(np.uint16))
     else:
-        picture = Image.fromarray(labels.astype(np.uint8), mode=None)
+        picture = Image.fromarray(labels.astype(np.uint8))
         picture.putpalette(palette().tobytes())
     picture.save(path, format="PNG", compress_level=1)
 
@@ -41,21 +41,24 @@ def read_labels(path: Path) -> NDArray[np.uint16]:
 def overlay(
     picture: NDArray[np.uint8], labels: NDArray[np.integer], *, alpha: float
 ) -> NDArray[np.uint8]:
-    """Return the picture with labels laid over it in their colours, and a bright outline.
+    """Return the picture with labels laid over it in their colours, outlined in white.
 
     Parameters
     ----------
     picture : ndarray, shape (H, W, 3), uint8
+        RGB.
     labels : ndarray, shape (H, W), integer
-        0 leaves the picture as it is; labels over 255 take the colours again.
+        0 leaves the picture as it is; labels over 255 take the colours of 1 to 255 again.
     alpha : float
         Opacity, in [0, 1].
     """
-    small = (labels % 256).astype(np.uint8)
-    small[(labels > 0) & (small == 0)] = 255
-    colours = cv2.merge([cv2.LUT(small, palette()[:, channel]) for channel in range(3)])
-    mixed = cv2.addWeighted(picture, 1 - alpha, colours, alpha, 0)
-    out: NDArray[np.uint8] = np.where(small[..., None] > 0, mixed, picture)
-    inner = cv2.morphologyEx(small, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) > 0
-    out[inner & (small > 0)] = 255
+    shown = labels
+    if labels.max(initial=0) > 255:
+        shown = np.where(labels > 0, (labels.astype(np.int64) - 1) % 255 + 1, 0)
+    small = shown.astype(np.uint8)
+    colours = cv2.LUT(cv2.cvtColor(small, cv2.COLOR_GRAY2RGB), palette()[:, None])
+    out = picture.copy()
+    cv2.copyTo(cv2.addWeighted(picture, 1 - alpha, colours, alpha, 0), small, out)
+    edge = cv2.morphologyEx(small, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    out[(edge > 0) & (small > 0)] = 255
     return out

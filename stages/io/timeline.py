@@ -44,8 +44,15 @@ class Timeline:
         As displayed, rotation applied.
     rotation : int
         Degrees counterclockwise that the file asks for.
-    audio : bool
-        Whether there is sound.
+    audio : str
+        Codec of the sound; empty if there is none.
+    aspect : (numerator, denominator)
+        Width of a pixel by its height.
+    origin : int
+        When a player starts, in the same units: with the sound, where that comes first.
+    timed : bool
+        Whether `pts` tell frames apart. False where the container's were missing, equal or not
+        those of the pictures: then only the order counts.
     names : tuple of str
         File names, for a folder of frames; else empty.
     """
@@ -57,7 +64,10 @@ class Timeline:
     rate: float
     size: tuple[int, int]
     rotation: int = 0
-    audio: bool = False
+    audio: str = ""
+    aspect: tuple[int, int] = (1, 1)
+    origin: int = 0
+    timed: bool = True
     names: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
@@ -124,10 +134,12 @@ def frame_files(folder: Path) -> list[Path]:
 
 
 def _probe_video(path: Path) -> Timeline:
+    if not path.is_file():
+        raise InputError(f"{path}: no such file")
     if path.stat().st_size == 0:
         raise InputError(f"{path}: the file is empty")
     child = Path(__file__).with_name("probe_child.py")
-    command = [sys.executable, str(child), str(path.resolve()), json.dumps(CONFINED)]
+    command = [sys.executable, "-P", str(child), str(path.resolve()), json.dumps(CONFINED)]
     try:
         done = subprocess.run(command, capture_output=True, timeout=PROBE_LIMIT_S, check=False)
         found = json.loads(done.stdout)
@@ -145,28 +157,37 @@ def _probe_video(path: Path) -> Timeline:
 def _timeline(found: dict[str, Any]) -> Timeline:
     base = Fraction(*found["time_base"])
     rate = found["rate"] or 25.0
-    tick = max(round(1 / (rate * base)), 1)
+    tick = 1 / (rate * base)
     pts = _increasing(found["pts"], tick)
-    last = found["last_duration"] or tick
+    start = (
+        pts[0] if found["start_us"] is None else round(Fraction(found["start_us"], 10**6) / base)
+    )
+    aspect = Fraction(found["aspect"])
+    last = (found["timed"] and found["last_duration"]) or max(round(tick), 1)
     length = float((pts[-1] + last - pts[0]) * base)
     rows, columns = found["size"]
     turned = found["rotation"] % 180 != 0
+    if turned:
+        rows, columns, aspect = columns, rows, 1 / aspect
     return Timeline(
         frames=len(pts),
         pts=tuple(pts),
         time_base=(base.numerator, base.denominator),
         last_duration=last,
         rate=len(pts) / length if length > 0 else rate,
-        size=(columns, rows) if turned else (rows, columns),
+        size=(rows, columns),
         rotation=found["rotation"],
         audio=found["audio"],
+        aspect=(aspect.numerator, aspect.denominator),
+        origin=min(start, pts[0]),
+        timed=found["timed"],
     )
 
 
-def _increasing(announced: list[int | None], tick: int) -> list[int]:
+def _increasing(announced: list[int | None], tick: float) -> list[int]:
     """Return timestamps in display order; where they are missing or equal, a frame later."""
     if any(pts is None for pts in announced):
-        return [k * tick for k in range(len(announced))]
+        return [round(k * tick) for k in range(len(announced))]
     pts = sorted(value for value in announced if value is not None)
     for k in range(1, len(pts)):
         if pts[k] <= pts[k - 1]:

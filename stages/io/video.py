@@ -7,6 +7,7 @@ import re
 import select
 import subprocess
 import threading
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
@@ -74,21 +75,22 @@ class Frames:
         if tuple(file.name for file in files) != self._timeline.names:
             raise InputError(f"{self._path}: its files changed while they were read")
         for number, file in enumerate(files):
-            picture = cv2.imread(str(file), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+            picture = _picture(file)
             if picture is None or picture.shape[:2] != self._timeline.size:
                 continue
             if self._size != self._timeline.size:
                 picture = cv2.resize(picture, self._size[::-1], interpolation=cv2.INTER_AREA)
-            yield number, cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
+            yield number, picture
 
     def _from_video(self) -> Iterator[tuple[int, Picture]]:
         """Yield number and picture of what the decoder delivers, told apart by timestamp."""
-        numbers = {pts: k for k, pts in enumerate(self._timeline.pts)}
-        due = 0
-        for pts, picture in _decoded(self._path, self._size):
-            number = max(numbers.get(pts, due) if pts is not None else due, due)
-            if number >= self._timeline.frames:
-                raise InputError(f"{self._path}: expected {self._timeline.frames} frames, got more")
+        line, due = self._timeline, 0
+        for pts, picture in _decoded(self._path, line, self._size):
+            number = bisect_right(line.pts, pts) - 1 if line.timed and pts is not None else due
+            if number < due:  # after damage a decoder may show one moment twice
+                continue
+            if number >= line.frames:
+                raise InputError(f"{self._path}: expected {line.frames} frames, got more")
             yield number, picture
             due = number + 1
 
@@ -98,12 +100,29 @@ def read_frames(path: Path, timeline: Timeline, *, size: tuple[int, int] | None 
     return Frames(path, timeline, size=size)
 
 
-def _decoded(path: Path, size: tuple[int, int]) -> Iterator[tuple[int | None, Picture]]:
+def _picture(file: Path) -> Picture | None:
+    """Return an image file's picture, or None where it is unreadable or cut off."""
+    try:
+        data = file.read_bytes()
+    except OSError:
+        return None
+    # OpenCV fills the missing part of a JPEG with grey: no end marker after the last scan's start.
+    cut = data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
+    if cut or not data:
+        return None
+    how = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
+    return cv2.imdecode(np.frombuffer(data, np.uint8), how)
+
+
+def _decoded(
+    path: Path, timeline: Timeline, size: tuple[int, int]
+) -> Iterator[tuple[int | None, Picture]]:
     """Yield timestamp and picture of each frame that ffmpeg delivers."""
     rows, columns = size
     command = (
-        ffmpeg.input(f"file:{path.resolve()}", threads=1, copyts=None, **CONFINED)["v:0"]
+        ffmpeg.input(f"file:{path.resolve()}", threads=1, copyts=None, **CONFINED)["V:0"]
         .filter("scale", columns, rows, flags="area+accurate_rnd+full_chroma_int+bitexact")
+        .filter("settb", "{}/{}".format(*timeline.time_base))
         .filter("showinfo", checksum=0)
         .output("pipe:", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
         .global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info")
@@ -119,6 +138,7 @@ def _decoded(path: Path, size: tuple[int, int]) -> Iterator[tuple[int | None, Pi
         while (data := _read(child.stdout, rows * columns * 3, path)) is not None:
             yield said.next_pts(), np.frombuffer(data, np.uint8).reshape(rows, columns, 3)
         if child.wait() != 0 and not said.shown:
+            said.join()
             raise InputError(f"{path}: cannot be decoded: {said.last_words()}")
     finally:
         child.kill()

@@ -130,3 +130,15 @@ def test_many_clips_are_not_opened_at_once(tmp_path):
 def test_the_clip_of_one_frame_works(tmp_path, chunk):
     run(tmp_path, [clip_of(tmp_path, "a", "5")], chunk=chunk)
     assert page(tmp_path) == "red\n[0.0]"
+
+
+def test_files_that_look_the_same_are_not_read_again(tmp_path, monkeypatch):
+    clip = clip_of(tmp_path, "a", numbers(9))
+    run(tmp_path, [clip])
+    read = []
+    monkeypatch.setattr(Numbers, "identity", lambda step, clip: read.append(clip.name) or "x")
+    run(tmp_path, [clip])
+    assert read == []
+    clip_of(tmp_path, "a", numbers(10))
+    run(tmp_path, [clip])
+    assert read == ["a"]

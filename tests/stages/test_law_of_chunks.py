@@ -1,0 +1,116 @@
+"""Output is bit for bit the same however the work was cut up, and wherever it ran."""
+
+import json
+
+import numpy as np
+import pytest
+
+from cli.steps import build_steps
+from pipeline.executor import InlineExecutor
+from pipeline.run import Run
+from pipeline.stage import Clip
+from pipeline.store import Store
+from tests.footage import write_clip
+
+FRAMES, CUT = 38, 25
+SETTINGS = {
+    "default": {"ingest": {"cuts": [CUT]}},
+    "full": {
+        "ingest": {"cuts": [CUT]},
+        "flow": {"far": "direct", "scale": 1.0, "radius": 2},
+        "refine": {"passes": 2},
+        "smooth": {"method": "compensated", "votes": 0},
+    },
+    "plain": {
+        "ingest": {"cuts": [CUT]},
+        "refine": {"method": "none"},
+        "smooth": {"votes": 2, "temporal_kernel": 5, "weighted": False},
+    },
+}
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory):
+    root = tmp_path_factory.mktemp("library")
+    write_clip(root, "a", FRAMES, cut=CUT)
+    return root
+
+
+def everything(root, where, settings, chunk, executor, workers):
+    """Run the clip; return the digest of every frame of every array, and what was written."""
+    clip = Clip("a", {"footage": root / "footage" / "a", "masks": root / "masks" / "a"})
+    steps, _ = build_steps(SETTINGS[settings], "test")
+    store, events = Store(str(where / "store")), []
+
+    def start():
+        if executor == "inline":
+            return InlineExecutor(store.url, workers)
+        from pipeline.ray_executor import RayExecutor
+
+        return RayExecutor(store.url, workers, address="", resources={})
+
+    Run(steps, store, where / "out", start, chunk=chunk, listener=events.append).go([clip])
+    assert [event.text for event in events if event.kind == "failed"] == []
+    found = {}
+    for path in sorted((where / "store" / "objects").rglob("manifest.json")):
+        manifest = json.loads(path.read_text())
+        for name, entry in manifest["arrays"].items():
+            frames = found.setdefault(f"{manifest['record']['stage']}.{name}", {})
+            frames |= {manifest["start"] + k: d for k, d in enumerate(entry["digests"])}
+    written = {
+        str(path.relative_to(where / "out")): path.read_bytes()
+        for path in sorted((where / "out").rglob("*"))
+        if path.is_file() and not path.name.startswith(".")
+    }
+    return found, written
+
+
+@pytest.fixture(scope="module")
+def whole(library, tmp_path_factory):
+    """What a run of the whole clip in one thread gives, by settings."""
+    return {
+        name: everything(library, tmp_path_factory.mktemp(name), name, 1000, "inline", 1)
+        for name in SETTINGS
+    }
+
+
+def test_every_stage_is_under_the_law(whole):
+    stages = {"ingest", "segment", "flow", "visibility", "refine", "smooth", "measure"}
+    found, written = whole["default"]
+    assert {name.partition(".")[0] for name in found} == stages
+    assert all(sorted(frames) == list(range(FRAMES)) for frames in found.values())
+    assert {"a/masks.mkv", "a/overlay.mp4", "a/metrics.json", "a/masks/00037.png"} <= set(written)
+
+
+@pytest.mark.parametrize("settings", SETTINGS)
+@pytest.mark.parametrize(("chunk", "workers"), [(8, 2), (13, 1), (64, 2)])
+def test_chunks_and_threads_change_no_bit(library, whole, tmp_path, settings, chunk, workers):
+    again = everything(library, tmp_path, settings, chunk, "inline", workers)
+    assert again == whole[settings]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("chunk", "workers"), [(8, 2), (13, 1), (64, 2), (1000, 2)])
+def test_ray_changes_no_bit(library, whole, tmp_path, chunk, workers):
+    assert everything(library, tmp_path, "default", chunk, "ray", workers) == whole["default"]
+
+
+def test_no_neighbour_is_seen_across_the_cut(library, whole, tmp_path):
+    """The frames after the cut alone, as a clip of their own, give the same masks."""
+    for kind in ("footage", "masks"):
+        (tmp_path / kind / "a").mkdir(parents=True)
+        for path in sorted((library / kind / "a").iterdir())[CUT:]:
+            (tmp_path / kind / "a" / path.name).write_bytes(path.read_bytes())
+    part, _ = everything(tmp_path, tmp_path / "run", "default", 1000, "inline", 1)
+    found, _ = whole["default"]
+    for name in ("refine.masks", "smooth.masks", "flow.flow"):
+        late = [found[name][t] for t in range(CUT, FRAMES)]
+        assert [part[name][t] for t in range(FRAMES - CUT)] == late
+
+
+def test_masks_become_stable_and_right(library, whole, tmp_path):
+    scores = json.loads(whole["default"][1]["a/metrics.json"])
+    assert scores["output"]["E_cons"] < 0.5 * scores["input"]["E_cons"]
+    assert scores["shots"] == [[0, CUT], [CUT, FRAMES]]
+    assert scores["classes"] == [3, 7]
+    assert np.mean(scores["iou_with_input"]) > 0.6
