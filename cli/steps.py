@@ -20,7 +20,7 @@ class Engine(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    chunk: int = Field(48, ge=1, description="frames of a chunk at most")
+    chunk: int = Field(96, ge=1, description="frames of a chunk at most")
     resources: dict[str, Resources] = Field(
         default_factory=dict, description="by stage: cpus, gpus, memory_bytes; on Ray"
     )

@@ -56,16 +56,16 @@ class Measure(Stage):
                 np.count_nonzero((before > 0) | (after > 0)),
             )
         sigma = SIGMA_S * window.facts["rate"]
-        restless = [
-            [restlessness(labels.array, t - labels.start, sigma=sigma) for labels in systems]
-            for t in window.frames
-        ]
+        restless = []
+        for labels in systems:
+            own = range(window.start - labels.start, window.stop - labels.start)
+            restless.append(restlessness(labels.array, own, sigma=sigma))
         boundary = [[boundary_pixels(labels[t]) for labels in systems] for t in window.frames]
         return {
             "pairs": pairs,
             "overlap": overlap,
             "boundary": np.array(boundary, np.int64),
-            "restless": np.array(restless, np.float64),
+            "restless": np.array(restless, np.float64).T,
         }
 
     @staticmethod

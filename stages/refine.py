@@ -20,7 +20,7 @@ class Refine(Stage):
 
     method: Literal["vote", "none"] = Field("vote", description="vote, or leave masks as they are")
     radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
-    passes: int = Field(3, ge=1, le=10, description="each widens the reach by `radius` frames")
+    passes: int = Field(2, ge=1, le=10, description="each widens the reach by `radius` frames")
     appearance: float = Field(
         12.0, gt=0, description="how unlike a neighbour may look, in grey levels (1 sigma)"
     )

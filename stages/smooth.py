@@ -34,7 +34,7 @@ class Smooth(Stage):
     )
     weighted: bool = Field(True, description="weigh pixels by how sure their mask is")
     weight_floor: float = Field(0.01, gt=0, le=1, description="weight of the least sure pixel")
-    votes: int = Field(1, ge=0, le=5, description="passes of voting after the filter")
+    votes: int = Field(2, ge=0, le=5, description="passes of voting after the filter")
     radius: int = Field(3, ge=1, le=8, description="of voting and of compensation; that of flow")
     appearance: float = Field(12.0, gt=0, description="of voting; see refine.appearance")
 

@@ -71,29 +71,41 @@ def _count(
     return wrong, seen
 
 
-def restlessness(labels: NDArray[np.uint8], frame: int, *, sigma: float) -> float:
-    """Return ``‖O_t − G_σ(O)_t‖₂`` over one-hot foreground classes; lower is smoother.
+def restlessness(labels: NDArray[np.uint8], frames: range, *, sigma: float) -> list[float]:
+    """Return ``‖O_t − G_σ(O)_t‖₂`` over one-hot foreground classes for each t; lower is smoother.
 
-    One term of E_smooth, Azulay et al., eq. 2 (before it is divided by the boundary length).
+    The terms of E_smooth, Azulay et al., eq. 2 (before the division by the boundary length).
 
     Parameters
     ----------
     labels : ndarray, shape (T, H, W), uint8
-        Frames of one shot, at least 3 sigma to either side of `frame` or to the shot's ends.
-    frame : int
+        Frames of one shot, at least 3 sigma to either side of those asked for, or to its ends.
+    frames : range
         Which of them.
     sigma : float, > 0
         Of the Gaussian in time, in frames; cut at 3 sigma, normalised by the weights in the shot.
     """
     bind_shapes(labels=(labels, "T H W"))
     reach = int(np.ceil(3 * sigma))
-    first, last = max(frame - reach, 0), min(frame + reach + 1, len(labels))
-    weights = np.exp(-0.5 * ((np.arange(first, last) - frame) / sigma) ** 2)
-    near = labels[first:last]
-    moved = np.zeros(labels.shape[1:], np.bool_)
-    for other in near:
-        moved |= other != labels[frame]
-    return float(np.sqrt(_restless(near[:, moved], labels[frame][moved], weights / weights.sum())))
+    changes = np.zeros(labels.shape[1:], np.uint16)  # between neighbours in the window, counted
+    first = last = frames.start
+    values = []
+    for t in frames:
+        while last < min(t + reach, len(labels) - 1):
+            changes += labels[last] != labels[last + 1]
+            last += 1
+        if t == frames.start:
+            first = max(t - reach, 0)
+            for k in range(first, t):
+                changes += labels[k] != labels[k + 1]
+        while first < t - reach:
+            changes -= labels[first] != labels[first + 1]
+            first += 1
+        weights = np.exp(-0.5 * ((np.arange(first, last + 1) - t) / sigma) ** 2)
+        moved = changes > 0
+        near = labels[first : last + 1, moved]
+        values.append(float(np.sqrt(_restless(near, labels[t][moved], weights / weights.sum()))))
+    return values
 
 
 @njit(nogil=True, cache=True)

@@ -70,7 +70,7 @@ def test_one_command_gives_one_mask_per_frame_and_everything_promised(tmp_path):
     np.testing.assert_array_equal(grey, found)
     run = json.loads((out / "run.json").read_text())
     assert run["state"] == "done"
-    assert run["settings"]["refine"]["passes"] == 3
+    assert run["settings"]["refine"]["passes"] == 2
     assert set(json.loads((out / "metrics.json").read_text())["clips"]) == {"a", "deep/b"}
 
 

@@ -18,7 +18,7 @@ SETTINGS = {
     "full": {
         "ingest": {"cuts": [CUT]},
         "flow": {"far": "direct", "scale": 1.0, "radius": 2},
-        "refine": {"passes": 2},
+        "refine": {"passes": 3},
         "smooth": {"method": "compensated", "votes": 0},
     },
     "plain": {

@@ -71,7 +71,8 @@ def test_empty_masks_have_no_consistency_rather_than_a_perfect_one():
 
 def test_restlessness_equals_its_formula(labels):
     sigma = 1.7
-    for t in (0, 5, 11):
+    found = restlessness(labels, range(12), sigma=sigma)
+    for t in range(12):
         near = np.arange(max(t - 6, 0), min(t + 7, 12))
         weights = np.exp(-0.5 * ((near - t) / sigma) ** 2)
         weights /= weights.sum()
@@ -79,11 +80,12 @@ def test_restlessness_equals_its_formula(labels):
         for label in (1, 2, 3):
             hot = (labels == label).astype(float)
             total += ((hot[t] - np.tensordot(weights, hot[near], 1)) ** 2).sum()
-        assert restlessness(labels, t, sigma=sigma) == pytest.approx(np.sqrt(total), rel=1e-9)
+        assert found[t] == pytest.approx(np.sqrt(total), rel=1e-9)
+    assert restlessness(labels, range(4, 9), sigma=sigma) == found[4:9]
 
 
 def test_masks_that_do_not_move_are_perfectly_smooth(labels):
-    assert restlessness(np.stack([labels[0]] * 5), 2, sigma=3.6) == 0
+    assert restlessness(np.stack([labels[0]] * 5), range(5), sigma=3.6) == [0] * 5
 
 
 def test_overlap_of_two_squares():
