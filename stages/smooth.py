@@ -58,8 +58,9 @@ class Smooth(Stage):
         )
         filtered = self._filtered(window, wanted)
         if self.votes:
+            # In 255ths what is nearly nothing is nothing, and large areas need no vote.
             filtered = passes(
-                filtered,
+                (unpack_mask(pack_mask(mask)) for mask in filtered),
                 frames,
                 window["flow.flow"],
                 window.frames,

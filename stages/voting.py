@@ -80,5 +80,5 @@ def _one_pass(
             [frames[t], *(frames[j] for _, j in near)],
             [unpack_flow(flow[t][k]) for k, _ in near],
             table=table,
-            flat=[flat[j] for _, j in near],
+            flat=[flat[t], *(flat[j] for _, j in near)],
         )

@@ -56,7 +56,7 @@ def vote(
     table : ndarray, float32
         Weight by squared RGB distance, from `appearance_table`.
     flat : sequence of ndarray, optional
-        `flat_tiles` of each neighbour's mask, to save finding them at each call.
+        `flat_tiles` of each mask, to save finding them at each call.
 
     Returns
     -------
@@ -78,8 +78,11 @@ def vote(
         )
     out = masks[0].astype(np.float32, copy=True)
     if flows:
-        flat = [flat_tiles(mask) for mask in masks[1:]] if flat is None else flat
-        _vote(out, tuple(masks[1:]), tuple(flat), images[0], tuple(images[1:]), tuple(flows), table)
+        flat = [flat_tiles(mask) for mask in masks] if flat is None else flat
+        active = np.empty(flat[0].shape, np.bool_)
+        _mark_active(tuple(masks), tuple(flat), tuple(flows), active)
+        neighbours = tuple(masks[1:]), tuple(flat[1:]), tuple(images[1:]), tuple(flows)
+        _vote(out, active, images[0], *neighbours, table)
     return out
 
 
@@ -116,11 +119,72 @@ def _mark_flat(mask: NDArray[np.float32], out: NDArray[np.bool_]) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _vote(
-    own: NDArray[np.float32],
+def _mark_active(
     masks: tuple[NDArray[np.float32], ...],
     flat: tuple[NDArray[np.bool_], ...],
+    flows: tuple[NDArray[np.float32], ...],
+    active: NDArray[np.bool_],
+) -> None:
+    """Mark the tiles where some neighbour may have another value than the frame itself.
+
+    The others are left alone: wherever the flow leads from them, it meets flat tiles of the very
+    same value.
+    """
+    tiles_down, tiles_across = active.shape
+    for i in range(tiles_down):
+        for j in range(tiles_across):
+            active[i, j] = not flat[0][i, j]
+            for k in range(len(flows)):
+                if not active[i, j]:
+                    active[i, j] = _may_differ(masks[0], masks[k + 1], flat[k + 1], flows[k], i, j)
+
+
+@njit(nogil=True, cache=True)
+def _may_differ(
+    own: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    flat: NDArray[np.bool_],
+    flow: NDArray[np.float32],
+    i: int,
+    j: int,
+) -> bool:
+    """Whether the flow leads from a flat tile to anything but flat tiles of its value."""
+    rows, columns, classes = mask.shape
+    _, height, width = flow.shape
+    down, across = height / rows, width / columns
+    # The cells of the flow's grid that the tile's pixels are interpolated from.
+    top = max(int((i * TILE + 0.5) * down - 0.5), 0)
+    bottom = min(int(((i + 1) * TILE - 0.5) * down - 0.5) + 2, height)
+    left = max(int((j * TILE + 0.5) * across - 0.5), 0)
+    right = min(int(((j + 1) * TILE - 0.5) * across - 0.5) + 2, width)
+    u_least = u_most = flow[0, top, left]
+    v_least = v_most = flow[1, top, left]
+    for y in range(top, bottom):
+        for x in range(left, right):
+            u_least, u_most = min(u_least, flow[0, y, x]), max(u_most, flow[0, y, x])
+            v_least, v_most = min(v_least, flow[1, y, x]), max(v_most, flow[1, y, x])
+    # Where its pixels lead, a pixel more for rounding; what leaves the picture has no vote.
+    y0 = max(int(np.floor(i * TILE + v_least / down)) - 1, 0) // TILE
+    y1 = min(int(np.ceil(min((i + 1) * TILE, rows) + v_most / down)) + 1, rows) - 1
+    x0 = max(int(np.floor(j * TILE + u_least / across)) - 1, 0) // TILE
+    x1 = min(int(np.ceil(min((j + 1) * TILE, columns) + u_most / across)) + 1, columns) - 1
+    for y in range(y0, y1 // TILE + 1):
+        for x in range(x0, x1 // TILE + 1):
+            if not flat[y, x]:
+                return True
+            for c in range(classes):
+                if mask[y * TILE, x * TILE, c] != own[i * TILE, j * TILE, c]:
+                    return True
+    return False
+
+
+@njit(nogil=True, cache=True)
+def _vote(  # noqa: C901 (one sweep, in numba)
+    own: NDArray[np.float32],
+    active: NDArray[np.bool_],
     image: NDArray[np.uint8],
+    masks: tuple[NDArray[np.float32], ...],
+    flat: tuple[NDArray[np.bool_], ...],
     images: tuple[NDArray[np.uint8], ...],
     flows: tuple[NDArray[np.float32], ...],
     table: NDArray[np.float32],
@@ -138,17 +202,34 @@ def _vote(
     weights = np.empty(columns, np.float32)
     differ = np.empty(columns, np.bool_)
     for y in range(rows):
-        differ[:] = False
-        for k in range(len(flows)):
-            _find_places(flows[k], y, rows, left, share, line, places[k])
-            _sample_row(masks[k], flat[k], places[k], own, y, seen[k], differ)
-        weights[:] = 1
-        for k in range(len(flows)):
-            _add_row(image, images[k], places[k], table, y, seen[k], differ, weights, own)
-        for x in range(columns):
-            if differ[x]:
-                for c in range(classes):
-                    own[y, x, c] /= weights[x]
+        start = 0
+        while start < columns:
+            stop = _end_of_run(active[y // TILE], start, columns)
+            if active[y // TILE, start // TILE]:
+                differ[start:stop] = False
+                weights[start:stop] = 1
+                for k in range(len(flows)):
+                    _find_places(flows[k], y, rows, start, stop, left, share, line, places[k])
+                    _sample_row(masks[k], flat[k], places[k], own, y, start, stop, seen[k], differ)
+                for k in range(len(flows)):
+                    _add_row(
+                        image, images[k], places[k], table, y, start, stop, seen[k], differ,
+                        weights, own,
+                    )  # fmt: skip
+                for x in range(start, stop):
+                    if differ[x]:
+                        for c in range(classes):
+                            own[y, x, c] /= weights[x]
+            start = stop
+
+
+@njit(nogil=True, cache=True)
+def _end_of_run(active: NDArray[np.bool_], start: int, columns: int) -> int:
+    """Return where a run of tiles that are all active, or all not, ends; in pixels."""
+    j = start // TILE
+    while j + 1 < active.size and active[j + 1] == active[start // TILE]:
+        j += 1
+    return min((j + 1) * TILE, columns)
 
 
 @njit(nogil=True, cache=True)
@@ -156,6 +237,8 @@ def _find_places(
     flow: NDArray[np.float32],
     y: int,
     rows: int,
+    start: int,
+    stop: int,
     left: NDArray[np.uint32],
     share: NDArray[np.float32],
     line: NDArray[np.float32],
@@ -163,17 +246,16 @@ def _find_places(
 ) -> None:
     """Write where each pixel of row `y` leads; the flow's own grid may be coarser."""
     _, height, width = flow.shape
-    columns = left.size
     v = (np.float32(y) + np.float32(0.5)) * np.float32(height / rows) - np.float32(0.5)
     v = min(max(v, np.float32(0)), np.float32(height - 1))
     top = np.uint32(v)
     low, f = min(top + np.uint32(1), np.uint32(height - 1)), v - np.float32(top)
     for axis in range(2):
-        scale = np.float32(columns / width if axis == 0 else rows / height)
-        for x in range(width):
+        scale = np.float32(left.size / width if axis == 0 else rows / height)
+        for x in range(left[start], min(left[stop - 1] + 2, width)):
             line[x] = (flow[axis, top, x] + (flow[axis, low, x] - flow[axis, top, x]) * f) * scale
         line[width] = line[width - 1]
-        for x in range(columns):
+        for x in range(start, stop):
             value = line[left[x]] + (line[left[x] + np.uint32(1)] - line[left[x]]) * share[x]
             place[axis, x] = value + np.float32(x if axis == 0 else y)
 
@@ -185,13 +267,15 @@ def _sample_row(
     place: NDArray[np.float32],
     own: NDArray[np.float32],
     y: int,
+    start: int,
+    stop: int,
     seen: NDArray[np.float32],
     differ: NDArray[np.bool_],
 ) -> None:
     """Sample a neighbour's mask for one row; mark where it differs from the frame's own."""
     rows, columns, classes = mask.shape
     right, bottom = np.float32(columns - 1), np.float32(rows - 1)
-    for x in range(columns):
+    for x in range(start, stop):
         px, py = place[0, x], place[1, x]
         if not (px >= 0 and py >= 0 and px <= right and py <= bottom):
             continue
@@ -221,6 +305,8 @@ def _add_row(
     place: NDArray[np.float32],
     table: NDArray[np.float32],
     y: int,
+    start: int,
+    stop: int,
     seen: NDArray[np.float32],
     differ: NDArray[np.bool_],
     weights: NDArray[np.float32],
@@ -229,7 +315,7 @@ def _add_row(
     """Add a neighbour's sampled masks where it matters, weighted by how alike the pictures are."""
     rows, columns, classes = total.shape
     right, bottom = np.float32(columns - 1), np.float32(rows - 1)
-    for x in range(columns):
+    for x in range(start, stop):
         if not differ[x]:
             continue
         px, py = place[0, x], place[1, x]

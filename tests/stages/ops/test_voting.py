@@ -1,3 +1,4 @@
+import cv2
 import numpy as np
 import pytest
 
@@ -111,3 +112,26 @@ def test_a_coarser_flow_is_read_in_between(scene):
     np.testing.assert_allclose(
         vote(masks, images, coarse, table=table), vote(masks, images, fine, table=table), atol=1e-4
     )
+
+
+@pytest.mark.parametrize("coarser", [1, 2])
+def test_large_flat_areas_change_nothing_of_the_formula(coarser):
+    """Tiles that nothing can change are skipped: also where a large, uneven flow leads far off."""
+    rng = np.random.default_rng(9)
+    masks = [np.zeros((90, 130, 1), np.float32) for _ in range(5)]
+    for mask in masks:
+        row, column = rng.integers(70), rng.integers(100)
+        mask[row : row + 20, column : column + 30] = 1
+    images = [rng.integers(100, 120, (90, 130, 3), np.uint8) for _ in masks]
+    grid = (2, 90 // coarser, 130 // coarser)
+    flows = [
+        cv2.GaussianBlur(rng.normal(0, 200 / coarser, (*grid[1:], 2)), (0, 0), 6)
+        .transpose(2, 0, 1)
+        .astype(np.float32)
+        for _ in masks[1:]
+    ]
+    assert np.abs(flows[0]).max() * coarser > 20
+    fast = vote(masks, images, flows, table=appearance_table(SIGMA))
+    full = [resize_flow(flow, (90, 130)) for flow in flows]
+    np.testing.assert_allclose(fast, slow_vote(masks, images, full), atol=2e-3)
+    assert (fast != masks[0]).any()
