@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import difflib
+import io
 import logging
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import ConfigError, InputError
-from stages.models.weights import download, file_digest, load_state
+from pipeline.errors import ConfigError
+from stages.models.torch_models import RANDOM, RANDOM_DIGEST, fill, place, repeatable, seeded
+from stages.models.weights import download, file_digest, load_checkpoint, tensors
 
 SMALLEST = 128  # rows and columns; correlation pyramids have no level below
-RANDOM = "random"  # weights for tests: seeded, and good for nothing
-SEED = 0
 
 
 def load_flow_network(
@@ -31,44 +31,44 @@ def load_flow_network(
     name : str
         Of a ptlflow model: gma, raft, raft_small, sea_raft_s, …
     weights : str
-        Name of one of the model's checkpoints ("things", "sintel", …), a path, or "random".
+        Name of one of the model's checkpoints ("things", "sintel", …), a path, or "random": seeded,
+        for tests only.
     device : str
         "cpu" or "cuda".
 
     Returns
     -------
     callable
-        Gives flow (2, H, W) float32, pixels, x before y.
+        Gives flow (2, H, W) float32, pixels, x before y. Any size will do: the border is repeated
+        up to what the network needs. Takes one pair at a time, so that the result depends on
+        nothing else.
 
     Raises
     ------
     ConfigError
-        If there is no such model or checkpoint; names the nearest, or those there are.
+        If there is no such model, checkpoint or device; names the nearest, or those there are.
     InputError
         If the weights cannot be had, or are another model's.
     """
     import torch
 
-    with _quiet():
+    model_type = _find(name)
+    path = _weights_path(model_type, name, weights)
+    with _quiet(), seeded():
         import ptlflow
-    _check_name(name, ptlflow.get_model_names())
-    with _quiet(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(SEED)
+
         model = ptlflow.get_model(name)
-    path = _weights_path(type(model), name, weights)
     if path is not None:
-        try:
-            model.load_state_dict(load_state(path))
-        except RuntimeError as error:
-            why = " ".join(str(error).split())[:200]
-            raise InputError(f"{path}: not weights of {name}: {why}") from error
-    model.eval().to(device)
+        checkpoint = load_checkpoint(path)
+        apply_training_facts(model, checkpoint.get("hyper_parameters") or {})
+        fill(model, tensors(checkpoint), path=path, name=name)
+    place(model, device, setting="flow.device")
 
     def estimate(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         rows, columns = first.shape[:2]
         pair = np.stack([_padded(first), _padded(second)])[..., ::-1]  # ptlflow wants BGR
         images = torch.from_numpy(np.ascontiguousarray(pair.transpose(0, 3, 1, 2)))
-        with torch.inference_mode(), _quiet():
+        with repeatable(), _quiet():
             answer = model({"images": images[None].to(device).float() / 255})
         flow: NDArray[np.float32] = answer["flows"][0, 0].float().cpu().numpy()
         return np.ascontiguousarray(flow[:, :rows, :columns])
@@ -84,35 +84,45 @@ def weights_digest(name: str, weights: str) -> str:
     ConfigError, InputError
         As `load_flow_network`.
     """
-    if weights == RANDOM:
-        return f"{RANDOM}-{SEED}"
-    with _quiet():
+    path = _weights_path(_find(name), name, weights)
+    return file_digest(path) if path is not None else RANDOM_DIGEST
+
+
+def _find(name: str) -> Any:
+    """Return the class of a model; the first import of ptlflow also prints."""
+    with _quiet(), redirect_stdout(io.StringIO()):
         import ptlflow
-    _check_name(name, ptlflow.get_model_names())
-    path = _weights_path(ptlflow.get_model_reference(name), name, weights)
-    return file_digest(path) if path is not None else ""
+
+        known = ptlflow.get_model_names()
+        if name in known:
+            return ptlflow.get_model_reference(name)
+    near = difflib.get_close_matches(name, known, n=3)
+    hint = f": did you mean {', '.join(near)}?" if near else f", such as gma; got {name!r}"
+    raise ConfigError(f"flow.method = {name!r}: expected dis or a ptlflow model{hint}")
 
 
-def _check_name(name: str, known: list[str]) -> None:
-    if name not in known:
-        near = difflib.get_close_matches(name, known, n=3)
-        hint = f": did you mean {', '.join(near)}?" if near else ""
-        raise ConfigError(f"flow.method = {name!r}: neither dis nor a ptlflow model{hint}")
-
-
-def _weights_path(model: Any, name: str, weights: str) -> Path | None:
+def _weights_path(model_type: Any, name: str, weights: str) -> Path | None:
     """Return the file of the weights, None for random ones."""
     if weights == RANDOM:
         return None
-    offered: dict[str, str] = getattr(model, "pretrained_checkpoints", None) or {}
+    offered: dict[str, str] = getattr(model_type, "pretrained_checkpoints", None) or {}
     if weights in offered:
         return download(offered[weights], setting="flow.weights")
-    if weights and Path(weights).exists():
+    if Path(weights).is_file():
         return Path(weights)
     raise ConfigError(
-        f"flow.weights = {weights!r}: expected a path, or one of {name}'s checkpoints: "
-        f"{', '.join(offered) or 'none'}"
+        f"flow.weights = {weights!r}: expected the path of a file, or one of {name}'s "
+        f"checkpoints: {', '.join(offered) or 'none'}"
     )
+
+
+def apply_training_facts(model: Any, facts: dict[str, Any]) -> None:
+    """Tell a model what ptlflow stores beside the tensors; a few run otherwise without it."""
+    for name in ("train_size", "train_avg_length"):
+        if name in facts:
+            setattr(model, name, facts[name])
+    for name, value in (facts.get("extra_params") or {}).items():
+        model.add_extra_param(name, value)
 
 
 def _padded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -125,13 +135,13 @@ def _padded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 def _quiet() -> Iterator[None]:
     """Keep back the many warnings of ptlflow and of what it imports; errors still come."""
     before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
     try:
         from loguru import logger  # ptlflow's own
-
-        logger.disable("ptlflow")
     except ImportError:
         pass
+    else:
+        logger.disable("ptlflow")
+    logging.disable(logging.WARNING)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
+import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
 
 from pipeline.errors import InputError
 
 READ_BYTES = 1 << 20
+INNER = ("state_dict", "model")  # under which training scripts put the tensors
+HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")  # raft-things-802bbcfd.ckpt
 
 
 def file_digest(path: Path) -> str:
@@ -30,33 +34,41 @@ def file_digest(path: Path) -> str:
     return seen.hexdigest()
 
 
-def load_state(path: Path) -> dict[str, Any]:
-    """Return the tensors by name of a .safetensors file or of a checkpoint.
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """Return what a .safetensors file or a torch checkpoint holds, without running code of it.
 
     Raises
     ------
     InputError
-        If the file is missing, damaged, or would have to be unpickled.
+        If the file is missing, damaged, holds more than tensors and plain values, or no names.
     """
-    import pickle
-
     import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
 
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return dict(load_file(path))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        why = str(error).splitlines()[0]
-        raise InputError(f"{path}: not readable as weights: {why}") from error
-    except Exception as error:
-        if type(error).__name__ == "SafetensorError":
-            raise InputError(f"{path}: not readable as safetensors: {error}") from error
-        raise
-    found: dict[str, Any] = state.get("state_dict", state)
-    return found
+        found = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise InputError(
+            f"{path}: not readable as weights: damaged, or it holds Python objects, which are not "
+            "loaded because they may run code; expected tensors only, as .safetensors or from "
+            "torch.save(model.state_dict(), …)"
+        ) from error
+    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
+        raise InputError(f"{path}: not readable as weights: {reason(error)}") from error
+    if not isinstance(found, Mapping):
+        raise InputError(f"{path}: expected tensors by name, got a {type(found).__name__}")
+    return dict(found)
+
+
+def tensors(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a checkpoint's tensors by name, out of what training scripts wrap them in."""
+    for key in INNER:
+        if isinstance(checkpoint.get(key), Mapping):
+            checkpoint = checkpoint[key]
+    return {name.removeprefix("module."): value for name, value in checkpoint.items()}
 
 
 def download(url: str, *, setting: str) -> Path:
@@ -69,15 +81,22 @@ def download(url: str, *, setting: str) -> Path:
     """
     import torch
 
-    folder = Path(torch.hub.get_dir()) / "checkpoints"
-    path = folder / url.rpartition("/")[2]
-    if not path.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        try:
-            torch.hub.download_url_to_file(url, str(path), progress=False)
-        except (URLError, OSError) as error:
-            raise InputError(
-                f"weights are not here and cannot be downloaded ({error}): get {url} and put it "
-                f"at {path}, or give its path with --set {setting}=PATH"
-            ) from error
+    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    if path.exists():
+        return path
+    found = HASH_IN_NAME.search(path.name)
+    digest = found[1] if found else None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), hash_prefix=digest, progress=False)
+    except (OSError, RuntimeError) as error:  # no network, no room; not what its name says
+        raise InputError(
+            f"weights are not here and cannot be downloaded ({reason(error)}): get {url} and put "
+            f"it at {path}, or give its path with --set {setting}=PATH"
+        ) from error
     return path
+
+
+def reason(error: BaseException) -> str:
+    """Return the first line of an error's text, or its kind if it has none."""
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

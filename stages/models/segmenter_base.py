@@ -1,0 +1,72 @@
+"""What all segmenters share: one picture in, soft masks of its size out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.ops.shapes import bind_shapes
+
+RGB = tuple[float, float, float]
+IMAGENET: tuple[RGB, RGB] = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+"""Mean and deviation of RGB in [0, 1] that most networks were trained with."""
+
+
+class Segmenter(ABC):
+    """Turns one RGB picture (H, W, 3) uint8 into soft masks (C, H, W) float32.
+
+    Attributes
+    ----------
+    class_ids : tuple of int
+        Labels of the C foreground channels; the background is what they leave to 1.
+    """
+
+    class_ids: tuple[int, ...]
+
+    def __call__(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the masks of one picture, at its size.
+
+        What the network gives at its own size is resized bilinearly, pixel centres aligned. Where
+        the classes sum to more than 1, as independent sigmoids may, they are scaled to 1.
+
+        Raises
+        ------
+        ShapeError
+            If the picture is not (H, W, 3).
+        InputError
+            If the network does not give probabilities.
+        """
+        dims = bind_shapes(frame=(frame, "H W 3"))
+        masks = resized(self.look(frame), dims["H"], dims["W"])
+        total = masks.sum(axis=0)
+        return np.asarray(masks / np.maximum(total, 1), np.float32)
+
+    @abstractmethod
+    def look(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the foreground's probabilities (C, h, w) at the network's own size."""
+
+
+def resized(masks: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:
+    """Return masks (C, h, w) as (C, rows, columns), bilinear."""
+    if masks.shape[1:] == (rows, columns):
+        return masks
+    size = (columns, rows)
+    return np.stack([cv2.resize(mask, size, interpolation=cv2.INTER_LINEAR) for mask in masks])
+
+
+def fitted(frame: NDArray[np.uint8], rows: int, columns: int) -> NDArray[np.uint8]:
+    """Return a picture (H, W, 3) as (rows, columns, 3), areas averaged where it shrinks."""
+    shrinks = rows <= frame.shape[0] and columns <= frame.shape[1]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    out: NDArray[np.uint8] = cv2.resize(frame, (columns, rows), interpolation=how)
+    return out
+
+
+def normalised(image: NDArray[np.uint8], mean: RGB, std: RGB) -> NDArray[np.float32]:
+    """Return (3, H, W): a picture's values in [0, 1], less the mean, over the deviation."""
+    shift, scale = np.asarray(mean, np.float32), np.asarray(std, np.float32)
+    values = (image.astype(np.float32) / 255 - shift) / scale
+    return np.ascontiguousarray(values.transpose(2, 0, 1))

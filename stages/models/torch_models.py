@@ -1,0 +1,82 @@
+"""What every torch network here needs: built alike, loaded strictly, run so that it repeats."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pipeline.errors import ConfigError, InputError
+from stages.models.weights import reason
+
+if TYPE_CHECKING:
+    import torch
+
+RANDOM = "random"  # in place of weights, for tests: seeded, and good for nothing
+SEED = 0
+RANDOM_DIGEST = f"{RANDOM}-{SEED}"  # stands in keys for the digest of such weights
+
+
+@contextmanager
+def seeded() -> Iterator[None]:
+    """Build a network inside with the same random weights each time; the caller's state stays."""
+    import torch
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(SEED)
+        yield
+
+
+def fill(model: torch.nn.Module, state: Mapping[str, Any], *, path: Path, name: str) -> None:
+    """Put all of `state`, read from `path`, into the network called `name`.
+
+    Raises
+    ------
+    InputError
+        If a tensor is missing, left over, or of another shape.
+    """
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        why = " ".join(str(error).split())[:200]
+        raise InputError(f"{path}: not weights of {name}: {why}") from error
+
+
+def place(model: torch.nn.Module, device: str, *, setting: str) -> None:
+    """Make the network ready to run on a device.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such device; `setting` is the field that asked for it.
+    """
+    try:
+        model.eval().to(device)
+    except (RuntimeError, AssertionError) as error:  # torch built without CUDA asserts
+        raise ConfigError(
+            f"{setting} = {device!r}: expected a device of this machine, such as cpu: "
+            f"{reason(error)}"
+        ) from error
+
+
+@contextmanager
+def repeatable() -> Iterator[None]:
+    """Run networks inside so that the same input gives the same bits.
+
+    How many threads share a convolution changes its last bits (measured: 1e-4 pixels with RAFT),
+    and a Ray worker has fewer threads than the process that runs inline: so it is always one.
+    On a GPU, cuDNN may neither try out its algorithms nor use those that add in any order.
+    """
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        with (
+            torch.inference_mode(),
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+        ):
+            yield
+    finally:
+        torch.set_num_threads(threads)
