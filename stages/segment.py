@@ -15,8 +15,14 @@ from pydantic import Field
 from pipeline.errors import InputError
 from pipeline.stage import Arrays, Clip, Facts, Input, Resources, Source, Stage, Window
 from stages.io.masks import MaskSource, mask_digest, open_masks
-from stages.models.segmenters import IMAGENET, Activation, Segmenter, load_segmenter
-from stages.models.weights import file_digest
+from stages.models.segmenters import (
+    IMAGENET,
+    Activation,
+    ChannelOrder,
+    Segmenter,
+    load_segmenter,
+    segmenter_digest,
+)
 from stages.ops.fixed_point import pack_mask
 from stages.ops.soft import soften, winners
 
@@ -127,24 +133,24 @@ class Segment(Stage):
 
     segmenter: str = Field(description="torchvision name, file.onnx, or module:function")
     weights: str = Field("", description="of a torchvision model: a path; empty downloads them")
-    weights_digest: str = Field("", description="filled in from the files")
+    weights_digest: str = Field("", description="filled in from the files, or the user's code")
     classes: tuple[int, ...] = Field((), description="labels to keep; all if empty")
     union: bool = Field(False, description="merge all classes into one foreground")
     mean: tuple[float, float, float] = Field(IMAGENET[0], description="of an ONNX model's input")
     std: tuple[float, float, float] = Field(IMAGENET[1], description="of an ONNX model's input")
+    channels: ChannelOrder = Field("rgb", description="order of an ONNX model's input")
     activation: Activation = Field("auto", description="of an ONNX model's output")
-    device: str = Field("cpu", description="of a torchvision model: cpu or cuda")
+    device: str = Field("cpu", description="of a network: cpu or cuda")
 
     def model_post_init(self, context: object) -> None:
         """Put the digest of the weights where the key sees it."""
-        files = [Path(name) for name in (self.segmenter, self.weights) if Path(name).is_file()]
-        if files and not self.weights_digest:
-            digest = "+".join(file_digest(file) for file in files)
+        if not self.weights_digest:
+            digest = segmenter_digest(self.segmenter, weights=self.weights)
             object.__setattr__(self, "weights_digest", digest)
 
     def load(self) -> Segmenter:
         """Return the network, loaded once a process."""
-        names = ("weights", "classes", "union", "mean", "std", "activation", "device")
+        names = ("weights", "classes", "union", "mean", "std", "channels", "activation", "device")
         return load_segmenter(self.segmenter, **{name: getattr(self, name) for name in names})
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
