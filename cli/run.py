@@ -80,7 +80,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.demo:
         from cli.demo import make_demo
 
-        options.footage, options.masks = make_demo(options.out)
+        with locked(options.out):
+            options.footage, options.masks = make_demo(options.out)
     if options.footage is None or not (options.masks or options.segmenter):
         raise ConfigError(
             "expected FOOTAGE and either --masks or --segmenter (or --demo); see --help"

@@ -52,11 +52,6 @@ class Manifest:
     record: dict[str, Any]
     provenance: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def frames(self) -> int:
-        """How many frames it holds."""
-        return max((len(entry["digests"]) for entry in self.arrays.values()), default=0)
-
     def piece(self, array: str, start: int, stop: int) -> Piece:
         """Return where frames `start` to `stop` (numbers in the clip) of one array are."""
         low, high = start - self.start, stop - self.start
@@ -214,8 +209,3 @@ class Store:
         draft.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(text)
         draft.replace(place)
-
-    def forget(self, key: str) -> None:
-        """Delete an artifact."""
-        if self.fs.exists(self.place(key)):
-            self.fs.rm(self.place(key), recursive=True)

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 from pipeline.stage import Span
 from stages.artifacts import offsets
 from stages.ops.fixed_point import unpack_flow
-from stages.ops.voting import appearance_table, flat_tiles, vote
+from stages.ops.tiles import flat_tiles
+from stages.ops.voting import appearance_table, vote
 
 
 def passes(
