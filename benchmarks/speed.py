@@ -95,20 +95,23 @@ def timed(footage: Path, masks: Path, config: str, out: Path) -> tuple[float, in
 
 
 def memory_of(root: int) -> int:
-    """Return the proportional memory of a process, all that it started, and all of Ray's."""
-    parents, total = {}, 0
+    """Return the proportional memory of a process, all that it started, and of Ray's since then.
+
+    Another program that starts Ray at the same time is counted as well: measure with none running.
+    """
+    parents, began, total = {}, {}, 0
     for entry in Path("/proc").iterdir():
         if entry.name.isdigit():
             try:
-                stat = (entry / "stat").read_text()
-                parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
             except OSError:
                 continue
+            parents[int(entry.name)], began[int(entry.name)] = int(fields[1]), int(fields[19])
     for pid in parents:
         above = pid
         while above in parents and above != root:
             above = parents[above]
-        if above == root or _is_ray(pid):
+        if above == root or (began[pid] >= began.get(root, 0) and _is_ray(pid)):
             total += _proportional(pid)
     return total
 
