@@ -1,0 +1,91 @@
+"""The aligned decoder: small, for any classes, looks at neighbours carried to the frame itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+
+WIDTHS = (24, 40, 64, 96)  # channels at a half, a quarter, an eighth, a sixteenth of the size
+PLANES = 6  # at full size: R, G, B, own mask, voted mask, evidence of colour
+
+
+class AlignedDecoder(nn.Module):
+    """Residual of one frame's mask, one class against the rest.
+
+    A U-Net on half the size. What comes at full size is folded into channels, 2 x 2 pixels at a
+    time, and so is what it gives: edges keep their place to the pixel. The last layer starts at
+    zero: an untrained decoder changes nothing.
+
+    After the multi-input residual decoder of Azulay et al., "Temporally stable video segmentation
+    without video annotations", sec. 5.1; alignment, evidence of colour and the network are this
+    project's own.
+
+    Parameters
+    ----------
+    window : {1, 3, 5, 7}
+        Frames it looks at.
+    widths : sequence of int
+        Channels of each level.
+    """
+
+    def __init__(self, window: int = 7, widths: tuple[int, ...] = WIDTHS) -> None:
+        super().__init__()
+        self.window, self.widths = window, tuple(widths)
+        seen = 4 * PLANES + 2 * (window - 1)
+        self.stem = nn.Conv2d(seen, widths[0], 3, padding=1)
+        sizes = list(zip((widths[0], *widths), widths, strict=False))
+        self.down = nn.ModuleList(_Block(before, after) for before, after in sizes)
+        self.up = nn.ModuleList(_Block(low + high, high) for high, low in sizes[1:])
+        self.head = nn.Conv2d(widths[0], 4, 3, padding=1)
+        nn.init.zeros_(self.head.weight)
+        if self.head.bias is not None:
+            nn.init.zeros_(self.head.bias)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What to call the class with to build the same network."""
+        return {"window": self.window, "widths": list(self.widths)}
+
+    def forward(self, planes: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
+        """Return residual log odds.
+
+        Parameters
+        ----------
+        planes : tensor, shape (B, 6, H, W), in [0, 1]
+            R, G, B, the frame's own mask, its mask after voting, and the evidence of colour
+            (`stages.ops.colour.colour_evidence` scaled from [-4, 4]).
+        near : tensor, shape (B, 2 (window - 1), ceil(H/2), ceil(W/2)), in [0, 1]
+            From `stages.ops.alignment.look_around`.
+
+        Returns
+        -------
+        tensor, shape (B, 1, H, W)
+        """
+        rows, columns = planes.shape[-2:]
+        step = 2 ** len(self.widths)
+        x = F.pad(2 * planes - 1, (0, -columns % step, 0, -rows % step), mode="replicate")
+        x = F.pixel_unshuffle(x, 2)
+        below, right = (x.shape[k] - near.shape[k] for k in (-2, -1))
+        x = F.relu(self.stem(torch.cat([x, F.pad(near, (0, right, 0, below))], 1)))
+        levels = []
+        for k, block in enumerate(self.down):
+            x = block(F.max_pool2d(x, 2) if k else x)
+            levels.append(x)
+        for k in reversed(range(len(self.up))):
+            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
+            x = self.up[k](torch.cat([x, levels[k]], 1))
+        return F.pixel_shuffle(self.head(x), 2)[..., :rows, :columns]
+
+
+class _Block(nn.Module):
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(before, after, 3, padding=1)
+        self.second = nn.Conv2d(after, after, 3, padding=1)
+        self.skip = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return F.relu(self.skip(x) + self.second(F.relu(self.first(x))))
