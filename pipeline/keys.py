@@ -21,7 +21,7 @@ def record_of(step: Step, frames: tuple[int, int], inputs: Mapping[str, str]) ->
     Parameters
     ----------
     step : Step
-        Its name, version and fields count; its resources do not.
+        Its name, version and fields count; its resources and fields `outside_key` do not.
     frames : (start, stop)
         The frames made.
     inputs : mapping of input name to 64 hex digits
@@ -31,7 +31,7 @@ def record_of(step: Step, frames: tuple[int, int], inputs: Mapping[str, str]) ->
         "schema": SCHEMA,
         "stage": step.name,
         "version": step.version,
-        "settings": step.model_dump(mode="json"),
+        "settings": step.model_dump(mode="json", exclude=set(step.outside_key)),
         "frames": list(frames),
         "inputs": dict(inputs),
     }

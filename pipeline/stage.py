@@ -101,6 +101,8 @@ class Step(BaseModel):
     resources: ClassVar[Resources] = Resources()
     uses: ClassVar[tuple[str, ...]] = ()
     """Names of the facts of a clip that it looks at; no others are shown to it."""
+    outside_key: ClassVar[tuple[str, ...]] = ()
+    """Fields that cannot change the result: where a file lies whose digest is a field, a device."""
 
     @classmethod
     def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:

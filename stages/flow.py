@@ -22,6 +22,7 @@ class Flow(Stage):
     name: ClassVar[str] = "flow"
     version: ClassVar[int] = 1
     resources: ClassVar[Resources] = Resources(cpus=1)
+    outside_key: ClassVar[tuple[str, ...]] = ("weights", "device")
 
     method: str = Field("dis", description="dis, or the name of a ptlflow model: gma, raft, …")
     preset: Literal["ultrafast", "fast", "medium"] = Field("medium", description="of dis")

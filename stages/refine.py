@@ -2,33 +2,55 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Arrays, Facts, Input, Stage, Window
+from stages.decoding import decode_aligned, decode_deeplab, deeplab_reach
+from stages.models.decoders import decoder_digest
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.voting import passes
 
 
 class Refine(Stage):
-    """Motion-compensated voting, iterated; see `stages.ops.voting.vote`."""
+    """Motion-compensated voting, a learned decoder after it, or the paper's decoder in its place.
+
+    See `stages.ops.voting.vote` and `stages.models.decoders`.
+    """
 
     name: ClassVar[str] = "refine"
     version: ClassVar[int] = 1
+    outside_key: ClassVar[tuple[str, ...]] = ("weights", "device")
 
-    method: Literal["vote", "none"] = Field("vote", description="vote, or leave masks as they are")
+    method: Literal["vote", "aligned", "deeplab", "none"] = Field(
+        "vote", description="vote, vote and decode, decode, or leave masks as they are"
+    )
     radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
     passes: int = Field(2, ge=1, le=10, description="each widens the reach by `radius` frames")
     appearance: float = Field(
         12.0, gt=0, description="how unlike a neighbour may look, in grey levels (1 sigma)"
     )
+    weights: str = Field("", description="of a decoder: path; aligned comes with its own")
+    weights_digest: str = Field("", description="filled in from the weights file")
+    device: str = Field("cpu", description="of a decoder: cpu or cuda")
+
+    def model_post_init(self, context: object) -> None:
+        """Put the digest of the weights where the key sees it."""
+        if self.method in ("aligned", "deeplab") and not self.weights_digest:
+            digest = decoder_digest(self.method, self.weights)
+            object.__setattr__(self, "weights_digest", digest)
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
-        """Read as far as all passes together reach."""
+        """Read as far as all passes together reach, or the windows of the decoder."""
         if self.method == "none":
             return (Input("segment", "masks"),)
+        if self.method == "deeplab":
+            reach = deeplab_reach(self.weights)
+            return (Input("segment", "masks", reach), Input("ingest", "frames", reach))
         reach = self.radius * self.passes
         return (
             Input("segment", "masks", reach),
@@ -37,17 +59,24 @@ class Refine(Stage):
         )
 
     def run(self, window: Window) -> Arrays:
-        """Return the soft masks after voting."""
-        masks = window["segment.masks"]
+        """Return the soft masks, refined."""
         if self.method == "none":
-            return {"masks": masks.array}
+            return {"masks": window["segment.masks"].array}
+        return {"masks": np.stack([pack_mask(mask) for mask in self._refined(window)])}
+
+    def _refined(self, window: Window) -> Iterator[NDArray[np.float32]]:
+        masks, frames = window["segment.masks"], window["ingest.frames"]
+        if self.method == "deeplab":
+            return decode_deeplab(
+                masks, frames, window.frames, weights=self.weights, device=self.device
+            )
         voted = passes(
-            (unpack_mask(mask) for mask in masks.array),
-            window["ingest.frames"],
-            window["flow.flow"],
-            window.frames,
-            count=self.passes,
-            radius=self.radius,
-            appearance=self.appearance,
-        )
-        return {"masks": np.stack([pack_mask(mask) for mask in voted])}
+            (unpack_mask(mask) for mask in masks.array), frames, window["flow.flow"],
+            window.frames, count=self.passes, radius=self.radius, appearance=self.appearance,
+        )  # fmt: skip
+        if self.method == "vote":
+            return voted
+        return decode_aligned(
+            masks, voted, frames, window["flow.flow"], window.frames, radius=self.radius,
+            appearance=self.appearance, weights=self.weights, device=self.device,
+        )  # fmt: skip

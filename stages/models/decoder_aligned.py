@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 from torch.nn import functional as F
+
+from stages.models.torch_models import repeatable
+from stages.ops.colour import STRONGEST
 
 WIDTHS = (24, 40, 64, 96)  # channels at a half, a quarter, an eighth, a sixteenth of the size
 PLANES = 6  # at full size: R, G, B, own mask, voted mask, evidence of colour
@@ -78,6 +83,52 @@ class AlignedDecoder(nn.Module):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = self.up[k](torch.cat([x, levels[k]], 1))
         return F.pixel_shuffle(self.head(x), 2)[..., :rows, :columns]
+
+    def residual(
+        self,
+        image: NDArray[np.uint8],
+        own: NDArray[np.uint8],
+        voted: NDArray[np.float32],
+        colour: NDArray[np.float32],
+        near: NDArray[np.float32],
+    ) -> NDArray[np.float32]:
+        """Return what the decoder adds to the log odds of one frame's classes, each by itself.
+
+        Parameters
+        ----------
+        image : ndarray, shape (H, W, 3), uint8
+            RGB.
+        own, voted : ndarray, shape (H, W, C), uint8 in 255ths and float32
+            The frame's mask as it came, and after voting.
+        colour : ndarray, shape (H, W, C), float32
+            From `stages.ops.colour.colour_evidence`.
+        near : ndarray, shape (C, 2 (window - 1), ceil(H/2), ceil(W/2)), float32
+            From `stages.ops.alignment.look_around`.
+
+        Returns
+        -------
+        ndarray, shape (H, W, C), float32
+        """
+        out = np.zeros_like(voted)
+        device = self.stem.weight.device
+        rgb = torch.from_numpy(image).to(device).permute(2, 0, 1) / 255
+        with repeatable():
+            for c in range(voted.shape[-1]):
+                planes = np.stack([own[..., c] / 255, voted[..., c], _scaled(colour[..., c])])
+                both = torch.cat([rgb, torch.from_numpy(planes.astype(np.float32)).to(device)])
+                around = torch.from_numpy(near[c : c + 1]).to(device)
+                out[..., c] = self(_last(both[None]), _last(around))[0, 0].float().cpu().numpy()
+        return out
+
+
+def _scaled(colour: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Bring evidence of colour into [0, 1]."""
+    return colour / (2 * STRONGEST) + 0.5
+
+
+def _last(x: torch.Tensor) -> torch.Tensor:
+    """Lay channels out last: three times as fast on a CPU."""
+    return x.contiguous(memory_format=torch.channels_last)
 
 
 class _Block(nn.Module):

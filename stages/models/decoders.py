@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InputError
-from stages.models.torch_models import fill, place
-from stages.models.weights import file_digest, reason
+from stages.models.torch_models import RANDOM, fill, place
+from stages.models.weights import file_digest, load_checkpoint, reason
 
 if TYPE_CHECKING:
     from torch import nn
@@ -48,8 +48,21 @@ def decoder_digest(kind: str, weights: str) -> str:
     return file_digest(decoder_path(kind, weights))
 
 
+def decoder_window(kind: str, weights: str) -> int:
+    """Return how many frames a decoder looks at together, as its weights file says."""
+    path = decoder_path(kind, weights)
+    return int(_read_about(path, kind)["window"])
+
+
 def build_decoder(kind: str, **settings: Any) -> nn.Module:
-    """Return a decoder without trained weights: it changes nothing yet."""
+    """Return a decoder before training: it changes nothing yet.
+
+    Parameters
+    ----------
+    kind : {"aligned", "deeplab"}
+    **settings
+        Of `AlignedDecoder` or `DeepLabDecoder`.
+    """
     module = import_module(f"stages.models.decoder_{kind}")
     decoder: nn.Module = getattr(module, CLASSES[kind])(**settings)
     return decoder
@@ -86,24 +99,25 @@ def load_decoder(kind: str, weights: str = "", device: str = "cpu") -> nn.Module
         If the file is missing, damaged, of another kind or version.
     """
     path = decoder_path(kind, weights)
-    state, settings = _read(path, kind)
+    settings = _read_about(path, kind)
+    if kind == "deeplab":
+        settings["encoder_weights"] = RANDOM  # they are in the file
     try:
         decoder = build_decoder(kind, **settings)
     except TypeError as error:
         raise InputError(f"{path}: settings {settings} do not build a {kind} decoder") from error
-    fill(decoder, state, path=path, name=f"the {kind} decoder")
+    fill(decoder, load_checkpoint(path), path=path, name=f"the {kind} decoder")
     place(decoder, device, setting="refine.device")
     return decoder
 
 
-def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Return the tensors of a weights file and the settings that build its decoder."""
+def _read_about(path: Path, kind: str) -> dict[str, Any]:
+    """Return the settings that build the decoder of a weights file."""
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
             about = file.metadata() or {}
-            state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: not readable as weights: {reason(error)}") from error
     if about.get("format") != FORMAT:
@@ -117,7 +131,6 @@ def _read(path: Path, kind: str) -> tuple[dict[str, Any], dict[str, Any]]:
             f"{found[1]!r}"
         )
     try:
-        settings = dict(json.loads(about["settings"]))
+        return dict(json.loads(about["settings"]))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{path}: its settings are not readable: {reason(error)}") from error
-    return state, settings

@@ -1,0 +1,114 @@
+"""The learned decoder over a window, frame after frame, holding few frames at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.stage import Span
+from stages.artifacts import offsets
+from stages.models.decoders import decoder_window, load_decoder
+from stages.ops.alignment import Halved, halved, look_around
+from stages.ops.colour import colour_evidence, count_colours
+from stages.ops.fixed_point import unpack_flow, unpack_mask
+from stages.ops.residual import add_residual
+from stages.ops.voting import appearance_table
+
+
+def decode_aligned(
+    masks: Span,
+    voted: Iterable[NDArray[np.float32]],
+    frames: Span,
+    flow: Span,
+    wanted: range,
+    *,
+    radius: int,
+    appearance: float,
+    weights: str,
+    device: str,
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the voted masks of the frames `wanted`, each with the decoder's residual.
+
+    Parameters
+    ----------
+    masks, frames : Span
+        (H, W, C) and (H, W, 3) uint8 of at least `radius` frames on either side of those wanted,
+        or to the shot's ends.
+    voted : iterable of ndarray, shape (H, W, C), float32
+        One for each frame wanted, in order.
+    flow : Span of (2 * radius, 2, h, w) int16
+    wanted : range
+    radius : int
+        Of `flow`; the decoder looks no further than that.
+    appearance : float
+        See `stages.ops.voting.appearance_table`.
+    weights, device : str
+        See `stages.models.decoders.load_decoder`.
+    """
+    decoder = load_decoder("aligned", weights, device)
+    table = appearance_table(appearance)
+    reach = min(decoder.window // 2, radius)
+    held: dict[int, tuple[Halved, NDArray[np.float32]]] = {}
+    for t, vote in zip(wanted, voted, strict=True):
+        around = range(max(t - reach, frames.start), min(t + reach + 1, frames.stop))
+        for j in around:
+            if j not in held:
+                mask = unpack_mask(masks[j])
+                held[j] = halved(frames[j], mask), count_colours(frames[j], mask)
+        held = {j: seen for j, seen in held.items() if j >= around.start}
+        flows = {step: unpack_flow(flow[t][k]) for k, step in enumerate(offsets(radius))}
+        near = look_around(
+            held[t][0],
+            {j - t: held[j][0] for j in around if j != t},
+            flows,
+            window=decoder.window,
+            table=table,
+        )
+        counts = np.mean([held[j][1] for j in around], axis=0, dtype=np.float32)
+        colour = colour_evidence(frames[t], counts)
+        yield add_residual(vote, decoder.residual(frames[t], masks[t], vote, colour, near))
+
+
+def decode_deeplab(
+    masks: Span, frames: Span, wanted: range, *, weights: str, device: str
+) -> Iterator[NDArray[np.float32]]:
+    """Yield the masks of the frames `wanted` as the paper's decoder corrects them.
+
+    Parameters
+    ----------
+    masks, frames : Span
+        (H, W, C) and (H, W, 3) uint8 of `deeplab_reach` frames more on either side, or to the
+        shot's ends.
+    wanted : range
+    weights, device : str
+        See `stages.models.decoders.load_decoder`.
+    """
+    from stages.models.decoder_windows import slide
+
+    decoder = load_decoder("deeplab", weights, device)
+    start, stop = wanted.start - frames.start, wanted.stop - frames.start
+    for mask in slide(decoder, frames.array, _WithBackground(masks.array), start=start, stop=stop):
+        yield np.moveaxis(mask[1:], 0, -1)
+
+
+def deeplab_reach(weights: str) -> int:
+    """Return how far the windows that see a frame reach."""
+    return decoder_window("deeplab", weights) - 1
+
+
+class _WithBackground(Sequence[NDArray[np.float32]]):
+    """Masks with the background before the classes, each made when asked for."""
+
+    def __init__(self, packed: NDArray[np.uint8]) -> None:
+        self._packed = packed
+
+    def __len__(self) -> int:
+        return len(self._packed)
+
+    def __getitem__(self, k: Any) -> Any:
+        mask = unpack_mask(self._packed[k])
+        rest = np.maximum(1 - mask.sum(axis=-1, keepdims=True), 0)
+        return np.concatenate([rest, mask], axis=-1)
