@@ -140,7 +140,8 @@ class DeepLabDecoder(nn.Module):
         dims = bind_shapes(frames=(frames, "B K 3 H W"), masks=(masks, "B K C H W"))
         self._check("frames", "frames in a window", self.window, dims["K"], frames.shape)
         codes = self.encode(frames.flatten(0, 1), masks.flatten(0, 1))
-        return self.decode(codes.unflatten(0, (dims["B"], dims["K"])), (dims["H"], dims["W"]))
+        windows = codes.reshape(dims["B"], dims["K"], *codes.shape[1:])
+        return self.decode(windows, (dims["H"], dims["W"]))
 
     def encode(self, frames: Tensor, masks: Tensor) -> Tensor:
         """Return what the joint decoder sees of single frames.
@@ -183,7 +184,7 @@ class DeepLabDecoder(nn.Module):
         """
         small = self.joint(codes.flatten(1, 2))
         large = functional.interpolate(small, size=size, mode="bilinear", align_corners=False)
-        return large.unflatten(1, (self.window, self.classes))
+        return large.reshape(len(codes), self.window, self.classes, *size)
 
     @staticmethod
     def _check(name: str, what: str, expected: int, found: int, shape: Sequence[int]) -> None:
@@ -233,12 +234,10 @@ def _backbone(state: dict[str, Any]) -> dict[str, Any]:
 def _recoloured(encoder: nn.Sequential, classes: int) -> nn.Sequential:
     """Return a copy that takes class probabilities and sees each class in a colour of its own."""
     copy = deepcopy(encoder)
-    old = copy.conv1
-    new = nn.Conv2d(classes, old.out_channels, old.kernel_size, old.stride, old.padding, bias=False)
+    filters = encoder.state_dict()["conv1.weight"]
+    copy.conv1 = nn.Conv2d(classes, len(filters), 7, stride=2, padding=3, bias=False)
     colours = torch.randn(classes, COLOURS)  # in the units of normalised pictures
-    with torch.no_grad():
-        new.weight.copy_(torch.einsum("ochw,kc->okhw", old.weight, colours))
-    copy.conv1 = new
+    copy.state_dict()["conv1.weight"].copy_(torch.einsum("ochw,kc->okhw", filters, colours))
     return copy
 
 

@@ -152,7 +152,15 @@ def test_weights_of_a_deeplab_or_a_resnet_go_to_both_encoders(tmp_path, encoder_
         assert torch.equal(decoder.frame_encoder.state_dict()[name], encoder_state[name])
     deep = decoder.mask_encoder.state_dict()["layer4.2.conv3.weight"]
     assert torch.equal(deep, encoder_state["layer4.2.conv3.weight"])
-    assert decoder.mask_encoder.conv1.weight.shape == (64, 5, 7, 7)
+
+
+def test_masks_are_seen_as_a_picture_of_coloured_classes(decoder):
+    """Some colours, through the frames' first filters, give the masks' first filters."""
+    theirs = decoder.mask_encoder.conv1.weight.detach().movedim(1, 0).flatten(1)
+    filters = decoder.frame_encoder.conv1.weight.detach().movedim(1, 0).flatten(1)
+    colours = torch.linalg.lstsq(filters.T.double(), theirs.T.double()).solution.T
+    torch.testing.assert_close((colours @ filters.double()).float(), theirs)
+    assert torch.cdist(colours, colours)[~torch.eye(5, dtype=torch.bool)].min() > 0.1
 
 
 def test_weights_of_another_model_are_refused(tmp_path):
