@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,6 +16,10 @@ from stages.ops.colour import colour_evidence, count_colours
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.residual import add_residual
 from stages.ops.voting import appearance_table
+
+if TYPE_CHECKING:
+    from stages.models.decoder_aligned import AlignedDecoder
+    from stages.models.decoder_deeplab import DeepLabDecoder
 
 
 def decode_aligned(
@@ -48,7 +52,7 @@ def decode_aligned(
     weights, device : str
         See `stages.models.decoders.load_decoder`.
     """
-    decoder = load_decoder("aligned", weights, device)
+    decoder = cast("AlignedDecoder", load_decoder("aligned", weights, device))
     table = appearance_table(appearance)
     reach = min(decoder.window // 2, radius)
     held: dict[int, tuple[Halved, NDArray[np.float32]]] = {}
@@ -67,7 +71,7 @@ def decode_aligned(
             window=decoder.window,
             table=table,
         )
-        counts = np.mean([held[j][1] for j in around], axis=0, dtype=np.float32)
+        counts = np.stack([held[j][1] for j in around]).mean(axis=0, dtype=np.float32)
         colour = colour_evidence(frames[t], counts)
         yield add_residual(vote, decoder.residual(frames[t], masks[t], vote, colour, near))
 
@@ -88,7 +92,7 @@ def decode_deeplab(
     """
     from stages.models.decoder_windows import slide
 
-    decoder = load_decoder("deeplab", weights, device)
+    decoder = cast("DeepLabDecoder", load_decoder("deeplab", weights, device))
     start, stop = wanted.start - frames.start, wanted.stop - frames.start
     for mask in slide(decoder, frames.array, _WithBackground(masks.array), start=start, stop=stop):
         yield np.moveaxis(mask[1:], 0, -1)

@@ -48,17 +48,22 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True)
     options = parser.parse_args()
     generate(options.videos, options.examples, options.work, seed=options.seed)
+    train(options.work, options.to, options)
+
+
+def train(folder: Path, to: Path, options: argparse.Namespace) -> None:
+    """Train a new decoder on the examples in `folder` and write it."""
     lightning.seed_everything(options.seed, verbose=False)
-    decoder = AlignedDecoder().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    decoder = AlignedDecoder().to(memory_format=torch.channels_last)
     training = Supervised(decoder, options.rate, options.steps)
-    loader, held_out = loaders(options.work, options.batch, options.seed)
+    loader, held_out = loaders(folder, options.batch, options.seed)
     trainer = lightning.Trainer(
         max_steps=options.steps, precision="bf16-mixed", gradient_clip_val=1.0, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         val_check_interval=500, check_val_every_n_epoch=None,
     )  # fmt: skip
     trainer.fit(training, loader, held_out)
-    save_decoder(options.to, decoder)
+    save_decoder(to, decoder)
 
 
 def generate(videos: Sequence[Path], count: int, folder: Path, *, seed: int) -> None:
@@ -76,7 +81,8 @@ def _write_shard(videos: Sequence[Path], folder: Path, seed: int, number: int) -
     made = list(examples(videos, SHARD, seed=1000 * seed + number))
     path = folder / f"{seed}-{number:03d}.npz"
     draft = path.with_suffix(".draft.npz")
-    np.savez(draft, **{name: np.stack([e[name] for e in made]) for name in made[0]})
+    arrays: Any = {name: np.stack([e[name] for e in made]) for name in made[0]}
+    np.savez(draft, **arrays)
     draft.replace(path)
 
 
@@ -98,7 +104,7 @@ def loaders(folder: Path, batch: int, seed: int) -> tuple[Iterator[Batch], list[
             rows = torch.randint(last, (batch,), generator=generator)
             yield augmented(pick(rows), generator)
 
-    chunks = torch.arange(last, last + HELD_OUT).split(batch)
+    chunks = torch.split(torch.arange(last, last + HELD_OUT), batch)
     return endless(), [pick(rows) for rows in chunks]
 
 
@@ -139,7 +145,8 @@ class Supervised(lightning.LightningModule):
         planes, near = (
             batch[name].contiguous(memory_format=torch.channels_last) for name in ("planes", "near")
         )
-        return start(planes) + self.decoder(planes, near).float()
+        log_odds: torch.Tensor = start(planes) + self.decoder(planes, near).float()
+        return log_odds
 
 
 def start(planes: torch.Tensor) -> torch.Tensor:

@@ -73,7 +73,7 @@ class Flicker:
             return np.zeros_like(mask)
         if self.kind == "moved":
             growth, shift = int(rng.choice([0, 3, 6, 10])), float(rng.choice([0, 4, 8]))
-            return corrupt(mask, rng, growth=growth, displacement=shift, blobs=0.1)
+            return np.asarray(corrupt(mask, rng, growth=growth, displacement=shift, blobs=0.1))
         out = self._mistaken(mask, other) if self.kind == "whole" else self._torn(mask)
         return self._coarse(out) if self.kind == "coarse" else out
 
@@ -98,7 +98,7 @@ class Flicker:
         if rng.random() < 0.15:
             middle = int(rng.integers(size)), int(rng.integers(size))
             cv2.circle(out, middle, int(rng.integers(4, size // 6)), int(rng.integers(2)), -1)
-        return out > 0
+        return np.asarray(out > 0)
 
     def _mistaken(self, mask: Mask, other: Mask) -> Mask:
         """Take something else for the object, or lose half of it, for a few frames in a row."""

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import skimage
 from numpy.typing import NDArray
+from PIL import Image
 from scipy.ndimage import binary_fill_holes
 from skimage.segmentation import felzenszwalb
 
@@ -32,9 +33,8 @@ Picture = NDArray[np.uint8]
 @lru_cache(maxsize=1)
 def photographs() -> tuple[Picture, ...]:
     """Return the photographs and textures that come with scikit-image."""
-    folder = Path(skimage.__path__[0]) / "data"
-    found = [cv2.imread(str(folder / name)) for name in PHOTOGRAPHS]
-    return tuple(np.ascontiguousarray(picture[..., ::-1]) for picture in found)
+    folder = Path(skimage.__file__).parent / "data"
+    return tuple(np.asarray(Image.open(folder / name).convert("RGB")) for name in PHOTOGRAPHS)
 
 
 def runs(

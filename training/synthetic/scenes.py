@@ -61,7 +61,9 @@ class Layer:
 
     def _bend(self, places: Places) -> Places:
         planes = [
-            cv2.remap(plane, *places, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+            cv2.remap(
+                plane, places[0], places[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+            )
             for plane in self.bend
         ]
         return np.stack(planes)
@@ -133,11 +135,11 @@ class Scene:
         for k, layer in enumerate(self.layers):
             at = layer.texture_places(_grid(self.size), self.time(frame))
             colour = cv2.remap(
-                layer.texture, *at, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
+                layer.texture, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
             ).astype(np.float32)
             alpha = np.ones(top.shape, np.float32)
             if k:
-                alpha = cv2.remap(layer.alpha, *at, cv2.INTER_LINEAR)
+                alpha = cv2.remap(layer.alpha, at[0], at[1], cv2.INTER_LINEAR)
             picture += (colour - picture) * alpha[..., None]
             top[alpha > 0.5] = k
         return picture, top
@@ -174,11 +176,11 @@ def random_scene(
     """
     big = round(size * ROOM)
     alike, fast = rng.random() < 0.4, rng.random() < FAST
-    source = pictures[rng.integers(len(pictures))]
+    source = pictures[int(rng.integers(len(pictures)))]
     layers = []
     for k in range(int(rng.integers(2, 5))):
         if not alike:
-            source = pictures[rng.integers(len(pictures))]
+            source = pictures[int(rng.integers(len(pictures)))]
         layers.append(_random_layer(rng, texture(source, rng, big), back=k == 0, fast=fast))
     return Scene(
         layers=layers,
