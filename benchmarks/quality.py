@@ -1,10 +1,12 @@
 """Masks before and after, against the truth and against flow that the pipeline did not use.
 
-    python benchmarks/quality.py SEQUENCES [--config PRESET] [--set …] [--cache FOLDER]
+    python benchmarks/quality.py SEQUENCES [--config PRESET] [--set …] [--cache DIR] [--store DIR]
 
 SEQUENCES holds one folder a sequence with JPEGImages/, Annotations/ and Predictions_*/. Runs the
 command on all of them, every label above 0 as one foreground, and prints a Markdown table. The
-judging flows take long the first time (DeepFlow: 2 s a pair of frames); --cache keeps them.
+judging flows take long the first time (DeepFlow: 2 s a pair of frames); --cache keeps them, and
+--store what the pipeline made, for the next settings. --truth puts in the truth itself: does it
+come out unharmed?
 """
 
 from __future__ import annotations
@@ -43,13 +45,15 @@ def main() -> None:
     parser.add_argument("--config", default="configs/default.yaml")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--cache", type=Path, default=None)
+    parser.add_argument("--store", type=Path, default=None)
+    parser.add_argument("--truth", action="store_true")
     parser.add_argument("--judges", nargs="*", default=list(JUDGES))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         cache = options.cache or Path(scratch) / "flow"
         cache.mkdir(exist_ok=True, parents=True)
         rows = []
-        for kind in PREDICTIONS:
+        for kind in ("Annotations",) if options.truth else PREDICTIONS:
             folder = Path(scratch) / kind
             names = stabilise(options, kind, folder)
             rows += [case(options, kind, name, folder / "out", cache) for name in names]
@@ -61,7 +65,7 @@ def stabilise(options: argparse.Namespace, kind: str, folder: Path) -> list[str]
     names = sorted(
         path.parent.name
         for path in options.sequences.glob(f"*/{kind}")
-        if (path.parent / "Annotations").is_dir()
+        if any((path.parent / known).is_dir() for known in PREDICTIONS)
     )
     for part, source in (("footage", "JPEGImages"), ("masks", kind)):
         (folder / part).mkdir(parents=True)
@@ -70,6 +74,8 @@ def stabilise(options: argparse.Namespace, kind: str, folder: Path) -> list[str]
     command = [sys.executable, str(ROOT / "run_pipeline.py"), str(folder / "footage")]
     command += ["--masks", str(folder / "masks"), "--out", str(folder / "out")]
     command += ["--config", options.config, "--set", "segment.union=true"]
+    if options.store:
+        command += ["--store", str(options.store)]
     command += [part for text in options.set for part in ("--set", text)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return names
@@ -151,7 +157,7 @@ def judging_flow(sequence: Path, judge: str, distance: int, cache: Path) -> NDAr
 def excess(values: list[float]) -> float:
     """Return the share left of the inconsistency that the truth itself does not have."""
     before, after, floor = values
-    return max(0.0, after - floor) / (before - floor)
+    return max(0.0, after - floor) / (before - floor) if before > floor else float("nan")
 
 
 def report(rows: list[dict[str, Any]], judges: list[str]) -> None:

@@ -30,6 +30,7 @@ def decode_aligned(
     wanted: range,
     *,
     radius: int,
+    look: int,
     appearance: float,
     weights: str,
     device: str,
@@ -45,8 +46,8 @@ def decode_aligned(
         One for each frame wanted, in order.
     flow : Span of (2 * radius, 2, h, w) int16
     wanted : range
-    radius : int
-        Of `flow`; the decoder looks no further than that.
+    radius, look : int
+        Of `flow`, and how many frames the decoder may look at; no more than it was trained for.
     appearance : float
         See `stages.ops.voting.appearance_table`.
     weights, device : str
@@ -54,7 +55,7 @@ def decode_aligned(
     """
     decoder = cast("AlignedDecoder", load_decoder("aligned", weights, device))
     table = appearance_table(appearance)
-    reach = min(decoder.window // 2, radius)
+    reach = min(decoder.window // 2, look // 2, radius)
     held: dict[int, tuple[Halved, NDArray[np.float32]]] = {}
     for t, vote in zip(wanted, voted, strict=True):
         around = range(max(t - reach, frames.start), min(t + reach + 1, frames.stop))

@@ -30,10 +30,11 @@ class Refine(Stage):
         "vote", description="vote, vote and decode, decode, or leave masks as they are"
     )
     radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
-    passes: int = Field(2, ge=1, le=10, description="each widens the reach by `radius` frames")
+    passes: int = Field(2, ge=0, le=10, description="each widens the reach by `radius` frames")
     appearance: float = Field(
         12.0, gt=0, description="how unlike a neighbour may look, in grey levels (1 sigma)"
     )
+    window: Literal[1, 3, 5, 7] = Field(7, description="frames that the aligned decoder looks at")
     weights: str = Field("", description="of a decoder: path; aligned comes with its own")
     weights_digest: str = Field("", description="filled in from the weights file")
     device: str = Field("cpu", description="of a decoder: cpu or cuda")
@@ -51,11 +52,12 @@ class Refine(Stage):
         if self.method == "deeplab":
             reach = deeplab_reach(self.weights)
             return (Input("segment", "masks", reach), Input("ingest", "frames", reach))
-        reach = self.radius * self.passes
+        votes = self.radius * self.passes
+        around = min(self.window // 2, self.radius) if self.method == "aligned" else 0
         return (
-            Input("segment", "masks", reach),
-            Input("ingest", "frames", reach),
-            Input("flow", "flow", reach - self.radius),
+            Input("segment", "masks", max(votes, around)),
+            Input("ingest", "frames", max(votes, around)),
+            Input("flow", "flow", max(votes - self.radius, 0)),
         )
 
     def run(self, window: Window) -> Arrays:
@@ -71,12 +73,17 @@ class Refine(Stage):
                 masks, frames, window.frames, weights=self.weights, device=self.device
             )
         voted = passes(
-            (unpack_mask(mask) for mask in masks.array), frames, window["flow.flow"],
+            (unpack_mask(masks[t]) for t in self._voters(window)), frames, window["flow.flow"],
             window.frames, count=self.passes, radius=self.radius, appearance=self.appearance,
+            given=self._voters(window),
         )  # fmt: skip
         if self.method == "vote":
             return voted
         return decode_aligned(
             masks, voted, frames, window["flow.flow"], window.frames, radius=self.radius,
-            appearance=self.appearance, weights=self.weights, device=self.device,
+            look=self.window, appearance=self.appearance, weights=self.weights, device=self.device,
         )  # fmt: skip
+
+    def _voters(self, window: Window) -> range:
+        reach, frames = self.radius * self.passes, window["ingest.frames"]
+        return range(max(window.start - reach, frames.start), min(window.stop + reach, frames.stop))

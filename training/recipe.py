@@ -14,20 +14,21 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import numpy as np
 import torch
 from torch.nn import functional as F
+from torch.utils.data import DataLoader, Dataset
 
-from stages.models.decoder_aligned import AlignedDecoder
+from stages.models.decoder_aligned import VOTED, AlignedDecoder, log_odds
 from stages.models.decoders import save_decoder
 from training.augment import augmented
 from training.synthetic.examples import examples
 
 SHARD = 300  # examples in a file
-LEAST = 1 / 255  # probability that a decoder starts from, as in stages.ops.residual
+VIDEOS = 3  # that a file of examples draws on
 BAND = 6  # pixels to either side of the true outline that count more
 BAND_WEIGHT = 5.0
 HELD_OUT = 96  # examples, the last ones
@@ -39,8 +40,8 @@ def main() -> None:
     """Generate, train, write the weights."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--videos", type=Path, nargs="*", default=[])
-    parser.add_argument("--examples", type=int, default=6600)
-    parser.add_argument("--steps", type=int, default=9000)
+    parser.add_argument("--examples", type=int, default=5400)
+    parser.add_argument("--steps", type=int, default=10_000)
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
@@ -78,7 +79,8 @@ def generate(videos: Sequence[Path], count: int, folder: Path, *, seed: int) -> 
 
 
 def _write_shard(videos: Sequence[Path], folder: Path, seed: int, number: int) -> None:
-    made = list(examples(videos, SHARD, seed=1000 * seed + number))
+    few = [videos[(VIDEOS * number + k) % len(videos)] for k in range(min(VIDEOS, len(videos)))]
+    made = list(examples(few, SHARD, seed=1000 * seed + number))
     path = folder / f"{seed}-{number:03d}.npz"
     draft = path.with_suffix(".draft.npz")
     arrays: Any = {name: np.stack([e[name] for e in made]) for name in made[0]}
@@ -86,7 +88,7 @@ def _write_shard(videos: Sequence[Path], folder: Path, seed: int, number: int) -
     draft.replace(path)
 
 
-def loaders(folder: Path, batch: int, seed: int) -> tuple[Iterator[Batch], list[Batch]]:
+def loaders(folder: Path, batch: int, seed: int) -> tuple[Iterator[Batch], DataLoader[Batch]]:
     """Return endless augmented batches, and the ones held out."""
     shards = [np.load(path) for path in sorted(folder.glob("*.npz"))]
     held: dict[str, torch.Tensor] = {
@@ -105,7 +107,8 @@ def loaders(folder: Path, batch: int, seed: int) -> tuple[Iterator[Batch], list[
             yield augmented(pick(rows), generator)
 
     chunks = torch.split(torch.arange(last, last + HELD_OUT), batch)
-    return endless(), [pick(rows) for rows in chunks]
+    last_ones = cast("Dataset[Batch]", [pick(rows) for rows in chunks])
+    return endless(), DataLoader(last_ones, batch_size=None)
 
 
 class Supervised(lightning.LightningModule):
@@ -117,14 +120,14 @@ class Supervised(lightning.LightningModule):
 
     def training_step(self, batch: Batch) -> torch.Tensor:
         """Return the loss of a batch."""
-        return mask_loss(self._log_odds(batch), batch["truth"])
+        return mask_loss(self._decoded(batch), batch["truth"])
 
     def validation_step(self, batch: Batch) -> None:
         """Log the loss and the J on what is held out, of the voted mask and of the decoder's."""
-        truth, log_odds = batch["truth"], self._log_odds(batch)
-        self.log("J", _jaccard(log_odds, truth))
-        self.log("J voted", _jaccard(start(batch["planes"]), truth))
-        self.log("loss", mask_loss(log_odds, truth))
+        truth, decoded = batch["truth"], self._decoded(batch)
+        self.log("J", _jaccard(decoded, truth))
+        self.log("J voted", _jaccard(log_odds(batch["planes"][:, VOTED]), truth))
+        self.log("loss", mask_loss(decoded, truth))
 
     def on_validation_epoch_end(self) -> None:
         """Print how it stands."""
@@ -141,18 +144,12 @@ class Supervised(lightning.LightningModule):
         rising = min(1.0, (step + 1) / 100)
         return rising * (0.01 + 0.5 * (1 + float(np.cos(np.pi * min(step / self.steps, 1.0)))))
 
-    def _log_odds(self, batch: Batch) -> torch.Tensor:
+    def _decoded(self, batch: Batch) -> torch.Tensor:
         planes, near = (
             batch[name].contiguous(memory_format=torch.channels_last) for name in ("planes", "near")
         )
-        log_odds: torch.Tensor = start(planes) + self.decoder(planes, near).float()
-        return log_odds
-
-
-def start(planes: torch.Tensor) -> torch.Tensor:
-    """Return the log odds of the voted mask among the planes."""
-    voted = planes[:, 4:5].clamp(LEAST, 1 - LEAST)
-    return torch.log(voted / (1 - voted))
+        decoded: torch.Tensor = log_odds(planes[:, VOTED]) + self.decoder(planes, near).float()
+        return decoded
 
 
 def mask_loss(log_odds: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

@@ -15,14 +15,18 @@ from stages.ops.colour import STRONGEST
 
 WIDTHS = (24, 40, 64, 96)  # channels at a half, a quarter, an eighth, a sixteenth of the size
 PLANES = 6  # at full size: R, G, B, own mask, voted mask, evidence of colour
+OWN, VOTED = slice(3, 4), slice(4, 5)
+LEAST = 1 / 255  # probability that a decoder starts from, as in stages.ops.residual
 
 
 class AlignedDecoder(nn.Module):
     """Residual of one frame's mask, one class against the rest.
 
     A U-Net on half the size. What comes at full size is folded into channels, 2 x 2 pixels at a
-    time, and so is what it gives: edges keep their place to the pixel. The last layer starts at
-    zero: an untrained decoder changes nothing.
+    time, and so is what it gives: edges keep their place to the pixel. Of two values a pixel one is
+    added to the log odds, the other says how far to go back from the voted mask to the frame's own:
+    so it can leave alone what was good. The last layer starts at zero: an untrained decoder changes
+    nothing.
 
     After the multi-input residual decoder of Azulay et al., "Temporally stable video segmentation
     without video annotations", sec. 5.1; alignment, evidence of colour and the network are this
@@ -44,7 +48,7 @@ class AlignedDecoder(nn.Module):
         sizes = list(zip((widths[0], *widths), widths, strict=False))
         self.down = nn.ModuleList(_Block(before, after) for before, after in sizes)
         self.up = nn.ModuleList(_Block(low + high, high) for high, low in sizes[1:])
-        self.head = nn.Conv2d(widths[0], 4, 3, padding=1)
+        self.head = nn.Conv2d(widths[0], 2 * 4, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         if self.head.bias is not None:
             nn.init.zeros_(self.head.bias)
@@ -55,7 +59,7 @@ class AlignedDecoder(nn.Module):
         return {"window": self.window, "widths": list(self.widths)}
 
     def forward(self, planes: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
-        """Return residual log odds.
+        """Return what to add to the log odds of the voted mask.
 
         Parameters
         ----------
@@ -82,7 +86,9 @@ class AlignedDecoder(nn.Module):
         for k in reversed(range(len(self.up))):
             x = F.interpolate(x, scale_factor=2.0, mode="nearest")
             x = self.up[k](torch.cat([x, levels[k]], 1))
-        return F.pixel_shuffle(self.head(x), 2)[..., :rows, :columns]
+        out: torch.Tensor = F.pixel_shuffle(self.head(x), 2)[..., :rows, :columns]
+        to_own = log_odds(planes[:, OWN]) - log_odds(planes[:, VOTED])
+        return out[:, :1] + torch.tanh(out[:, 1:]) * to_own
 
     def residual(
         self,
@@ -119,6 +125,12 @@ class AlignedDecoder(nn.Module):
                 around = torch.from_numpy(near[c : c + 1]).to(device)
                 out[..., c] = self(_last(both[None]), _last(around))[0, 0].float().cpu().numpy()
         return out
+
+
+def log_odds(mask: torch.Tensor) -> torch.Tensor:
+    """Return the log odds of probabilities, held within 1/255 and 254/255."""
+    held = mask.clamp(LEAST, 1 - LEAST)
+    return torch.log(held / (1 - held))
 
 
 def _scaled(colour: NDArray[np.float32]) -> NDArray[np.float32]:

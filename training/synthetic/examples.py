@@ -124,7 +124,7 @@ def examples(videos: Sequence[Path], count: int, *, seed: int) -> Iterator[Examp
     real = [run for video in videos for run in runs(video, rng, frames=FRAMES, size=SIZE, each=2)]
     cloths = [*photographs(), *(run[0] for run in real)]
     for k in range(-(-count // EACH)):
-        if real and rng.random() < 0.45:
+        if real and rng.random() < 0.4:
             made = _from_video(rng, real[rng.integers(len(real))])
         else:
             made = _from_scene(rng, cloths)

@@ -45,7 +45,7 @@ class Flicker:
         rng = self.rng
         self.kind = self.kind or str(rng.choice(KINDS, p=(0.4, 0.2, 0.28, 0.12)))
         mild = rng.random()
-        self.share = 0.0 if mild < 0.15 else rng.uniform(0.1, 0.6) if mild < 0.4 else 1.0
+        self.share = 0.0 if mild < 0.22 else rng.uniform(0.1, 0.6) if mild < 0.45 else 1.0
         self.strength = rng.uniform(0.3, 1.0)
         self._lasting = {
             "parts": smooth_noise(rng, 6, self.size),
