@@ -49,17 +49,20 @@ def main() -> None:
     parser.add_argument("--to", type=Path, required=True)
     options = parser.parse_args()
     generate(options.videos, options.examples, options.work, seed=options.seed)
-    train(options.work, options.to, options)
+    train(
+        options.work, options.to, rate=options.rate, steps=options.steps, batch=options.batch,
+        seed=options.seed,
+    )  # fmt: skip
 
 
-def train(folder: Path, to: Path, options: argparse.Namespace) -> None:
+def train(folder: Path, to: Path, *, rate: float, steps: int, batch: int, seed: int) -> None:
     """Train a new decoder on the examples in `folder` and write it."""
-    lightning.seed_everything(options.seed, verbose=False)
+    lightning.seed_everything(seed, verbose=False)
     decoder = AlignedDecoder().to(memory_format=torch.channels_last)
-    training = Supervised(decoder, options.rate, options.steps)
-    loader, held_out = loaders(folder, options.batch, options.seed)
+    training = Supervised(decoder, rate, steps)
+    loader, held_out = loaders(folder, batch, seed)
     trainer = lightning.Trainer(
-        max_steps=options.steps, precision="bf16-mixed", gradient_clip_val=1.0, logger=False,
+        max_steps=steps, precision="bf16-mixed", gradient_clip_val=1.0, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
         val_check_interval=500, check_val_every_n_epoch=None,
     )  # fmt: skip

@@ -19,6 +19,7 @@ from stages.io.video import read_frames
 from stages.ops.shots import CutFinder
 
 SHORT_SIDE = 480
+SMALLEST, LARGEST = 0.01, 0.5  # share of a picture that a region covers
 PHOTOGRAPHS = (
     # Those that scikit-image carries in its package, all free to use (see its data/README.txt).
     "astronaut.png", "brick.png", "camera.png", "chelsea.png", "coffee.png", "coins.png",
@@ -120,11 +121,23 @@ def region(picture: Picture, rng: np.random.Generator) -> NDArray[np.bool_]:
 
     Grows over neighbouring segments (Felzenszwalb, Huttenlocher 2004), at random, to between a
     thirtieth and a third of the picture. Holes are filled and what is only a few pixels wide is
-    left out: objects are made of parts that differ in colour, and are seldom porous.
+    left out: objects are made of parts that differ in colour, and are seldom porous. Where the
+    picture has no such part, a random `shape`.
     """
     coarseness = float(rng.choice([300, 600, 1200, 2400]))
     least = int(rng.choice([200, 500, 1000]))
-    segments = felzenszwalb(picture, scale=coarseness, sigma=0.8, min_size=least)
+    while coarseness > 20:
+        found = _grown(felzenszwalb(picture, scale=coarseness, sigma=0.8, min_size=least), rng)
+        if SMALLEST < found.mean() < LARGEST:
+            return found
+        coarseness, least = coarseness / 3, least // 2
+    rows, columns = picture.shape[:2]
+    anything = shape(rng, max(rows, columns)).astype(np.uint8)
+    return np.asarray(cv2.resize(anything, (columns, rows), interpolation=cv2.INTER_NEAREST) > 0)
+
+
+def _grown(segments: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return a segment near the middle with some of its neighbours, smoothed."""
     count = np.bincount(segments.ravel())
     most = rng.uniform(0.03, 0.35) * segments.size
     middle = segments[tuple(slice(side // 4, -side // 4) for side in segments.shape)]
@@ -141,4 +154,4 @@ def region(picture: Picture, rng: np.random.Generator) -> NDArray[np.bool_]:
     whole = binary_fill_holes(chosen).astype(np.uint8)
     disk = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
     smooth = cv2.morphologyEx(cv2.morphologyEx(whole, cv2.MORPH_CLOSE, disk), cv2.MORPH_OPEN, disk)
-    return np.asarray((smooth if smooth.any() else whole) > 0)
+    return np.asarray(smooth > 0)

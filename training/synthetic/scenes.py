@@ -18,7 +18,7 @@ from training.synthetic.materials import (
 )
 
 ROOM = 1.6  # a layer's size over the picture's, so that it can move
-TURNS = 12  # of the fixed point that undoes a layer's bending; 0.3 at most each: 1e-6
+TURNS = 12  # of the fixed point that undoes a layer's bending; each leaves 0.3 of the error
 FAST = 0.35  # share of scenes in which things move by many pixels a frame
 
 Places = NDArray[np.float32]
@@ -145,7 +145,7 @@ class Scene:
         return picture, top
 
     def flow(self, tops: NDArray[np.uint8], i: int, j: int) -> Places:
-        """Return the exact flow from frame i to frame j, in pixels: (2, H, W)."""
+        """Return the true flow from frame i to frame j, in pixels, within 0.01: (2, H, W)."""
         grid = _grid(self.size)
         out = np.zeros_like(grid)
         for k, layer in enumerate(self.layers):
