@@ -92,6 +92,15 @@ def case(
         binary(sequence / "Annotations"),
     ]
     row: dict[str, Any] = {"case": f"{name} / {kind.removeprefix('Predictions_')[:7]}"}
+    row |= scores(sequence, systems, options.judges, cache)
+    for judge in options.judges:
+        print(row["case"], judge, np.round(row[judge], 2), file=sys.stderr, flush=True)
+    return row
+
+
+def scores(sequence: Path, systems: list[Masks], judges: list[str], cache: Path) -> dict[str, Any]:
+    """Return J, F and E_cons of masks before and after; `systems` ends with the truth."""
+    row: dict[str, Any] = {}
     for system, masks in zip(("in", "out"), systems, strict=False):
         pairs = list(zip(masks, systems[2], strict=True))
         row[f"J {system}"] = np.mean([jaccard(m > 0, t > 0) for m, t in pairs])
@@ -99,9 +108,8 @@ def case(
             row[f"F{tolerance} {system}"] = np.mean(
                 [boundary_f(m > 0, t > 0, tolerance=tolerance) for m, t in pairs]
             )
-    for judge in options.judges:
+    for judge in judges:
         row[judge] = inconsistency(sequence, judge, cache, systems)
-        print(row["case"], judge, np.round(row[judge], 2), file=sys.stderr, flush=True)
     return row
 
 

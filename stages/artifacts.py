@@ -12,7 +12,8 @@ segment.masks      (T, H, W, C)       uint8    soft masks in, 255 is certain
 segment.labels     (T, H, W)          uint8    0 background, else 1 + number of the class
 flow.flow          (T, K2, 2, h, w)   int16    to each neighbour, 1/64 px of its own grid
 visibility.seen    (T, K2, h, w)      bool     the neighbour shows this pixel too
-refine.masks       (T, H, W, C)       uint8    soft masks after voting
+refine.masks       (T, H, W, C)       uint8    soft masks, refined
+refine.trust       (T, H, W, C)       uint8    where the mask is as it came, and good as it is
 smooth.masks       (T, H, W, C)       uint8    soft masks out
 smooth.labels      (T, H, W)          uint8    labels out, as segment.labels
 measure.pairs      (T, 2, K2, 2)      int64    in/out: wrong and seen pixels per neighbour

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from stages.models.decoder_aligned import AlignedDecoder
     from stages.models.decoder_deeplab import DeepLabDecoder
 
+Refined = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""A frame's mask, and how far its own mask as it came is to be trusted; both (H, W, C)."""
+
 
 def decode_aligned(
     masks: Span,
@@ -34,8 +37,10 @@ def decode_aligned(
     appearance: float,
     weights: str,
     device: str,
-) -> Iterator[NDArray[np.float32]]:
-    """Yield the voted masks of the frames `wanted`, each with the decoder's residual.
+) -> Iterator[Refined]:
+    """Yield the voted masks of the frames `wanted` with the decoder's residual, and its trust.
+
+    Where it trusts the frame's own mask, that takes the place of the refined one.
 
     Parameters
     ----------
@@ -74,7 +79,10 @@ def decode_aligned(
         )
         counts = np.stack([held[j][1] for j in around]).mean(axis=0, dtype=np.float32)
         colour = colour_evidence(frames[t], counts)
-        yield add_residual(vote, decoder.residual(frames[t], masks[t], vote, colour, near))
+        own = unpack_mask(masks[t])
+        residual, trust = decoder.refine(frames[t], own, vote, colour, near)
+        mask = add_residual(vote, residual)
+        yield mask + trust * (own - mask), trust
 
 
 def decode_deeplab(

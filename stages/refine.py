@@ -6,11 +6,10 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Arrays, Facts, Input, Stage, Window
-from stages.decoding import decode_aligned, decode_deeplab, deeplab_reach
+from stages.decoding import Refined, decode_aligned, decode_deeplab, deeplab_reach
 from stages.models.decoders import decoder_digest
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.voting import passes
@@ -61,24 +60,30 @@ class Refine(Stage):
         )
 
     def run(self, window: Window) -> Arrays:
-        """Return the soft masks, refined."""
+        """Return the soft masks, refined, and what needs no smoothing any more."""
         if self.method == "none":
-            return {"masks": window["segment.masks"].array}
-        return {"masks": np.stack([pack_mask(mask) for mask in self._refined(window)])}
+            masks = window["segment.masks"].array
+            return {"masks": masks, "trust": np.zeros_like(masks)}
+        out = [(pack_mask(mask), pack_mask(trust)) for mask, trust in self._refined(window)]
+        return {
+            "masks": np.stack([mask for mask, _ in out]),
+            "trust": np.stack([trust for _, trust in out]),
+        }
 
-    def _refined(self, window: Window) -> Iterator[NDArray[np.float32]]:
+    def _refined(self, window: Window) -> Iterator[Refined]:
         masks, frames = window["segment.masks"], window["ingest.frames"]
         if self.method == "deeplab":
-            return decode_deeplab(
+            decoded = decode_deeplab(
                 masks, frames, window.frames, weights=self.weights, device=self.device
             )
+            return ((mask, np.zeros_like(mask)) for mask in decoded)
         voted = passes(
             (unpack_mask(masks[t]) for t in self._voters(window)), frames, window["flow.flow"],
             window.frames, count=self.passes, radius=self.radius, appearance=self.appearance,
             given=self._voters(window),
         )  # fmt: skip
         if self.method == "vote":
-            return voted
+            return ((mask, np.zeros_like(mask)) for mask in voted)
         return decode_aligned(
             masks, voted, frames, window["flow.flow"], window.frames, radius=self.radius,
             look=self.window, appearance=self.appearance, weights=self.weights, device=self.device,

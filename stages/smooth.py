@@ -12,7 +12,7 @@ from pydantic import Field
 from pipeline.stage import Arrays, Facts, Input, Stage, Window
 from stages.filtering import follow_flow, stand_still
 from stages.ops.fixed_point import pack_mask, unpack_mask
-from stages.ops.soft import winners
+from stages.ops.soft import leave_alone, winners
 from stages.voting import passes
 
 
@@ -45,6 +45,7 @@ class Smooth(Stage):
         flow = votes if self._follows else max(votes - self.radius, 0)
         return (
             Input("refine", "masks", reach),
+            Input("refine", "trust"),
             Input("ingest", "frames", reach),
             *([Input("flow", "flow", flow)] if self.votes or self._follows else []),
         )
@@ -69,7 +70,12 @@ class Smooth(Stage):
                 appearance=self.appearance,
                 given=wanted,
             )
-        out = [(pack_mask(mask), winners(mask)) for mask in filtered]
+        refined, trust = window["refine.masks"], window["refine.trust"]
+        kept = (
+            leave_alone(mask, refined[t], trust[t])
+            for t, mask in zip(window.frames, filtered, strict=True)
+        )
+        out = [(pack_mask(mask), winners(mask)) for mask in kept]
         return {
             "masks": np.stack([mask for mask, _ in out]),
             "labels": np.stack([labels for _, labels in out]),

@@ -22,7 +22,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
-from stages.models.decoder_aligned import VOTED, AlignedDecoder, log_odds
+from stages.models.decoder_aligned import OWN, VOTED, AlignedDecoder, log_odds
 from stages.models.decoders import save_decoder
 from training.augment import augmented
 from training.synthetic.examples import examples
@@ -31,6 +31,8 @@ SHARD = 300  # examples in a file
 VIDEOS = 3  # that a file of examples draws on
 BAND = 6  # pixels to either side of the true outline that count more
 BAND_WEIGHT = 5.0
+AROUND = 8  # pixels
+TRUST_SHARE = 0.3  # of the loss
 HELD_OUT = 96  # examples, the last ones
 
 Batch = dict[str, torch.Tensor]
@@ -123,14 +125,16 @@ class Supervised(lightning.LightningModule):
 
     def training_step(self, batch: Batch) -> torch.Tensor:
         """Return the loss of a batch."""
-        return mask_loss(self._decoded(batch), batch["truth"])
+        decoded, trust = self._decoded(batch)
+        return mask_loss(decoded, batch["truth"]) + TRUST_SHARE * trust_loss(trust, batch)
 
     def validation_step(self, batch: Batch) -> None:
         """Log the loss and the J on what is held out, of the voted mask and of the decoder's."""
-        truth, decoded = batch["truth"], self._decoded(batch)
+        truth, (decoded, trust) = batch["truth"], self._decoded(batch)
         self.log("J", _jaccard(decoded, truth))
         self.log("J voted", _jaccard(log_odds(batch["planes"][:, VOTED]), truth))
         self.log("loss", mask_loss(decoded, truth))
+        self.log("loss of trust", trust_loss(trust, batch))
 
     def on_validation_epoch_end(self) -> None:
         """Print how it stands."""
@@ -147,12 +151,12 @@ class Supervised(lightning.LightningModule):
         rising = min(1.0, (step + 1) / 100)
         return rising * (0.01 + 0.5 * (1 + float(np.cos(np.pi * min(step / self.steps, 1.0)))))
 
-    def _decoded(self, batch: Batch) -> torch.Tensor:
+    def _decoded(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         planes, near = (
             batch[name].contiguous(memory_format=torch.channels_last) for name in ("planes", "near")
         )
-        decoded: torch.Tensor = log_odds(planes[:, VOTED]) + self.decoder(planes, near).float()
-        return decoded
+        added, trust = self.decoder.decode(planes, near)
+        return log_odds(planes[:, VOTED]) + added.float(), trust.float()
 
 
 def mask_loss(log_odds: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
@@ -172,6 +176,17 @@ def mask_loss(log_odds: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     either = (p + truth - p * truth).sum((1, 2, 3))
     soft_jaccard = (shared + 20) / (either + 20)
     return (entropy * weight).sum() / weight.sum() + 0.5 * (1 - soft_jaccard).mean()
+
+
+def trust_loss(trust: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Return the cross-entropy of trust against whether the frame's own mask is right around here.
+
+    Right is what differs from the truth by no more than a thin line, within `AROUND` pixels.
+    """
+    wrong = ((batch["planes"][:, OWN] > 0.5).float() != batch["truth"]).float()
+    thick = -F.max_pool2d(-wrong, 3, 1, 1)
+    right = 1 - F.max_pool2d(thick, 2 * AROUND + 1, 1, AROUND)
+    return F.binary_cross_entropy_with_logits(trust, right)
 
 
 def _jaccard(log_odds: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:

@@ -23,10 +23,10 @@ class AlignedDecoder(nn.Module):
     """Residual of one frame's mask, one class against the rest.
 
     A U-Net on half the size. What comes at full size is folded into channels, 2 x 2 pixels at a
-    time, and so is what it gives: edges keep their place to the pixel. Of two values a pixel one is
-    added to the log odds, the other says how far to go back from the voted mask to the frame's own:
-    so it can leave alone what was good. The last layer starts at zero: an untrained decoder changes
-    nothing.
+    time, and so is what it gives: edges keep their place to the pixel. Of three values a pixel one
+    is added to the log odds, one says how far to go back from the voted mask to the frame's own,
+    and one whether that can be trusted as it is: what was good is to be left alone. The last layer
+    starts at zero: an untrained decoder changes nothing and trusts nothing.
 
     After the multi-input residual decoder of Azulay et al., "Temporally stable video segmentation
     without video annotations", sec. 5.1; alignment, evidence of colour and the network are this
@@ -48,7 +48,7 @@ class AlignedDecoder(nn.Module):
         sizes = list(zip((widths[0], *widths), widths, strict=False))
         self.down = nn.ModuleList(_Block(before, after) for before, after in sizes)
         self.up = nn.ModuleList(_Block(low + high, high) for high, low in sizes[1:])
-        self.head = nn.Conv2d(widths[0], 2 * 4, 3, padding=1)
+        self.head = nn.Conv2d(widths[0], 3 * 4, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         if self.head.bias is not None:
             nn.init.zeros_(self.head.bias)
@@ -59,7 +59,11 @@ class AlignedDecoder(nn.Module):
         return {"window": self.window, "widths": list(self.widths)}
 
     def forward(self, planes: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
-        """Return what to add to the log odds of the voted mask.
+        """Return what to add to the log odds of the voted mask; `decode` without the trust."""
+        return self.decode(planes, near)[0]
+
+    def decode(self, planes: torch.Tensor, near: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return what to add to the log odds of the voted mask, and how far to trust the own one.
 
         Parameters
         ----------
@@ -71,7 +75,8 @@ class AlignedDecoder(nn.Module):
 
         Returns
         -------
-        tensor, shape (B, 1, H, W)
+        (residual, trust) : tensors, shape (B, 1, H, W)
+            Both log odds; of `trust`, that the frame's own mask is right here and around.
         """
         rows, columns = planes.shape[-2:]
         step = 2 ** len(self.widths)
@@ -88,23 +93,23 @@ class AlignedDecoder(nn.Module):
             x = self.up[k](torch.cat([x, levels[k]], 1))
         out: torch.Tensor = F.pixel_shuffle(self.head(x), 2)[..., :rows, :columns]
         to_own = log_odds(planes[:, OWN]) - log_odds(planes[:, VOTED])
-        return out[:, :1] + torch.tanh(out[:, 1:]) * to_own
+        return out[:, :1] + torch.tanh(out[:, 1:2]) * to_own, out[:, 2:]
 
-    def residual(
+    def refine(
         self,
         image: NDArray[np.uint8],
-        own: NDArray[np.uint8],
+        own: NDArray[np.float32],
         voted: NDArray[np.float32],
         colour: NDArray[np.float32],
         near: NDArray[np.float32],
-    ) -> NDArray[np.float32]:
-        """Return what the decoder adds to the log odds of one frame's classes, each by itself.
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return what the decoder adds to one frame's classes, each decoded by itself.
 
         Parameters
         ----------
         image : ndarray, shape (H, W, 3), uint8
             RGB.
-        own, voted : ndarray, shape (H, W, C), uint8 in 255ths and float32
+        own, voted : ndarray, shape (H, W, C), float32
             The frame's mask as it came, and after voting.
         colour : ndarray, shape (H, W, C), float32
             From `stages.ops.colour.colour_evidence`.
@@ -113,29 +118,30 @@ class AlignedDecoder(nn.Module):
 
         Returns
         -------
-        ndarray, shape (H, W, C), float32
+        (residual, trust) : ndarrays, shape (H, W, C), float32
+            Residual log odds, see `stages.ops.residual.add_residual`; trust in the frame's own
+            mask, 0 to 1, nothing up to even odds.
         """
-        out = np.zeros_like(voted)
+        residual, trust = np.zeros_like(voted), np.zeros_like(voted)
         device = self.stem.weight.device
-        rgb = torch.from_numpy(image).to(device).permute(2, 0, 1) / 255
+        rgb = np.moveaxis(image, -1, 0).astype(np.float32) / 255
         with repeatable():
             for c in range(voted.shape[-1]):
-                planes = np.stack([own[..., c] / 255, voted[..., c], _scaled(colour[..., c])])
-                both = torch.cat([rgb, torch.from_numpy(planes.astype(np.float32)).to(device)])
+                masks = np.stack(
+                    [own[..., c], voted[..., c], colour[..., c] / (2 * STRONGEST) + 0.5]
+                )
+                planes = torch.from_numpy(np.concatenate([rgb, masks])[None]).to(device)
                 around = torch.from_numpy(near[c : c + 1]).to(device)
-                out[..., c] = self(_last(both[None]), _last(around))[0, 0].float().cpu().numpy()
-        return out
+                added, trusted = self.decode(_last(planes), _last(around))
+                residual[..., c] = added[0, 0].cpu().numpy()
+                trust[..., c] = (2 * torch.sigmoid(trusted[0, 0]) - 1).clamp(0, 1).cpu().numpy()
+        return residual, trust
 
 
 def log_odds(mask: torch.Tensor) -> torch.Tensor:
     """Return the log odds of probabilities, held within 1/255 and 254/255."""
     held = mask.clamp(LEAST, 1 - LEAST)
     return torch.log(held / (1 - held))
-
-
-def _scaled(colour: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Bring evidence of colour into [0, 1]."""
-    return colour / (2 * STRONGEST) + 0.5
 
 
 def _last(x: torch.Tensor) -> torch.Tensor:

@@ -89,3 +89,25 @@ def confidence(mask: NDArray[np.uint8], *, floor: float) -> NDArray[np.float32]:
     for plane in np.moveaxis(mask, -1, 0):
         total += cv2.LUT(np.ascontiguousarray(plane), entropy)
     return np.asarray(np.maximum(1 - total, floor), np.float32)
+
+
+def leave_alone(
+    mask: NDArray[np.float32], before: NDArray[np.uint8], trust: NDArray[np.uint8]
+) -> NDArray[np.float32]:
+    """Return `mask`, but what it was before as far as that is trusted.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (H, W, C), float32
+    before, trust : ndarray, shape (H, W, C), uint8
+        In 255ths.
+
+    Returns
+    -------
+    ndarray, shape (H, W, C), float32
+    """
+    bind_shapes(mask=(mask, "H W C"), before=(before, "H W C"), trust=(trust, "H W C"))
+    if not trust.any():
+        return mask
+    share = trust * np.float32(1 / 255)
+    return mask + share * (before * np.float32(1 / 255) - mask)

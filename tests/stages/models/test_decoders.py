@@ -30,29 +30,33 @@ def inputs(window=7, size=(21, 30), classes=2):
     half = (size[0] + 1) // 2, (size[1] + 1) // 2
     return (
         rng.integers(0, 256, (*size, 3), np.uint8),
-        rng.integers(0, 128, (*size, classes), np.uint8),
+        rng.random((*size, classes), np.float32) / 2,
         rng.random((*size, classes), np.float32) / 2,
         rng.normal(0, 1, (*size, classes)).astype(np.float32),
         rng.random((classes, 2 * (window - 1), *half), np.float32),
     )
 
 
-def test_an_untrained_decoder_changes_nothing():
-    assert not AlignedDecoder().residual(*inputs()).any()
+def test_an_untrained_decoder_changes_and_trusts_nothing():
+    residual, trust = AlignedDecoder().refine(*inputs())
+    assert not residual.any()
+    assert not trust.any()
 
 
 @pytest.mark.parametrize("window", [1, 3, 5, 7])
 def test_every_window_works_at_any_size(window):
     for size in ((21, 30), (1, 1), (16, 16)):
         given = inputs(window, size)
-        assert small(window).residual(*given).shape == given[2].shape
+        for out in small(window).refine(*given):
+            assert out.shape == given[2].shape
 
 
 def test_each_class_is_decoded_by_itself():
     image, own, voted, colour, near = inputs()
-    both = small().residual(image, own, voted, colour, near)
-    one = small().residual(image, own[..., 1:], voted[..., 1:], colour[..., 1:], near[1:])
-    np.testing.assert_array_equal(both[..., 1:], one)
+    both = small().refine(image, own, voted, colour, near)
+    one = small().refine(image, own[..., 1:], voted[..., 1:], colour[..., 1:], near[1:])
+    for together, alone in zip(both, one, strict=True):
+        np.testing.assert_array_equal(together[..., 1:], alone)
 
 
 def test_what_was_saved_is_loaded(tmp_path):
@@ -61,7 +65,7 @@ def test_what_was_saved_is_loaded(tmp_path):
     loaded = load_decoder("aligned", str(path))
     assert decoder_window("aligned", str(path)) == 5
     given = inputs(5)
-    np.testing.assert_array_equal(loaded.residual(*given), small(window=5).residual(*given))
+    np.testing.assert_array_equal(loaded.refine(*given), small(window=5).refine(*given))
 
 
 def test_other_weights_have_another_digest(tmp_path):
