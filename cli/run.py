@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 
 import yaml
 
 from cli.library import pair_masks
+from cli.options import add_library, read_settings, starter
 from cli.progress import Progress
 from cli.report import Record, print_table
-from cli.steps import ROOT, Engine, build_steps
+from cli.steps import Engine, build_steps
 from pipeline.errors import ConfigError
 from pipeline.events import Event
-from pipeline.executor import Executor, InlineExecutor
 from pipeline.lock import locked
 from pipeline.run import Run
-from pipeline.settings import Sections, merge, read_overrides, read_preset
+from pipeline.settings import Sections
 from pipeline.stage import Clip, Step
 from pipeline.store import Store
 
@@ -36,32 +35,10 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("footage", nargs="?", type=Path, help="videos and/or folders of frames")
-    made.add_argument("--out", type=Path, help="folder for the results")
-    source = made.add_mutually_exclusive_group()
-    source.add_argument("--masks", type=Path, help="masks, named like the clips")
-    source.add_argument(
-        "--segmenter", help="make the masks: a torchvision model, file.onnx, or module:function"
-    )
+    add_library(made)
     made.add_argument(
         "--demo", action="store_true", help="make footage with known truth and run on it"
     )
-    made.add_argument(
-        "--config",
-        type=Path,
-        action="append",
-        default=[],
-        help="YAML preset, e.g. configs/fast.yaml",
-    )
-    made.add_argument(
-        "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="beats the preset"
-    )
-    made.add_argument(
-        "--store", default="", help="folder or URL of cached intermediates (OUT/.store)"
-    )
-    made.add_argument("--executor", choices=("ray", "inline"), default="ray")
-    made.add_argument("--workers", type=int, default=0, help="tasks at a time (all processors)")
-    made.add_argument("--address", default="", help="of a running Ray cluster")
     made.add_argument("--plan", action="store_true", help="say what would run and why; run nothing")
     made.add_argument("--print-config", action="store_true", help="print all settings and stop")
     return made
@@ -70,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
     options = parser().parse_args(arguments)
-    settings, source = _settings(options)
+    settings, source = read_settings(options)
     steps, engine = build_steps(settings, source)
     if options.print_config:
         print(yaml.safe_dump(_resolved(steps, engine), sort_keys=False), end="")
@@ -116,7 +93,7 @@ def _run(
             record.take(event)
             progress.take(event)
 
-        start = _starter(options, store, workers, engine)
+        start = starter(options, store, workers, engine)
         run = Run(steps, store, options.out, start, chunk=engine.chunk, listener=listen)
         run.go(clips)
     record.save("done")
@@ -126,35 +103,6 @@ def _run(
 
         print_truth(options.out)
     return 1 if record.failures else 0
-
-
-def _starter(
-    options: argparse.Namespace, store: Store, workers: int, engine: Engine
-) -> Callable[[], Executor]:
-    def start() -> Executor:
-        if options.executor == "inline":
-            return InlineExecutor(store.url, workers)
-        from pipeline.ray_executor import RayExecutor
-
-        return RayExecutor(store.url, workers, address=options.address, resources=engine.resources)
-
-    return start
-
-
-def _settings(options: argparse.Namespace) -> tuple[Sections, str]:
-    """Return presets, overrides and options in one, and what to call it in messages."""
-    layers = [read_preset(_preset(path)) for path in options.config]
-    layers.append(read_overrides(options.set))
-    if options.segmenter:
-        layers.append({"segment": {"segmenter": options.segmenter}})
-    names = [str(path) for path in options.config] + (["--set"] if options.set else [])
-    return merge(*layers), ", ".join(names) or "settings"
-
-
-def _preset(path: Path) -> Path:
-    """Return the preset, looked for beside the program too."""
-    beside = ROOT / path
-    return beside if not path.exists() and beside.exists() else path
 
 
 def _resolved(steps: Sequence[Step], engine: Engine) -> Sections:

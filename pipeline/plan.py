@@ -159,7 +159,7 @@ class ClipPlan:
         pieces = {}
         for wanted in step.inputs(self._visible_facts(step)):
             start, stop = self._range(node, wanted.reach)
-            found = self._find(wanted.stage, wanted.array, start, stop)
+            found = self.find(wanted.stage, wanted.array, start, stop)
             if found is None:
                 return None
             pieces[f"{wanted.stage}.{wanted.array}"] = found
@@ -172,7 +172,8 @@ class ClipPlan:
         first, last = next((a, b) for a, b in self._shots if a <= node.start < b)
         return max(node.start - reach, first), min(node.stop + reach, last)
 
-    def _find(self, stage: str, array: str, start: int, stop: int) -> tuple[Piece, ...] | None:
+    def find(self, stage: str, array: str, start: int, stop: int) -> tuple[Piece, ...] | None:
+        """Return where frames `start` to `stop` of an array are, or None while some are missing."""
         step = self.steps[self._rank(stage)]
         if isinstance(step, Source):
             spans = [(start, stop)]

@@ -12,7 +12,7 @@ from typing import Any
 
 import ray
 
-from pipeline.errors import PipelineError
+from pipeline.errors import ConfigError, PipelineError
 from pipeline.executor import Outcome
 from pipeline.plan import Task
 from pipeline.stage import Resources
@@ -53,12 +53,7 @@ class RayExecutor:
         root = str(Path(__file__).parent.parent)
         path = os.pathsep.join(filter(None, [root, str(Path.cwd()), os.environ.get("PYTHONPATH")]))
         if address:
-            ray.init(
-                address=address,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                runtime_env={"env_vars": {"PYTHONPATH": path}},
-            )
+            _join(address, path)
         else:
             with _environment(PYTHONPATH=path, **QUIET):
                 _start_here(workers)
@@ -97,21 +92,41 @@ class RayExecutor:
 
 def _start_here(workers: int) -> None:
     """Start Ray on this machine, for this run alone."""
+    with _explained("ray: could not start here"), redirect_stderr(io.StringIO()):
+        # What it says is advice on its token; errors are raised.
+        ray.init(
+            address="local",
+            num_cpus=workers,
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=OBJECT_STORE_BYTES,
+            configure_logging=False,
+        )
+
+
+def _join(address: str, path: str) -> None:
+    """Join a running cluster."""
+    with _explained(f"ray: could not join {address!r}"):
+        ray.init(
+            address=address,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            runtime_env={"env_vars": {"PYTHONPATH": path}},
+        )
+
+
+@contextmanager
+def _explained(what: str) -> Iterator[None]:
+    """Turn whatever Ray raises inside into an error with a way out.
+
+    It raises a bare `Exception` too: on a machine too busy, say, when its parts start too slowly.
+    """
     try:
-        with redirect_stderr(io.StringIO()):  # advice on its token; errors are raised
-            ray.init(
-                address="local",
-                num_cpus=workers,
-                include_dashboard=False,
-                log_to_driver=False,
-                logging_level=logging.ERROR,
-                object_store_memory=OBJECT_STORE_BYTES,
-                configure_logging=False,
-            )
-    except (ConnectionError, RuntimeError, ValueError, OSError) as error:
-        raise PipelineError(
-            f"ray: could not start here ({error}): use --executor inline"
-        ) from error
+        yield
+    except Exception as error:
+        why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ConfigError(f"{what}: {why}: run it again, or with --executor inline") from error
 
 
 @contextmanager

@@ -14,7 +14,8 @@ RULES = [
     # folder, what its files must not import, files that may
     ("pipeline", {"stages", "cli", "torch", "cv2", "av", "ptlflow", "scenedetect"}, set()),
     ("pipeline", {"ray"}, {"pipeline/ray_executor.py"}),
-    ("stages", {"ray", "cli", "rich"}, set()),
+    ("stages", {"ray", "cli", "rich", "training"}, set()),
+    ("training", {"ray", "cli", "rich"}, set()),
     ("cli", {"ray"}, set()),
     ("stages/ops", {"av", "os", "pathlib", "logging", "yaml", "ptlflow"}, set()),
     ("stages/ops", {"torch"}, {"stages/ops/losses.py"}),

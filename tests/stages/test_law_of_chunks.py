@@ -21,6 +21,7 @@ SETTINGS = {
         "refine": {"passes": 3},
         "smooth": {"method": "compensated", "votes": 0},
     },
+    "learned": {"ingest": {"cuts": [CUT]}, "refine": {"method": "aligned"}},
     "plain": {
         "ingest": {"cuts": [CUT]},
         "refine": {"method": "none"},

@@ -4,7 +4,7 @@ import skimage.data
 
 from stages.ops.corruption import corrupt
 from stages.ops.shots import CutFinder, shots_between
-from stages.ops.soft import confidence, soften, winners
+from stages.ops.soft import confidence, leave_alone, soften, winners
 
 LABELS = np.array([[0, 0, 3, 3], [0, 7, 7, 3], [255, 7, 7, 3]], np.uint16)
 
@@ -65,3 +65,12 @@ def test_corruption_is_seeded_and_grows_with_its_axes():
     assert error(growth=0, displacement=4) < error(growth=0, displacement=8)
     assert error(growth=5, displacement=0) < error(growth=10, displacement=0)
     assert error(growth=5, displacement=4) == error(growth=5, displacement=4)
+
+
+def test_what_is_trusted_stays_and_the_rest_is_taken_as_smoothed():
+    mask = np.full((2, 3, 1), 0.2, np.float32)
+    before = np.full((2, 3, 1), 204, np.uint8)
+    trust = np.zeros((2, 3, 1), np.uint8)
+    trust[0], trust[1, 0] = 255, 51
+    out = leave_alone(mask, before, trust)[..., 0]
+    np.testing.assert_allclose(out, [[0.8, 0.8, 0.8], [0.32, 0.2, 0.2]], atol=1e-6)

@@ -1,0 +1,70 @@
+"""Options and settings that the commands on a library share."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+
+from cli.steps import ROOT, Engine
+from pipeline.executor import Executor, InlineExecutor
+from pipeline.settings import Sections, merge, read_overrides, read_preset
+from pipeline.store import Store
+
+
+def add_library(made: argparse.ArgumentParser) -> None:
+    """Add what says which library, with which settings, and where to run."""
+    made.add_argument("footage", nargs="?", type=Path, help="videos and/or folders of frames")
+    made.add_argument("--out", type=Path, help="folder for the results")
+    source = made.add_mutually_exclusive_group()
+    source.add_argument("--masks", type=Path, help="masks, named like the clips")
+    source.add_argument(
+        "--segmenter", help="make the masks: a torchvision model, file.onnx, or module:function"
+    )
+    made.add_argument(
+        "--config",
+        type=Path,
+        action="append",
+        default=[],
+        help="YAML preset, e.g. configs/fast.yaml",
+    )
+    made.add_argument(
+        "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="beats the preset"
+    )
+    made.add_argument(
+        "--store", default="", help="folder or URL of cached intermediates (OUT/.store)"
+    )
+    made.add_argument("--executor", choices=("ray", "inline"), default="ray")
+    made.add_argument("--workers", type=int, default=0, help="tasks at a time (all processors)")
+    made.add_argument("--address", default="", help="of a running Ray cluster")
+
+
+def starter(
+    options: argparse.Namespace, store: Store, workers: int, engine: Engine
+) -> Callable[[], Executor]:
+    """Return what starts the executor that the options ask for."""
+
+    def start() -> Executor:
+        if options.executor == "inline":
+            return InlineExecutor(store.url, workers)
+        from pipeline.ray_executor import RayExecutor
+
+        return RayExecutor(store.url, workers, address=options.address, resources=engine.resources)
+
+    return start
+
+
+def read_settings(options: argparse.Namespace) -> tuple[Sections, str]:
+    """Return presets, overrides and options in one, and what to call it in messages."""
+    layers = [read_preset(_preset(path)) for path in options.config]
+    layers.append(read_overrides(options.set))
+    if options.segmenter:
+        layers.append({"segment": {"segmenter": options.segmenter}})
+    names = [str(path) for path in options.config] + (["--set"] if options.set else [])
+    return merge(*layers), ", ".join(names) or "settings"
+
+
+def _preset(path: Path) -> Path:
+    """Return the preset, looked for beside the program too."""
+    beside = ROOT / path
+    return beside if not path.exists() and beside.exists() else path
