@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,6 +16,7 @@ from stages.ops.alignment import Halved, halved, look_around
 from stages.ops.colour import colour_evidence, count_colours
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.residual import add_residual
+from stages.ops.trust import at_edges, left_alone
 from stages.ops.voting import appearance_table
 
 if TYPE_CHECKING:
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 
 Refined = tuple[NDArray[np.float32], NDArray[np.float32]]
 """A frame's mask, and how far its own mask as it came is to be trusted; both (H, W, C)."""
+
+
+TRUST_REACH = 3  # frames to either side that a mask has to be good in, to be left alone
 
 
 def decode_aligned(
@@ -38,18 +43,19 @@ def decode_aligned(
     weights: str,
     device: str,
 ) -> Iterator[Refined]:
-    """Yield the voted masks of the frames `wanted` with the decoder's residual, and its trust.
+    """Yield the voted masks of the frames `wanted` with the decoder's residual.
 
-    Where it trusts the frame's own mask, that takes the place of the refined one.
+    Where a frame's own mask can be trusted, that takes the place of the refined one.
 
     Parameters
     ----------
     masks, frames : Span
-        (H, W, C) and (H, W, 3) uint8 of at least `radius` frames on either side of those wanted,
-        or to the shot's ends.
+        (H, W, C) and (H, W, 3) uint8, to `radius` frames on either side of those voted, or to the
+        shot's ends.
     voted : iterable of ndarray, shape (H, W, C), float32
-        One for each frame wanted, in order.
+        One for each frame wanted and `TRUST_REACH` more on either side, or to the shot's ends.
     flow : Span of (2 * radius, 2, h, w) int16
+        Of all frames voted.
     wanted : range
     radius, look : int
         Of `flow`, and how many frames the decoder may look at; no more than it was trained for.
@@ -59,30 +65,68 @@ def decode_aligned(
         See `stages.models.decoders.load_decoder`.
     """
     decoder = cast("AlignedDecoder", load_decoder("aligned", weights, device))
-    table = appearance_table(appearance)
     reach = min(decoder.window // 2, look // 2, radius)
+    decoded = _decoded(
+        decoder, masks, voted, frames, flow, around(wanted, frames), reach, appearance
+    )
+    held: dict[int, _Decoded] = {}
+    for t in wanted:
+        near = around(range(t, t + 1), frames)
+        while not held or max(held) < near[-1]:
+            k, found = next(decoded)
+            held[k] = found
+        held = {k: found for k, found in held.items() if k >= near[0]}
+        share = left_alone([(held[k].trusted, held[k].edges) for k in near])
+        yield held[t].mask + share * (held[t].own - held[t].mask), share
+
+
+@dataclass(frozen=True)
+class _Decoded:
+    mask: NDArray[np.float32]
+    own: NDArray[np.float32]
+    trusted: NDArray[np.float32]
+    edges: NDArray[np.float32]
+
+
+def around(wanted: range, frames: Span) -> range:
+    """Return the frames that trust in those wanted depends on."""
+    first = max(wanted.start - TRUST_REACH, frames.start)
+    return range(first, min(wanted.stop + TRUST_REACH, frames.stop))
+
+
+def _decoded(
+    decoder: AlignedDecoder,
+    masks: Span,
+    voted: Iterable[NDArray[np.float32]],
+    frames: Span,
+    flow: Span,
+    wanted: range,
+    reach: int,
+    appearance: float,
+) -> Iterator[tuple[int, _Decoded]]:
+    """Yield what the decoder says of each frame."""
+    table = appearance_table(appearance)
+    steps = offsets(flow.array.shape[1] // 2)
     held: dict[int, tuple[Halved, NDArray[np.float32]]] = {}
     for t, vote in zip(wanted, voted, strict=True):
-        around = range(max(t - reach, frames.start), min(t + reach + 1, frames.stop))
-        for j in around:
+        close = range(max(t - reach, frames.start), min(t + reach + 1, frames.stop))
+        for j in close:
             if j not in held:
                 mask = unpack_mask(masks[j])
                 held[j] = halved(frames[j], mask), count_colours(frames[j], mask)
-        held = {j: seen for j, seen in held.items() if j >= around.start}
-        flows = {step: unpack_flow(flow[t][k]) for k, step in enumerate(offsets(radius))}
+        held = {j: seen for j, seen in held.items() if j >= close.start}
         near = look_around(
             held[t][0],
-            {j - t: held[j][0] for j in around if j != t},
-            flows,
+            {j - t: held[j][0] for j in close if j != t},
+            {step: unpack_flow(flow[t][k]) for k, step in enumerate(steps)},
             window=decoder.window,
             table=table,
         )
-        counts = np.stack([held[j][1] for j in around]).mean(axis=0, dtype=np.float32)
+        counts = np.stack([held[j][1] for j in close]).mean(axis=0, dtype=np.float32)
         colour = colour_evidence(frames[t], counts)
         own = unpack_mask(masks[t])
         residual, trust = decoder.refine(frames[t], own, vote, colour, near)
-        mask = add_residual(vote, residual)
-        yield mask + trust * (own - mask), trust
+        yield t, _Decoded(add_residual(vote, residual), own, *at_edges(trust, own))
 
 
 def decode_deeplab(

@@ -6,10 +6,18 @@ from collections.abc import Iterator
 from typing import ClassVar, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Arrays, Facts, Input, Stage, Window
-from stages.decoding import Refined, decode_aligned, decode_deeplab, deeplab_reach
+from stages.decoding import (
+    TRUST_REACH,
+    Refined,
+    around,
+    decode_aligned,
+    decode_deeplab,
+    deeplab_reach,
+)
 from stages.models.decoders import decoder_digest
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.voting import passes
@@ -51,12 +59,14 @@ class Refine(Stage):
         if self.method == "deeplab":
             reach = deeplab_reach(self.weights)
             return (Input("segment", "masks", reach), Input("ingest", "frames", reach))
-        votes = self.radius * self.passes
-        around = min(self.window // 2, self.radius) if self.method == "aligned" else 0
+        learned = self.method == "aligned"
+        more = TRUST_REACH if learned else 0
+        votes = self.radius * self.passes + more
+        near = min(self.window // 2, self.radius) + more if learned else 0
         return (
-            Input("segment", "masks", max(votes, around)),
-            Input("ingest", "frames", max(votes, around)),
-            Input("flow", "flow", max(votes - self.radius, 0)),
+            Input("segment", "masks", max(votes, near)),
+            Input("ingest", "frames", max(votes, near)),
+            Input("flow", "flow", max(votes - self.radius, more)),
         )
 
     def run(self, window: Window) -> Arrays:
@@ -77,18 +87,23 @@ class Refine(Stage):
                 masks, frames, window.frames, weights=self.weights, device=self.device
             )
             return ((mask, np.zeros_like(mask)) for mask in decoded)
-        voted = passes(
-            (unpack_mask(masks[t]) for t in self._voters(window)), frames, window["flow.flow"],
-            window.frames, count=self.passes, radius=self.radius, appearance=self.appearance,
-            given=self._voters(window),
-        )  # fmt: skip
         if self.method == "vote":
-            return ((mask, np.zeros_like(mask)) for mask in voted)
+            return ((mask, np.zeros_like(mask)) for mask in self._voted(window, window.frames))
+        wanted = window.frames
+        voted = self._voted(window, around(wanted, frames))
         return decode_aligned(
-            masks, voted, frames, window["flow.flow"], window.frames, radius=self.radius,
+            masks, voted, frames, window["flow.flow"], wanted, radius=self.radius,
             look=self.window, appearance=self.appearance, weights=self.weights, device=self.device,
         )  # fmt: skip
 
-    def _voters(self, window: Window) -> range:
-        reach, frames = self.radius * self.passes, window["ingest.frames"]
-        return range(max(window.start - reach, frames.start), min(window.stop + reach, frames.stop))
+    def _voted(self, window: Window, wanted: range) -> Iterator[NDArray[np.float32]]:
+        """Return the masks of the frames wanted after voting."""
+        masks, frames = window["segment.masks"], window["ingest.frames"]
+        reach = self.radius * self.passes
+        given = range(
+            max(wanted.start - reach, frames.start), min(wanted.stop + reach, frames.stop)
+        )
+        return passes(
+            (unpack_mask(masks[t]) for t in given), frames, window["flow.flow"], wanted,
+            count=self.passes, radius=self.radius, appearance=self.appearance, given=given,
+        )  # fmt: skip

@@ -119,8 +119,8 @@ class AlignedDecoder(nn.Module):
         Returns
         -------
         (residual, trust) : ndarrays, shape (H, W, C), float32
-            Residual log odds, see `stages.ops.residual.add_residual`; trust in the frame's own
-            mask, 0 to 1, nothing up to even odds.
+            Residual log odds, see `stages.ops.residual.add_residual`, and the probability that the
+            frame's own mask is right here and around.
         """
         residual, trust = np.zeros_like(voted), np.zeros_like(voted)
         device = self.stem.weight.device
@@ -134,7 +134,7 @@ class AlignedDecoder(nn.Module):
                 around = torch.from_numpy(near[c : c + 1]).to(device)
                 added, trusted = self.decode(_last(planes), _last(around))
                 residual[..., c] = added[0, 0].cpu().numpy()
-                trust[..., c] = (2 * torch.sigmoid(trusted[0, 0]) - 1).clamp(0, 1).cpu().numpy()
+                trust[..., c] = torch.sigmoid(trusted[0, 0]).cpu().numpy()
         return residual, trust
 
 

@@ -37,10 +37,10 @@ def inputs(window=7, size=(21, 30), classes=2):
     )
 
 
-def test_an_untrained_decoder_changes_and_trusts_nothing():
+def test_an_untrained_decoder_changes_nothing_and_does_not_know_what_to_trust():
     residual, trust = AlignedDecoder().refine(*inputs())
     assert not residual.any()
-    assert not trust.any()
+    assert (trust == 0.5).all()
 
 
 @pytest.mark.parametrize("window", [1, 3, 5, 7])
