@@ -12,7 +12,7 @@ from pydantic import Field
 from pipeline.stage import Arrays, Facts, Input, Stage, Window
 from stages.filtering import follow_flow, stand_still
 from stages.ops.fixed_point import pack_mask, unpack_mask
-from stages.ops.soft import leave_alone, winners
+from stages.ops.soft import keep_labels, leave_alone, winners
 from stages.voting import passes
 
 
@@ -46,6 +46,7 @@ class Smooth(Stage):
         return (
             Input("refine", "masks", reach),
             Input("refine", "trust"),
+            Input("segment", "labels"),
             Input("ingest", "frames", reach),
             *([Input("flow", "flow", flow)] if self.votes or self._follows else []),
         )
@@ -70,16 +71,21 @@ class Smooth(Stage):
                 appearance=self.appearance,
                 given=wanted,
             )
-        refined, trust = window["refine.masks"], window["refine.trust"]
-        kept = (
-            leave_alone(mask, refined[t], trust[t])
-            for t, mask in zip(window.frames, filtered, strict=True)
-        )
-        out = [(pack_mask(mask), winners(mask)) for mask in kept]
+        out = [self._kept(mask, window, t) for t, mask in zip(window.frames, filtered, strict=True)]
         return {
             "masks": np.stack([mask for mask, _ in out]),
             "labels": np.stack([labels for _, labels in out]),
         }
+
+    @staticmethod
+    def _kept(
+        mask: NDArray[np.float32], window: Window, t: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return a frame's mask and labels; as they came in where they are good."""
+        trust = window["refine.trust"][t]
+        mask = leave_alone(mask, window["refine.masks"][t], trust)
+        labels = keep_labels(winners(mask), window["segment.labels"][t], trust)
+        return pack_mask(mask), labels
 
     @property
     def _follows(self) -> bool:

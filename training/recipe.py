@@ -23,7 +23,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
 from stages.models.decoder_aligned import OWN, VOTED, AlignedDecoder, log_odds
-from stages.models.decoders import save_decoder
+from stages.models.decoders import load_decoder, save_decoder
 from training.augment import augmented
 from training.synthetic.examples import examples
 
@@ -48,19 +48,24 @@ def main() -> None:
     parser.add_argument("--rate", type=float, default=2e-3)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--work", type=Path, default=Path("out/recipe"), help="for the examples")
+    parser.add_argument("--start", default="", help="weights to go on from (none)")
+    parser.add_argument("--order", type=int, default=1, help="seed of the order of examples")
     parser.add_argument("--to", type=Path, required=True)
     options = parser.parse_args()
     generate(options.videos, options.examples, options.work, seed=options.seed)
     train(
         options.work, options.to, rate=options.rate, steps=options.steps, batch=options.batch,
-        seed=options.seed,
+        seed=options.order, start=options.start,
     )  # fmt: skip
 
 
-def train(folder: Path, to: Path, *, rate: float, steps: int, batch: int, seed: int) -> None:
-    """Train a new decoder on the examples in `folder` and write it."""
+def train(
+    folder: Path, to: Path, *, rate: float, steps: int, batch: int, seed: int, start: str = ""
+) -> None:
+    """Train a decoder on the examples in `folder`, a new one or that in the file `start`."""
     lightning.seed_everything(seed, verbose=False)
-    decoder = AlignedDecoder().to(memory_format=torch.channels_last)
+    found = cast("AlignedDecoder", load_decoder("aligned", start)) if start else AlignedDecoder()
+    decoder = found.train().to(memory_format=torch.channels_last)
     training = Supervised(decoder, rate, steps)
     loader, held_out = loaders(folder, batch, seed)
     trainer = lightning.Trainer(

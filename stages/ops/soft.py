@@ -111,3 +111,24 @@ def leave_alone(
         return mask
     share = trust * np.float32(1 / 255)
     return mask + share * (before * np.float32(1 / 255) - mask)
+
+
+def keep_labels(
+    labels: NDArray[np.uint8], before: NDArray[np.uint8], trust: NDArray[np.uint8]
+) -> NDArray[np.uint8]:
+    """Return `labels`, but what they were before where any class is trusted by more than half.
+
+    A soft mask of hard labels has lost what is thin; the labels themselves have not.
+
+    Parameters
+    ----------
+    labels, before : ndarray, shape (H, W), uint8
+    trust : ndarray, shape (H, W, C), uint8
+        In 255ths.
+
+    Returns
+    -------
+    ndarray, shape (H, W), uint8
+    """
+    bind_shapes(labels=(labels, "H W"), before=(before, "H W"), trust=(trust, "H W C"))
+    return np.where((trust > 127).any(axis=-1), before, labels)

@@ -4,7 +4,7 @@ import skimage.data
 
 from stages.ops.corruption import corrupt
 from stages.ops.shots import CutFinder, shots_between
-from stages.ops.soft import confidence, leave_alone, soften, winners
+from stages.ops.soft import confidence, keep_labels, leave_alone, soften, winners
 
 LABELS = np.array([[0, 0, 3, 3], [0, 7, 7, 3], [255, 7, 7, 3]], np.uint16)
 
@@ -74,3 +74,9 @@ def test_what_is_trusted_stays_and_the_rest_is_taken_as_smoothed():
     trust[0], trust[1, 0] = 255, 51
     out = leave_alone(mask, before, trust)[..., 0]
     np.testing.assert_allclose(out, [[0.8, 0.8, 0.8], [0.32, 0.2, 0.2]], atol=1e-6)
+
+
+def test_labels_stay_where_any_class_is_trusted_by_more_than_half():
+    labels, before = np.full((1, 3), 1, np.uint8), np.full((1, 3), 2, np.uint8)
+    trust = np.array([[[0, 127], [0, 128], [255, 0]]], np.uint8)
+    np.testing.assert_array_equal(keep_labels(labels, before, trust), [[1, 2, 2]])
