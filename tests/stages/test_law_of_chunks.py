@@ -91,9 +91,13 @@ def test_chunks_and_threads_change_no_bit(library, whole, tmp_path, settings, ch
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("chunk", "workers"), [(8, 2), (13, 1), (64, 2), (1000, 2)])
-def test_ray_changes_no_bit(library, whole, tmp_path, chunk, workers):
-    assert everything(library, tmp_path, "default", chunk, "ray", workers) == whole["default"]
+@pytest.mark.parametrize(
+    ("settings", "chunk", "workers"),
+    [("default", 8, 2), ("default", 13, 1), ("default", 64, 2), ("default", 1000, 2)]
+    + [("learned", 13, 2)],
+)
+def test_ray_changes_no_bit(library, whole, tmp_path, settings, chunk, workers):
+    assert everything(library, tmp_path, settings, chunk, "ray", workers) == whole[settings]
 
 
 def test_no_neighbour_is_seen_across_the_cut(library, whole, tmp_path):
