@@ -93,8 +93,13 @@ def test_chunks_and_threads_change_no_bit(library, whole, tmp_path, settings, ch
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("settings", "chunk", "workers"),
-    [("default", 8, 2), ("default", 13, 1), ("default", 64, 2), ("default", 1000, 2)]
-    + [("learned", 13, 2)],
+    [
+        ("default", 8, 2),
+        ("default", 13, 1),
+        ("default", 64, 2),
+        ("default", 1000, 2),
+        ("learned", 13, 2),
+    ],
 )
 def test_ray_changes_no_bit(library, whole, tmp_path, settings, chunk, workers):
     assert everything(library, tmp_path, settings, chunk, "ray", workers) == whole[settings]
