@@ -16,6 +16,7 @@ from stages.ops.alignment import Halved, halved, look_around
 from stages.ops.colour import colour_evidence, count_colours
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.residual import add_residual
+from stages.ops.soft import with_background
 from stages.ops.trust import at_edges, left_alone
 from stages.ops.voting import appearance_table
 
@@ -166,6 +167,4 @@ class _WithBackground(Sequence[NDArray[np.float32]]):
         return len(self._packed)
 
     def __getitem__(self, k: Any) -> Any:
-        mask = unpack_mask(self._packed[k])
-        rest = np.maximum(1 - mask.sum(axis=-1, keepdims=True), 0)
-        return np.concatenate([rest, mask], axis=-1)
+        return with_background(unpack_mask(self._packed[k]))

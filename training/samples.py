@@ -15,6 +15,7 @@ from stages.artifacts import offsets
 from stages.ops.alignment import halved, look_around
 from stages.ops.colour import STRONGEST, colour_evidence, count_colours
 from stages.ops.fixed_point import unpack_flow, unpack_mask
+from stages.ops.soft import with_background
 from stages.ops.visibility import visible
 from stages.ops.voting import appearance_table
 from stages.ops.warp import resize_flow
@@ -162,7 +163,7 @@ class WindowSamples(Dataset[Sample]):
         out = {
             "frames": np.stack([np.moveaxis(images[k][cut], -1, 0) for k in near])
             / np.float32(255),
-            "masks": np.stack([_with_background(mask) for mask in soft]),
+            "masks": np.stack([np.moveaxis(with_background(mask), -1, 0) for mask in soft]),
         }
         size = masks.array.shape[1:3]
         flows = {pair: self._flow(packed, near, pair, size, cut) for pair in self.pairs}
@@ -195,11 +196,6 @@ def pairs_of(window: int, radius: int) -> list[tuple[int, int]]:
     """Return the ordered pairs of frames of a window at most `radius` apart."""
     frames = range(window)
     return [(i, j) for i in frames for j in frames if i != j and abs(i - j) <= radius]
-
-
-def _with_background(mask: NDArray[np.float32]) -> NDArray[np.float32]:
-    rest = np.maximum(1 - mask.sum(axis=-1, keepdims=True), 0)
-    return np.moveaxis(np.concatenate([rest, mask], axis=-1), -1, 0)
 
 
 def _cut(mask: NDArray[np.uint8], rng: np.random.Generator, side: int) -> Cut:

@@ -12,11 +12,11 @@ from torch.nn import functional as F
 
 from stages.models.torch_models import repeatable
 from stages.ops.colour import STRONGEST
+from stages.ops.residual import LEAST
 
 WIDTHS = (24, 40, 64, 96)  # channels at a half, a quarter, an eighth, a sixteenth of the size
 PLANES = 6  # at full size: R, G, B, own mask, voted mask, evidence of colour
 OWN, VOTED = slice(3, 4), slice(4, 5)
-LEAST = 1 / 255  # probability that a decoder starts from, as in stages.ops.residual
 
 
 class AlignedDecoder(nn.Module):
@@ -140,7 +140,7 @@ class AlignedDecoder(nn.Module):
 
 def log_odds(mask: torch.Tensor) -> torch.Tensor:
     """Return the log odds of probabilities, held within 1/255 and 254/255."""
-    held = mask.clamp(LEAST, 1 - LEAST)
+    held = mask.clamp(float(LEAST), 1 - float(LEAST))
     return torch.log(held / (1 - held))
 
 

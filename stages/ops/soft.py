@@ -61,6 +61,22 @@ def winners(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
     return np.where(top > background, best + 1, 0).astype(np.uint8)
 
 
+def with_background(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return a mask with the background, what the classes leave to 1, before them.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (H, W, C), float32
+
+    Returns
+    -------
+    ndarray, shape (H, W, C + 1), float32
+    """
+    bind_shapes(mask=(mask, "H W C"))
+    rest = np.maximum(1 - mask.sum(axis=-1, keepdims=True), 0)
+    return np.concatenate([rest, mask], axis=-1)
+
+
 def confidence(mask: NDArray[np.uint8], *, floor: float) -> NDArray[np.float32]:
     """Return how sure a soft mask is: 1 minus its entropy over that of a uniform guess.
 
