@@ -17,7 +17,7 @@ from stages.ops.colour import colour_evidence, count_colours
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.residual import add_residual
 from stages.ops.soft import with_background
-from stages.ops.trust import at_edges, left_alone
+from stages.ops.trust import at_edges, left_alone, pieces, steadiness
 from stages.ops.voting import appearance_table
 
 if TYPE_CHECKING:
@@ -77,7 +77,8 @@ def decode_aligned(
             k, found = next(decoded)
             held[k] = found
         held = {k: found for k, found in held.items() if k >= near[0]}
-        share = left_alone([(held[k].trusted, held[k].edges) for k in near])
+        share = left_alone([held[k].at_edges for k in near])
+        share = share * steadiness([held[k].pieces for k in near])
         yield held[t].mask + share * (held[t].own - held[t].mask), share
 
 
@@ -85,8 +86,8 @@ def decode_aligned(
 class _Decoded:
     mask: NDArray[np.float32]
     own: NDArray[np.float32]
-    trusted: NDArray[np.float32]
-    edges: NDArray[np.float32]
+    at_edges: tuple[NDArray[np.float32], NDArray[np.float32]]
+    pieces: tuple[NDArray[np.float32], NDArray[np.float32]]
 
 
 def around(wanted: range, frames: Span) -> range:
@@ -127,7 +128,8 @@ def _decoded(
         colour = colour_evidence(frames[t], counts)
         own = unpack_mask(masks[t])
         residual, trust = decoder.refine(frames[t], own, vote, colour, near)
-        yield t, _Decoded(add_residual(vote, residual), own, *at_edges(trust, own))
+        mask = add_residual(vote, residual)
+        yield t, _Decoded(mask, own, at_edges(trust, own), pieces(held[t][0].mask, near))
 
 
 def decode_deeplab(

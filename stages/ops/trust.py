@@ -10,9 +10,12 @@ from numpy.typing import NDArray
 
 from stages.ops.shapes import bind_shapes
 
-REACH = 1 / 15  # of the picture's height: half the side of the box
-FROM, FULL = 0.80, 0.95  # mean trust from which a mask counts, and at which it counts in full
+REACH = 1 / 8  # of the picture's height: half the side of the box
+FROM, FULL = 0.58, 0.70  # mean trust from which a mask counts, and at which it counts in full
 EDGE = 0.45  # a pixel is at an edge if its probability is that near to one half
+ALIKE = 0.5  # weight from which two pictures show the same
+PIECE = 1 / 160  # of the picture's height: half the width of the thinnest piece, rounded down
+STEADY, UNSTEADY = 0.05, 0.10  # pixels in pieces that come or go, for each pixel of the outline
 
 
 def at_edges(
@@ -28,7 +31,7 @@ def at_edges(
     Returns
     -------
     (trusted, edges) : ndarrays, shape (H, W, C), float32
-        Means over boxes of two fifteenths of the height, for `left_alone` to sum over frames.
+        Means over boxes of a quarter of the height, for `left_alone` to sum over frames.
     """
     dims = bind_shapes(trust=(trust, "H W C"), own=(own, "H W C"))
     edge = (np.abs(own - 0.5) < EDGE).astype(np.float32)
@@ -47,7 +50,7 @@ def left_alone(
     """Return how far the mask of a frame is to be left as it came.
 
     One frame's mask may look right and flicker: so the trust is averaged over the edges around, in
-    several frames. 0 up to a mean of 0.8, rising to 1 at 0.95; 0 where there is no edge.
+    several frames. 0 up to a mean of 0.58, rising to 1 at 0.7; 0 where there is no edge.
 
     Parameters
     ----------
@@ -61,3 +64,56 @@ def left_alone(
     trusted, edges = (np.stack(part).sum(axis=0) for part in zip(*counts, strict=True))
     mean = trusted / np.maximum(edges, 1e-6)
     return np.asarray(np.clip((mean - FROM) / (FULL - FROM), 0, 1), np.float32)
+
+
+def pieces(
+    mask: NDArray[np.float32], near: NDArray[np.float32]
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Count the pixels of a mask that come or go in pieces, where the picture stays the same.
+
+    True masks too differ along their outlines from their neighbours as the flow carries them, but
+    by a line; and the flow is to be believed where the pictures look alike.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (H, W, C), float32
+    near : ndarray, shape (C, 2 (window - 1), H, W), float32
+        From `stages.ops.alignment.look_around`: the neighbours' masks, and how alike they look.
+
+    Returns
+    -------
+    (changed, outline) : ndarrays, shape (C,), float32
+        Pixels of pieces three pixels wide or more (at a height of 240) in which a direct neighbour
+        differs, mean of both; and pixels of the mask's outline. For `steadiness`.
+    """
+    dims = bind_shapes(mask=(mask, "H W C"), near=(near, "C N H W"))
+    side = 2 * max(int(dims["H"] * PIECE), 1) + 1
+    thinnest, cross = np.ones((side, side), np.uint8), np.ones((3, 3), np.uint8)
+    changed, outline = (np.zeros(dims["C"], np.float32) for _ in range(2))
+    for c in range(dims["C"]):
+        own = (mask[..., c] > 0.5).astype(np.uint8)
+        outline[c] = np.count_nonzero(own != cv2.erode(own, cross))
+        for carried, weight in zip(near[c, 0:4:2], near[c, 1:4:2], strict=True):
+            differs = ((carried > 0.5) != own) & (weight > ALIKE)
+            whole = cv2.morphologyEx(differs.astype(np.uint8), cv2.MORPH_OPEN, thinnest)
+            changed[c] += np.count_nonzero(whole) / 2
+    return changed, outline
+
+
+def steadiness(
+    counts: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
+) -> NDArray[np.float32]:
+    """Return how steady masks are: 1 if next to no pieces of them come and go, 0 if many do.
+
+    Parameters
+    ----------
+    counts : sequence of (changed, outline)
+        From `pieces`, of several frames, in their order.
+
+    Returns
+    -------
+    ndarray, shape (C,), float32, in [0, 1]
+    """
+    changed, outline = (np.stack(part).sum(axis=0) for part in zip(*counts, strict=True))
+    share = changed / np.maximum(outline, 1)
+    return np.asarray(np.clip((UNSTEADY - share) / (UNSTEADY - STEADY), 0, 1), np.float32)
