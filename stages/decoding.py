@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from pipeline.stage import Span
 from stages.artifacts import offsets
 from stages.models.decoders import decoder_window, load_decoder
-from stages.ops.alignment import Halved, halved, look_around
-from stages.ops.colour import colour_evidence, count_colours
+from stages.ops.decoder_inputs import Seen, decoder_inputs, see
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.residual import add_residual
 from stages.ops.soft import with_background
@@ -109,27 +108,31 @@ def _decoded(
     """Yield what the decoder says of each frame."""
     table = appearance_table(appearance)
     steps = offsets(flow.array.shape[1] // 2)
-    held: dict[int, tuple[Halved, NDArray[np.float32]]] = {}
+    held: dict[int, Seen] = {}
     for t, vote in zip(wanted, voted, strict=True):
         close = range(max(t - reach, frames.start), min(t + reach + 1, frames.stop))
         for j in close:
             if j not in held:
-                mask = unpack_mask(masks[j])
-                held[j] = halved(frames[j], mask), count_colours(frames[j], mask)
+                held[j] = see(frames[j], unpack_mask(masks[j]))
         held = {j: seen for j, seen in held.items() if j >= close.start}
-        near = look_around(
-            held[t][0],
-            {j - t: held[j][0] for j in close if j != t},
+        given = decoder_inputs(
+            {j - t: held[j] for j in close},
+            vote,
             {step: unpack_flow(flow[t][k]) for k, step in enumerate(steps)},
             window=decoder.window,
             table=table,
         )
-        counts = np.stack([held[j][1] for j in close]).mean(axis=0, dtype=np.float32)
-        colour = colour_evidence(frames[t], counts)
-        own = unpack_mask(masks[t])
-        residual, trust = decoder.refine(frames[t], own, vote, colour, near)
-        mask = add_residual(vote, residual)
-        yield t, _Decoded(mask, own, at_edges(trust, own), pieces(held[t][0].mask, near))
+        residual, trust = decoder.refine(given)
+        own = held[t].mask
+        yield (
+            t,
+            _Decoded(
+                add_residual(vote, residual),
+                own,
+                at_edges(trust, own),
+                pieces(held[t].half.mask, given.near),
+            ),
+        )
 
 
 def decode_deeplab(

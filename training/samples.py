@@ -12,8 +12,7 @@ from torch.utils.data import Dataset
 
 from pipeline.stage import Span
 from stages.artifacts import offsets
-from stages.ops.alignment import halved, look_around
-from stages.ops.colour import STRONGEST, colour_evidence, count_colours
+from stages.ops.decoder_inputs import decoder_inputs, see
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.soft import with_background
 from stages.ops.visibility import visible
@@ -115,20 +114,20 @@ class AlignedSamples(Dataset[Sample]):
         reach = self._shape.window // 2
         frames = self._library.span(place, "ingest.frames", t - reach, t + reach + 1)
         masks = self._library.span(place, "segment.masks", t - reach, t + reach + 1)
-        around = range(frames.start, frames.stop)
-        images = {k: np.ascontiguousarray(frames[k][cut]) for k in around}
-        soft = {k: unpack_mask(np.ascontiguousarray(masks[k][cut][..., c : c + 1])) for k in around}
-        halves = {k - t: halved(images[k], soft[k]) for k in around}
-        own = halves.pop(0)
-        near = look_around(own, halves, flows, window=self._shape.window, table=self._table)
-        counts = np.stack([count_colours(images[k], soft[k]) for k in around])
-        colour = colour_evidence(images[t], counts.mean(axis=0, dtype=np.float32))
-        teacher = np.moveaxis(unpack_mask(voted[cut][..., c : c + 1]), -1, 0)
-        rgb = np.moveaxis(images[t], -1, 0).astype(np.float32) / 255
-        own_mask = np.moveaxis(soft[t], -1, 0)
-        evidence = np.moveaxis(colour, -1, 0) / (2 * STRONGEST) + np.float32(0.5)
-        planes = np.concatenate([rgb, own_mask, teacher, evidence])
-        return {"planes": planes, "near": near[0], "teacher": teacher}
+        around = {
+            k - t: see(
+                np.ascontiguousarray(frames[k][cut]),
+                unpack_mask(np.ascontiguousarray(masks[k][cut][..., c : c + 1])),
+            )
+            for k in range(frames.start, frames.stop)
+        }
+        teacher = unpack_mask(voted[cut][..., c : c + 1])
+        given = decoder_inputs(around, teacher, flows, window=self._shape.window, table=self._table)
+        return {
+            "planes": given.planes(0),
+            "near": given.near[0],
+            "teacher": np.moveaxis(teacher, -1, 0),
+        }
 
 
 class WindowSamples(Dataset[Sample]):

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from stages.models.torch_models import repeatable
-from stages.ops.colour import STRONGEST
+from stages.ops.decoder_inputs import DecoderInputs
 from stages.ops.residual import LEAST
 
 WIDTHS = (24, 40, 64, 96)  # channels at a half, a quarter, an eighth, a sixteenth of the size
@@ -68,10 +68,8 @@ class AlignedDecoder(nn.Module):
         Parameters
         ----------
         planes : tensor, shape (B, 6, H, W), in [0, 1]
-            R, G, B, the frame's own mask, its mask after voting, and the evidence of colour
-            (`stages.ops.colour.colour_evidence` scaled from [-4, 4]).
         near : tensor, shape (B, 2 (window - 1), ceil(H/2), ceil(W/2)), in [0, 1]
-            From `stages.ops.alignment.look_around`.
+            See `stages.ops.decoder_inputs.DecoderInputs`.
 
         Returns
         -------
@@ -95,26 +93,13 @@ class AlignedDecoder(nn.Module):
         to_own = log_odds(planes[:, OWN]) - log_odds(planes[:, VOTED])
         return out[:, :1] + torch.tanh(out[:, 1:2]) * to_own, out[:, 2:]
 
-    def refine(
-        self,
-        image: NDArray[np.uint8],
-        own: NDArray[np.float32],
-        voted: NDArray[np.float32],
-        colour: NDArray[np.float32],
-        near: NDArray[np.float32],
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def refine(self, given: DecoderInputs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return what the decoder adds to one frame's classes, each decoded by itself.
 
         Parameters
         ----------
-        image : ndarray, shape (H, W, 3), uint8
-            RGB.
-        own, voted : ndarray, shape (H, W, C), float32
-            The frame's mask as it came, and after voting.
-        colour : ndarray, shape (H, W, C), float32
-            From `stages.ops.colour.colour_evidence`.
-        near : ndarray, shape (C, 2 (window - 1), ceil(H/2), ceil(W/2)), float32
-            From `stages.ops.alignment.look_around`.
+        given : DecoderInputs
+            From `stages.ops.decoder_inputs.decoder_inputs`.
 
         Returns
         -------
@@ -122,16 +107,13 @@ class AlignedDecoder(nn.Module):
             Residual log odds, see `stages.ops.residual.add_residual`, and the probability that the
             frame's own mask is right here and around.
         """
-        residual, trust = np.zeros_like(voted), np.zeros_like(voted)
+        classes, _, rows, columns = given.masks.shape
+        residual, trust = np.zeros((2, rows, columns, classes), np.float32)
         device = self.stem.weight.device
-        rgb = np.moveaxis(image, -1, 0).astype(np.float32) / 255
         with repeatable():
-            for c in range(voted.shape[-1]):
-                masks = np.stack(
-                    [own[..., c], voted[..., c], colour[..., c] / (2 * STRONGEST) + 0.5]
-                )
-                planes = torch.from_numpy(np.concatenate([rgb, masks])[None]).to(device)
-                around = torch.from_numpy(near[c : c + 1]).to(device)
+            for c in range(classes):
+                planes = torch.from_numpy(given.planes(c)[None]).to(device)
+                around = torch.from_numpy(given.near[c : c + 1]).to(device)
                 added, trusted = self.decode(_last(planes), _last(around))
                 residual[..., c] = added[0, 0].cpu().numpy()
                 trust[..., c] = torch.sigmoid(trusted[0, 0]).cpu().numpy()

@@ -11,8 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.models.dis import DisFlow
-from stages.ops.alignment import halved, look_around
-from stages.ops.colour import STRONGEST, colour_evidence, count_colours
+from stages.ops.decoder_inputs import decoder_inputs, see
 from stages.ops.fixed_point import pack_flow, pack_mask, unpack_flow, unpack_mask
 from stages.ops.soft import soften
 from stages.ops.voting import appearance_table, vote
@@ -81,18 +80,16 @@ class _Clip:
             for mask in masks
         ]
         once = {t: self._vote(dict(enumerate(soft)), t) for t in self._around()}
-        around = [MIDDLE, *(t for t in self._around() if t != MIDDLE)]
-        halves = {t - MIDDLE: halved(self.frames[t], soft[t]) for t in around}
-        flows = {t - MIDDLE: self.flow(MIDDLE, t) for t in around[1:]}
-        near = look_around(halves.pop(0), halves, flows, window=WINDOW, table=self._table)
-        counts = [count_colours(self.frames[t], soft[t]) for t in self._around()]
-        image = self.frames[MIDDLE]
-        colour = colour_evidence(image, np.mean(counts, axis=0, dtype=np.float32))
-        masks_seen = [soft[MIDDLE], self._vote(once, MIDDLE), colour / (2 * STRONGEST) + 0.5]
-        planes = [pack_mask(np.moveaxis(plane, -1, 0)) for plane in masks_seen]
+        given = decoder_inputs(
+            {t - MIDDLE: see(self.frames[t], soft[t]) for t in self._around()},
+            self._vote(once, MIDDLE),
+            {t - MIDDLE: self.flow(MIDDLE, t) for t in self._around() if t != MIDDLE},
+            window=WINDOW,
+            table=self._table,
+        )
         return {
-            "planes": np.concatenate([np.moveaxis(image, -1, 0), *planes]),
-            "near": pack_mask(near[0]),
+            "planes": pack_mask(given.planes(0)),
+            "near": pack_mask(given.near[0]),
             "truth": truth[None].astype(np.uint8) * np.uint8(255),
         }
 

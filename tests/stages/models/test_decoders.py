@@ -14,6 +14,7 @@ from stages.models.decoders import (
     load_decoder,
     save_decoder,
 )
+from stages.ops.decoder_inputs import DecoderInputs
 
 SMALL = (8, 8)
 
@@ -28,17 +29,15 @@ def small(window=7, seed=0):
 def inputs(window=7, size=(21, 30), classes=2):
     rng = np.random.default_rng(0)
     half = (size[0] + 1) // 2, (size[1] + 1) // 2
-    return (
-        rng.integers(0, 256, (*size, 3), np.uint8),
-        rng.random((*size, classes), np.float32) / 2,
-        rng.random((*size, classes), np.float32) / 2,
-        rng.normal(0, 1, (*size, classes)).astype(np.float32),
-        rng.random((classes, 2 * (window - 1), *half), np.float32),
+    return DecoderInputs(
+        picture=rng.random((3, *size), np.float32),
+        masks=rng.random((classes, 3, *size), np.float32),
+        near=rng.random((classes, 2 * (window - 1), *half), np.float32),
     )
 
 
 def test_an_untrained_decoder_changes_nothing_and_does_not_know_what_to_trust():
-    residual, trust = AlignedDecoder().refine(*inputs())
+    residual, trust = AlignedDecoder().refine(inputs())
     assert not residual.any()
     assert (trust == 0.5).all()
 
@@ -46,15 +45,14 @@ def test_an_untrained_decoder_changes_nothing_and_does_not_know_what_to_trust():
 @pytest.mark.parametrize("window", [1, 3, 5, 7])
 def test_every_window_works_at_any_size(window):
     for size in ((21, 30), (1, 1), (16, 16)):
-        given = inputs(window, size)
-        for out in small(window).refine(*given):
-            assert out.shape == given[2].shape
+        for out in small(window).refine(inputs(window, size)):
+            assert out.shape == (*size, 2)
 
 
 def test_each_class_is_decoded_by_itself():
-    image, own, voted, colour, near = inputs()
-    both = small().refine(image, own, voted, colour, near)
-    one = small().refine(image, own[..., 1:], voted[..., 1:], colour[..., 1:], near[1:])
+    given = inputs()
+    both = small().refine(given)
+    one = small().refine(DecoderInputs(given.picture, given.masks[1:], given.near[1:]))
     for together, alone in zip(both, one, strict=True):
         np.testing.assert_array_equal(together[..., 1:], alone)
 
@@ -65,7 +63,7 @@ def test_what_was_saved_is_loaded(tmp_path):
     loaded = load_decoder("aligned", str(path))
     assert decoder_window("aligned", str(path)) == 5
     given = inputs(5)
-    np.testing.assert_array_equal(loaded.refine(*given), small(window=5).refine(*given))
+    np.testing.assert_array_equal(loaded.refine(given), small(window=5).refine(given))
 
 
 def test_other_weights_have_another_digest(tmp_path):

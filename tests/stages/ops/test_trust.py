@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
+from scipy.ndimage import binary_erosion, binary_opening
 
-from stages.ops.trust import at_edges, left_alone
+from stages.ops.trust import at_edges, left_alone, pieces, steadiness
 
 SIZE = (120, 160, 1)
 
@@ -14,7 +15,7 @@ def square(trust):
     return at_edges(np.full(SIZE, trust, np.float32), own)
 
 
-@pytest.mark.parametrize(("trust", "share"), [(0.7, 0.0), (0.8, 0.0), (0.875, 0.5), (0.97, 1.0)])
+@pytest.mark.parametrize(("trust", "share"), [(0.5, 0.0), (0.58, 0.0), (0.64, 0.5), (0.72, 1.0)])
 def test_a_mask_is_left_alone_as_far_as_its_edges_are_trusted(trust, share):
     out = left_alone([square(trust)] * 7)
     np.testing.assert_allclose(out[40:80, 40, 0], share, atol=1e-4)
@@ -30,3 +31,44 @@ def test_where_there_is_no_edge_around_nothing_is_left_alone():
     assert not out[:20].any()
     assert not out[:, 120:].any()
     assert not left_alone([at_edges(np.ones(SIZE, np.float32), np.ones(SIZE, np.float32))]).any()
+
+
+def seen(own, *others, weight=1.0):
+    """The mask, and its neighbours as they would be carried to it."""
+    near = [plane for other in others for plane in (other, np.full(own.shape, weight))]
+    return own[..., None].astype(np.float32), np.stack(near)[None].astype(np.float32)
+
+
+def test_pieces_are_counted_as_by_erosion_and_dilation():
+    rng = np.random.default_rng(0)
+    masks = [np.kron(rng.random((60, 80)) > 0.5, np.ones((4, 4))) for _ in range(3)]
+    changed, outline = pieces(*seen(*masks))
+    side = np.ones((3, 3))
+    parts = [binary_opening(masks[0] != other, side).sum() for other in masks[1:]]
+    assert changed[0] == np.mean(parts)
+    inner = binary_erosion(masks[0] > 0, side, border_value=1)
+    assert outline[0] == ((masks[0] > 0) & ~inner).sum()
+
+
+def test_a_line_along_the_outline_is_no_piece():
+    own = np.zeros((240, 320))
+    own[60:180, 80:240] = 1
+    shifted = np.roll(own, 2, axis=1)
+    assert pieces(*seen(own, shifted, shifted))[0] == 0
+    assert pieces(*seen(own, np.roll(own, 5, axis=1), own))[0] == 2 * 120 * 5 / 2
+
+
+def test_what_looks_different_or_lies_outside_is_not_counted():
+    own = np.zeros((240, 320))
+    own[60:180, 80:240] = 1
+    assert pieces(*seen(own, 1 - own, 1 - own, weight=0.4))[0] == 0
+    assert pieces(*seen(own, 1 - own, 1 - own, weight=0.6))[0] == 240 * 320
+
+
+def test_masks_are_steady_if_few_pieces_come_and_go_in_all_frames_together():
+    def counts(changed):
+        return np.array([changed, 0.0], np.float32), np.array([100.0, 0.0], np.float32)
+
+    assert steadiness([counts(2), counts(8)]).tolist() == [1, 1]
+    np.testing.assert_allclose(steadiness([counts(0), counts(15)]), [0.5, 1], atol=1e-6)
+    assert steadiness([counts(0), counts(40)]).tolist() == [0, 1]

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from pipeline.errors import ShapeError
+from stages.ops.colour import STRONGEST, colour_evidence, count_colours
+from stages.ops.decoder_inputs import decoder_inputs, see
+from stages.ops.voting import appearance_table
+
+TABLE = appearance_table(12.0)
+SIZE = (40, 50)
+
+
+def clip(frames=3, classes=2):
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (frames, *SIZE, 3), np.uint8)
+    masks = (rng.random((frames, *SIZE, classes)) > 0.5).astype(np.float32)
+    return [see(image, mask) for image, mask in zip(images, masks, strict=True)]
+
+
+def inputs(seen, voted):
+    still = np.zeros((2, 20, 25), np.float32)
+    around = {-1: seen[0], 0: seen[1], 1: seen[2]}
+    return decoder_inputs(around, voted, {-1: still, 1: still}, window=3, table=TABLE)
+
+
+def test_a_class_is_seen_with_the_picture_its_masks_and_what_its_colours_say():
+    seen = clip()
+    voted = np.full((*SIZE, 2), 0.25, np.float32)
+    given = inputs(seen, voted)
+    planes = given.planes(1)
+    np.testing.assert_array_equal(np.round(planes[:3] * 255), np.moveaxis(seen[1].image, -1, 0))
+    np.testing.assert_array_equal(planes[3], seen[1].mask[..., 1])
+    assert (planes[4] == 0.25).all()
+    counts = np.mean([count_colours(s.image, s.mask) for s in seen], axis=0, dtype=np.float32)
+    evidence = colour_evidence(seen[1].image, counts)[..., 1]
+    np.testing.assert_allclose((planes[5] - 0.5) * 2 * STRONGEST, evidence, atol=1e-5)
+
+
+def test_neighbours_that_stand_still_and_look_alike_are_seen_where_they_are():
+    seen = clip()
+    given = inputs([seen[1]] * 3, seen[1].mask)
+    assert given.near.shape == (2, 4, 20, 25)
+    for c in range(2):
+        for mask, weight in (given.near[c, :2], given.near[c, 2:]):
+            np.testing.assert_allclose(mask, seen[1].half.mask[..., c], atol=1e-6)
+            assert (weight == 1).all()
+
+
+def test_a_voted_mask_of_another_size_is_refused():
+    with pytest.raises(ShapeError, match="voted"):
+        inputs(clip(), np.zeros((10, 10, 2), np.float32))
