@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -59,6 +62,80 @@ def boundary_f(
     recall = np.count_nonzero(theirs & _widened(ours, int(tolerance))) / theirs.sum()
     total = precision + recall
     return float(2 * precision * recall / total) if total else 0.0
+
+
+def recall(prediction: NDArray[np.bool_], truth: NDArray[np.bool_]) -> float:
+    """Return the share of the true foreground that is found; higher is better, in [0, 1].
+
+    Azulay et al., "Temporally stable video segmentation without video annotations", table 1. NaN
+    where the truth is empty.
+    """
+    bind_shapes(prediction=(prediction, "H W"), truth=(truth, "H W"))
+    true = np.count_nonzero(truth)
+    return np.count_nonzero(prediction & truth) / true if true else float("nan")
+
+
+@dataclass(frozen=True)
+class Statistics:
+    """A measure over the frames of a sequence, as the DAVIS benchmark sums it up.
+
+    Perazzi et al., CVPR 2016, sec. 4. Frames that are NaN are left out; all are NaN without frames.
+
+    Attributes
+    ----------
+    mean : float
+    recall : float
+        Share of frames above 0.5; higher is better.
+    decay : float
+        Mean of the first quarter of the frames minus that of the last; lower is better. Quarters
+        share their border frames, as in the benchmark's toolkit.
+    """
+
+    mean: float
+    recall: float
+    decay: float
+
+
+def statistics(values: Sequence[float]) -> Statistics:
+    """Return mean, recall and decay of a measure's values, one a frame, in order."""
+    known = np.asarray(values, np.float64)
+    if np.isnan(known).all():
+        return Statistics(*[float("nan")] * 3)
+    cuts = np.round(np.linspace(1, len(known), 5) + 1e-10).astype(int) - 1
+    first, last = known[cuts[0] : cuts[1] + 1], known[cuts[3] : cuts[4] + 1]
+    decay = _known_mean(first) - _known_mean(last)
+    above = known[~np.isnan(known)] > 0.5
+    return Statistics(_known_mean(known), float(above.mean()), decay)
+
+
+def objects(
+    prediction: NDArray[np.integer],
+    truth: NDArray[np.integer],
+    labels: Iterable[int],
+    *,
+    ignore: int = 255,
+) -> dict[int, tuple[NDArray[np.bool_], NDArray[np.bool_]]]:
+    """Return the masks of each object, predicted and true, for `jaccard` and `boundary_f`.
+
+    Pont-Tuset et al., "The 2017 DAVIS challenge on video object segmentation", sec. 3: the measures
+    of a sequence are means over its objects.
+
+    Parameters
+    ----------
+    prediction, truth : ndarray, shape (H, W), uint8 or uint16
+    labels : iterable of int
+        The objects: all labels of the sequence's truth but 0 and `ignore`.
+    ignore : int
+        Label in the truth of pixels that do not count; they are empty in both masks.
+    """
+    bind_shapes(prediction=(prediction, "H W"), truth=(truth, "H W"))
+    counts = truth != ignore
+    return {label: ((prediction == label) & counts, truth == label) for label in labels}
+
+
+def _known_mean(values: NDArray[np.float64]) -> float:
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else float("nan")
 
 
 def _widened(marks: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import cv2
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
 from stages.ops.shapes import bind_shapes
+from stages.ops.warp import warp
 
 
 def disagreement(
-    labels: NDArray[np.uint8],
-    others: NDArray[np.uint8],
+    labels: NDArray[np.integer],
+    others: NDArray[np.integer],
     flow: NDArray[np.float32],
     visible: NDArray[np.bool_],
 ) -> tuple[int, int]:
@@ -25,7 +27,7 @@ def disagreement(
 
     Parameters
     ----------
-    labels, others : ndarray, shape (H, W), uint8
+    labels, others : ndarray, shape (H, W), uint8 or uint16
         Labels of frames i and j.
     flow : ndarray, shape (2, H, W), float32
         From i to j on i's grid, pixels, x before y; labels are read at the nearest pixel.
@@ -53,8 +55,8 @@ def disagreement(
 
 @njit(nogil=True, cache=True)
 def _count(
-    labels: NDArray[np.uint8],
-    others: NDArray[np.uint8],
+    labels: NDArray[np.integer],
+    others: NDArray[np.integer],
     flow: NDArray[np.float32],
     visible: NDArray[np.bool_],
 ) -> tuple[int, int]:
@@ -129,7 +131,7 @@ def _restless(
     return total
 
 
-def boundary_pixels(labels: NDArray[np.uint8]) -> int:
+def boundary_pixels(labels: NDArray[np.integer]) -> int:
     """Count the pixels on the inner side of a boundary between labels.
 
     Equals ``skimage.segmentation.find_boundaries(labels, mode="inner").sum()``: foreground pixels
@@ -175,3 +177,71 @@ class Consistency:
             Median over frames of `boundary_pixels`. 0 (empty masks) gives NaN.
         """
         return self.mean() * area / boundary if boundary > 0 else float("nan")
+
+
+def excess(before: float, after: float, truth: float) -> float:
+    """Return the share left of the inconsistency that the true masks do not have; lower is better.
+
+    ``max(0, after − truth) / (before − truth)``; 0 is as still as the truth. NaN where the masks
+    before were no worse than the truth, or a value is NaN.
+    """
+    if not before > truth:
+        return float("nan")
+    return max(0.0, after - truth) / (before - truth)
+
+
+def visible_band(
+    labels: NDArray[np.integer], visible: NDArray[np.bool_], *, width: int = 5
+) -> tuple[int, int]:
+    """Count the pixels near an edge between labels that the flow calls visible, and all of them.
+
+    A measure on visible pixels alone says little where few of these are: flicker is at edges.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (H, W), uint8 or uint16
+    visible : ndarray, shape (H, W), bool
+    width : int, odd
+        Of the band, in pixels.
+
+    Returns
+    -------
+    (seen, all) : pixels
+    """
+    bind_shapes(labels=(labels, "H W"), visible=(visible, "H W"))
+    box = np.ones((width, width), np.uint8)
+    band = cv2.dilate(labels, box) != cv2.erode(labels, box)
+    return int(np.count_nonzero(band & visible)), int(np.count_nonzero(band))
+
+
+def warping_error(
+    mask: NDArray[np.float32],
+    other: NDArray[np.float32],
+    flow: NDArray[np.float32],
+    visible: NDArray[np.bool_],
+) -> tuple[float, int]:
+    """Return the squared differences between a soft mask and its carried neighbour, summed.
+
+    ``Σ V · mean_c (P_i − warp(P_j))²`` and ``Σ V``; their ratio, over all pairs, is the warping
+    error of Lai et al., "Learning blind video temporal consistency", ECCV 2018, eq. 9-10, on masks
+    in place of pictures. Lower is stiller, in [0, 1].
+
+    Parameters
+    ----------
+    mask, other : ndarray, shape (H, W, C), float32
+        Of frames i and j, in [0, 1].
+    flow : ndarray, shape (2, H, W), float32
+        From i to j on i's grid, pixels.
+    visible : ndarray, shape (H, W), bool
+        Pixels of i that j shows; one that lands outside the image is not counted.
+
+    Returns
+    -------
+    (error, pixels)
+    """
+    bind_shapes(mask=(mask, "H W C"), other=(other, "H W C"), visible=(visible, "H W"))
+    if not mask.shape[-1]:
+        return 0.0, int(np.count_nonzero(visible))
+    squared = ((warp(other, flow) - mask) ** 2).mean(axis=-1, dtype=np.float64)
+    counted = visible & ~np.isnan(squared)
+    return float(squared[counted].sum()), int(np.count_nonzero(counted))

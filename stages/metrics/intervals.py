@@ -1,0 +1,38 @@
+"""How sure a mean over clips is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+DRAWS = 2000
+
+
+def bootstrap_interval(
+    values: Sequence[float], *, share: float = 0.95, seed: int = 0
+) -> tuple[float, float]:
+    """Return the interval that holds the mean over clips with a given confidence.
+
+    Percentiles of the means of 2,000 samples drawn with replacement: Efron and Tibshirani, "An
+    introduction to the bootstrap", 1993, ch. 13.
+
+    Parameters
+    ----------
+    values : sequence of float
+        One a clip; NaN are left out.
+    share : float, in (0, 1)
+    seed : int
+
+    Returns
+    -------
+    (low, high)
+        NaN for fewer than two values: one clip says nothing about others.
+    """
+    known = np.asarray([value for value in values if not np.isnan(value)], np.float64)
+    if len(known) < 2:
+        return float("nan"), float("nan")
+    rng = np.random.default_rng(seed)
+    means = known[rng.integers(0, len(known), (DRAWS, len(known)))].mean(axis=1)
+    low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
+    return float(low), float(high)
