@@ -24,7 +24,9 @@ class Flow(Stage):
     resources: ClassVar[Resources] = Resources(cpus=1)
     outside_key: ClassVar[tuple[str, ...]] = ("weights", "device")
 
-    method: str = Field("dis", description="dis, or the name of a ptlflow model: gma, raft, …")
+    method: str = Field(
+        "dis", description="dis, deepflow, or the name of a ptlflow model: gma, raft, …"
+    )
     preset: Literal["ultrafast", "fast", "medium"] = Field("medium", description="of dis")
     weights: str = Field("", description="of a ptlflow model: name of a checkpoint, or a path")
     weights_digest: str = Field("", description="filled in from the weights file")
@@ -37,7 +39,7 @@ class Flow(Stage):
 
     def model_post_init(self, context: object) -> None:
         """Put the digest of the weights where the key sees it."""
-        if self.method != "dis" and not self.weights_digest:
+        if not self.weights_digest:
             object.__setattr__(self, "weights_digest", weights_id(self.method, self.weights))
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:

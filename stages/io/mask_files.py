@@ -58,12 +58,12 @@ class FolderMasks(MaskSource):
                 yield self._legend.apply(self._read(file).values)
 
     def _read(self, file: Path) -> Raw:
-        raw = _read_png(file) if file.suffix.lower() == ".png" else raw_of(file, load_array(file))
+        raw = read_png(file) if file.suffix.lower() == ".png" else raw_of(file, load_array(file))
         check_size(file, raw.values.shape[-2:], self._size)
         return raw
 
 
-def _read_png(file: Path) -> Raw:
+def read_png(file: Path) -> Raw:
     """Return a PNG's values: the index where it has a palette."""
     try:
         with Image.open(file) as picture:

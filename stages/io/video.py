@@ -100,6 +100,20 @@ def read_frames(path: Path, timeline: Timeline, *, size: tuple[int, int] | None 
     return Frames(path, timeline, size=size)
 
 
+def read_picture(file: Path) -> Picture:
+    """Return an image file's picture, RGB (H, W, 3) uint8.
+
+    Raises
+    ------
+    InputError
+        If it is unreadable or cut off.
+    """
+    picture = _picture(file)
+    if picture is None:
+        raise InputError(f"{file}: expected a whole JPEG or PNG picture, could not read it")
+    return picture
+
+
 def _picture(file: Path) -> Picture | None:
     """Return an image file's picture, or None where it is unreadable or cut off."""
     try:

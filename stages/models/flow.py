@@ -8,10 +8,13 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.models.deepflow import DeepFlow
 from stages.models.dis import DisFlow, Preset
 
 FlowModel = Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float32]]
 """From two RGB pictures (H, W, 3) to the flow between them: (2, H, W), pixels, x before y."""
+
+WITHOUT_WEIGHTS = ("dis", "deepflow")
 
 _held = threading.local()
 
@@ -22,7 +25,7 @@ def load_flow(method: str, preset: Preset, weights: str, device: str) -> FlowMod
     Parameters
     ----------
     method : str
-        ``"dis"`` or the name of a ptlflow model.
+        ``"dis"``, ``"deepflow"`` or the name of a ptlflow model.
     preset : {"ultrafast", "fast", "medium"}
         Of ``"dis"``.
     weights, device : str
@@ -32,6 +35,8 @@ def load_flow(method: str, preset: Preset, weights: str, device: str) -> FlowMod
     if getattr(_held, "name", None) != wanted:
         if method == "dis":
             _held.model = DisFlow(preset)
+        elif method == "deepflow":
+            _held.model = DeepFlow()
         else:
             from stages.models.flow_networks import load_flow_network
 
@@ -42,7 +47,9 @@ def load_flow(method: str, preset: Preset, weights: str, device: str) -> FlowMod
 
 
 def weights_id(method: str, weights: str) -> str:
-    """Return the digest of a network's weights, for the key."""
+    """Return the digest of a network's weights, for the key; empty for what has none."""
+    if method in WITHOUT_WEIGHTS:
+        return ""
     from stages.models.flow_networks import weights_digest
 
     return weights_digest(method, weights)
