@@ -46,6 +46,10 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     made.add_argument("--union", action="store_true", help="take all objects for one")
     made.add_argument(
+        "--void", type=int, nargs="*", default=[], metavar="LABEL",
+        help="labels in the truth that do not count, beside 255",
+    )  # fmt: skip
+    made.add_argument(
         "--flow", default="other",
         help="dis, deepflow or a ptlflow model; by default not the one that made the masks",
     )  # fmt: skip
@@ -136,8 +140,9 @@ def _score(
 ) -> tuple[list[ClipScores], list[str]]:
     """Score every clip that any system has; say why others could not be."""
     wanted = Options(
-        options.task, options.union, options.rate, options.contours, options.vspw_script
-    )
+        options.task, options.union, options.rate, options.contours, options.vspw_script,
+        tuple(options.void),
+    )  # fmt: skip
     scores, failures = [], []
     known = [name for name in clips if any(name in files for files in systems.values())]
     if not known:

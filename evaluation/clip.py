@@ -38,6 +38,8 @@ class Options:
         Score T, which is slow.
     script : bool
         Score as the public VSPW script does, too.
+    void : tuple of int
+        Labels in the truth of pixels that do not count, beside 255.
     """
 
     task: Task = "objects"
@@ -45,6 +47,7 @@ class Options:
     rate: float = 24.0
     contours: bool = False
     script: bool = False
+    void: tuple[int, ...] = ()
 
 
 @dataclass
@@ -86,7 +89,9 @@ def score_clip(
         If the frames or the truth cannot be used.
     """
     scores = ClipScores(name, len(frames))
-    true = None if truth is None else LabelSet(pair(frames, truth, f"{name}: truth"))
+    true = None
+    if truth is not None:
+        true = LabelSet(pair(frames, truth, f"{name}: truth"), options.void)
     found = _usable(scores, frames, systems)
     if true is not None and len(true.files) == len(frames):
         found[TRUTH] = true

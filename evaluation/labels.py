@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -26,10 +26,12 @@ class LabelSet:
     ----------
     files : mapping
         Label files by frame name.
+    void : collection of int
+        Labels that mean the same as 255: to be ignored.
     """
 
-    def __init__(self, files: Mapping[str, Path]) -> None:
-        self.files = files
+    def __init__(self, files: Mapping[str, Path], void: Collection[int] = ()) -> None:
+        self.files, self.void = files, [IGNORE, *void]
         self.found, grey = set[int](), False
         for path in files.values():
             raw = read_png(path)
@@ -45,7 +47,7 @@ class LabelSet:
 
     def objects(self) -> set[int]:
         """Return the labels that are neither background nor to be ignored."""
-        return {IGNORE} if self.binary else self.found - {0, IGNORE}
+        return {IGNORE} if self.binary else self.found - {0, *self.void}
 
 
 class Reader:
@@ -93,7 +95,7 @@ class Reader:
             return (values > 0).astype(np.uint8)
         out: NDArray[np.uint8] = self._table[values]
         if truth or self._task == "classes":
-            out[values == IGNORE] = IGNORE
+            out[np.isin(values, labels.void)] = IGNORE
         return out
 
     def number(self, label: int) -> int:

@@ -137,6 +137,15 @@ def test_pixels_that_the_truth_ignores_do_not_count(root):
     assert score(root).values["torn"]["J"] == 1
 
 
+def test_void_labels_of_the_truth_do_not_count(root):
+    for path in sorted((root / "truth" / "a").iterdir()):
+        values = np.asarray(Image.open(path)).copy()
+        values[20:30] = 7
+        label(path, values)
+    assert score(root, task="classes", void=(7,)).values["torn"]["mIoU"] == 1
+    assert score(root, task="classes").values["torn"]["mIoU"] < 0.9
+
+
 def test_sixteen_bit_labels_and_other_numbers_are_objects_too(root):
     for folder in ("torn", "truth"):
         for path in (root / folder / "a").iterdir():
