@@ -10,6 +10,7 @@ import yaml
 
 from cli.library import pair_masks
 from cli.options import add_library, read_settings, starter
+from cli.pages import write_pages
 from cli.progress import Progress
 from cli.report import Record, print_table
 from cli.steps import Engine, build_steps
@@ -98,6 +99,7 @@ def _run(
         run.go(clips)
     record.save("done")
     print_table(record)
+    print(f"report: {write_pages(options.out)}")
     if options.demo and not record.failures:
         from cli.demo import print_truth
 

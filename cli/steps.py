@@ -33,6 +33,7 @@ SHARED = {
     "smooth.radius": "flow.radius",
     "measure.radius": "flow.radius",
     "scores.radius": "flow.radius",
+    "report.radius": "flow.radius",
     "smooth.appearance": "refine.appearance",
 }
 
@@ -44,13 +45,15 @@ def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
     from stages.ingest import Ingest
     from stages.measure import Measure
     from stages.refine import Refine
+    from stages.report import Report
     from stages.scores import Scores
     from stages.segment import ImportMasks, Segment
     from stages.smooth import Smooth
     from stages.visibility import Visibility
 
     segment: type[Step] = Segment if segmenter else ImportMasks
-    steps = (Ingest, segment, Flow, Visibility, Refine, Smooth, Measure, Export, Scores)
+    stages = (Ingest, segment, Flow, Visibility, Refine, Smooth, Measure)
+    steps = (*stages, Export, Scores, Report)
     return {step.name: step for step in steps}
 
 

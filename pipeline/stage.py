@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
@@ -149,8 +149,13 @@ class Source(Step):
         raise NotImplementedError
 
 
-Reader = Callable[[str, str], Iterator[NDArray[Any]]]
-"""Called with a stage and an array: that array's frames of the whole clip, one by one."""
+class Reader(Protocol):
+    """Gives a sink what it reads."""
+
+    def __call__(
+        self, stage: str, array: str, only: Sequence[int] | None = None
+    ) -> Iterator[NDArray[Any]]:
+        """Yield an array's frames of the whole clip one by one, or those in `only`, which rise."""
 
 
 class Sink(Step):

@@ -7,7 +7,7 @@ import os
 import platform
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -110,11 +110,12 @@ def _write_out(task: Task, store: Store) -> Manifest:
     folder.mkdir(parents=True, exist_ok=True)
     began = time.time()
 
-    def read(stage: str, array: str) -> Iterator[NDArray[Any]]:
+    def read(stage: str, array: str, only: Sequence[int] | None = None) -> Iterator[NDArray[Any]]:
         for piece in task.pieces[f"{stage}.{array}"]:
-            for k in range(0, len(piece.digests), 8):
+            for start, stop in _runs(piece, only):
+                k = start - piece.start
                 part = Piece(
-                    piece.key, array, piece.start + k, piece.offset + k, piece.digests[k : k + 8]
+                    piece.key, array, start, piece.offset + k, piece.digests[k : k + stop - start]
                 )
                 yield from store.read(part)
 
@@ -128,6 +129,16 @@ def _write_out(task: Task, store: Store) -> Manifest:
     draft.replace(marker)
     seconds = {"seconds": round(time.time() - began, 3)}
     return Manifest(task.key, 0, {}, {"files": sorted(sizes)}, task.record, seconds)
+
+
+def _runs(piece: Piece, only: Sequence[int] | None) -> Iterator[tuple[int, int]]:
+    """Yield the runs of a piece's frames to be read at a time: start and stop."""
+    stop = piece.start + len(piece.digests)
+    if only is None:
+        for start in range(piece.start, stop, 8):
+            yield start, min(start + 8, stop)
+    else:
+        yield from ((frame, frame + 1) for frame in only if piece.start <= frame < stop)
 
 
 def written_before(task: Task) -> Manifest | None:

@@ -1,0 +1,72 @@
+"""Pictures of what cannot be seen as it is: flow as colours, labels as colours, slices of time."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from stages.ops.shapes import bind_shapes
+
+
+def flow_colours(flow: NDArray[np.float32], *, strongest: float) -> NDArray[np.uint8]:
+    """Return flow as colours: the hue says where to, the strength how far; none is white.
+
+    Parameters
+    ----------
+    flow : ndarray, shape (2, H, W), float32
+        Pixels, x before y. To the right is red, down is yellow-green, left cyan, up violet.
+    strongest : float, > 0
+        Pixels of full strength; what is longer looks the same.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3), uint8
+        RGB.
+    """
+    dims = bind_shapes(flow=(flow, "2 H W"))
+    angle = np.degrees(np.arctan2(flow[1], flow[0])) % 360
+    strength = np.clip(np.hypot(flow[0], flow[1]) / strongest, 0, 1)
+    hsv = np.empty((dims["H"], dims["W"], 3), np.uint8)
+    hsv[..., 0] = (angle / 2).astype(np.uint8) % 180
+    hsv[..., 1] = (255 * strength).astype(np.uint8)
+    hsv[..., 2] = 255
+    return np.asarray(cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB), np.uint8)
+
+
+def label_colours(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return labels in their colours.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (H, W), uint8
+    colours : ndarray, shape (256, 3), uint8
+        RGB of each label.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3), uint8
+    """
+    bind_shapes(labels=(labels, "H W"), colours=(colours, "256 3"))
+    return np.asarray(cv2.LUT(cv2.merge([labels] * 3), colours[:, None]), np.uint8)
+
+
+def peaks(values: NDArray[np.float64], *, count: int, apart: int) -> list[int]:
+    """Return the places of the largest values, largest first, none nearer than `apart` to another.
+
+    Parameters
+    ----------
+    values : ndarray, shape (N,), float64
+        NaN and what is not over 0 are passed over.
+    count : int
+        At most so many.
+    apart : int
+    """
+    order = np.argsort(-np.nan_to_num(values), kind="stable")
+    chosen: list[int] = []
+    for k in order.tolist():
+        if len(chosen) == count or not values[k] > 0:
+            break
+        if all(abs(k - other) >= apart for other in chosen):
+            chosen.append(k)
+    return chosen
