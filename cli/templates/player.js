@@ -45,7 +45,8 @@ function follow() {
 }
 
 film.addEventListener("seeked", draw);
-film.addEventListener("loadeddata", () => { go(Number(location.hash.slice(1)) || 0); draw(); });
+const start = () => { go(Number(location.hash.slice(1)) || 0); draw(); };
+if (film.readyState >= 2) start(); else film.addEventListener("loadeddata", start);
 film.addEventListener("play", () => { at("play").textContent = "❚❚"; follow(); });
 film.addEventListener("pause", () => { at("play").textContent = "▶"; draw(); });
 slider.addEventListener("input", () => { film.pause(); go(Number(slider.value)); });
@@ -96,7 +97,7 @@ function layout(title) {
   const axis = {gridcolor: colour("--line"), zerolinecolor: colour("--line")};
   return {
     margin: {l: 55, r: 10, t: 10, b: 40}, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: {color: colour("--soft"), size: 12}, hovermode: "x unified", legend: {orientation: "h", y: 1.15},
+    font: {color: colour("--soft"), size: 12}, hovermode: "x unified", hoverdistance: -1, legend: {orientation: "h", y: 1.15},
     xaxis: {...axis, title: {text: "frame"}}, yaxis: {...axis, title: {text: title}, rangemode: "tozero"},
   };
 }
