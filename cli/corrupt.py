@@ -24,7 +24,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="run_pipeline.py corrupt",
         description="Make true masks flicker, each object and frame by itself, reproducibly.",
-        epilog="After Azulay et al., section 4.1. Exit status: 0 done, 1 a bad mask, 2 cannot start.",
+        epilog="After Azulay et al., section 4.1. Exit status: 0 done, 1 bad mask, 2 cannot start.",
     )
     made.add_argument("masks", type=Path, help="true masks, a folder a clip")
     made.add_argument("--to", type=Path, required=True, help="new folder")
