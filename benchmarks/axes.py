@@ -4,9 +4,9 @@
 
 True masks are eroded by 0, 10 or 20 pixels on one side (less right, as still) and displaced by 0,
 4 or 8 pixels, anew in each frame (less still): Azulay et al., sec. 4.1. E_cons is judged with DIS
-and should rise with the second axis and hardly with the first; E_smooth prefers what moves less. Then
-blobs of many sizes get the same displacement: E_cons should not depend on the size. Prints Markdown
-tables.
+and should rise with the second axis and hardly with the first; E_smooth prefers what moves less.
+Then blobs of many sizes get the same displacement: E_cons should not depend on the size. Prints
+Markdown tables.
 """
 
 from __future__ import annotations
