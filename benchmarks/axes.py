@@ -31,7 +31,8 @@ ERODED = (0, 10, 20)
 DISPLACED = (0, 4, 8)
 SIGMA = 0.15 * 24  # frames
 FRAMES = 40
-BLOBS = 120
+BLOBS = 500
+ANGLES = 4  # directions of erosion, averaged over
 
 Masks = list[NDArray[np.uint8]]
 
@@ -57,11 +58,12 @@ def print_axes(sequences: Path, cache: Path) -> None:
     print("|---" * (len(heads) + 4) + "|")
     for name in names:
         truth = [mask > 0 for mask in binary(sequences / name / "Annotations")[:FRAMES]]
-        systems = [worsened(truth, n, d) for n, d in grid]
-        values = {
+        systems = [worsened(truth, n, d, k) for k in range(ANGLES) for n, d in grid]
+        every = {
             "E_cons": inconsistency(sequences / name, cache, systems),
             "E_smooth": [unsmoothness(masks) for masks in systems],
         }
+        values = {m: np.reshape(found, (ANGLES, -1)).mean(axis=0) for m, found in every.items()}
         for measure, found in values.items():
             still = spearmanr(found, [d for _, d in grid]).statistic
             right = spearmanr(found, [n for n, _ in grid]).statistic
@@ -69,10 +71,10 @@ def print_axes(sequences: Path, cache: Path) -> None:
             print(f"| {name} | {measure} | {cells} | {still:.2f} | {right:.2f} |", flush=True)
 
 
-def worsened(truth: list[NDArray[np.bool_]], pixels: int, displacement: float) -> Masks:
+def worsened(truth: list[NDArray[np.bool_]], pixels: int, displacement: float, turn: int) -> Masks:
     """Return masks eroded in one direction and displaced in any."""
-    rng = np.random.default_rng(1)
-    angle = float(rng.uniform(0, 2 * np.pi))
+    rng = np.random.default_rng(turn)
+    angle = 2 * np.pi * (turn + 0.5) / ANGLES
     out = []
     for mask in truth:
         less = eroded(mask, pixels=pixels, angle=angle)

@@ -14,7 +14,7 @@ FROM, FULL = 0.66, 0.74  # mean trust from which a mask counts, and at which it 
 EDGE = 0.45  # a pixel is at an edge if its probability is that near to one half
 ALIKE = 0.5  # weight from which two pictures show the same
 PIECE = 1 / 160  # of the picture's height: half the width of the thinnest piece, rounded down
-STEADY, UNSTEADY = 0.07, 0.12  # pixels in pieces that come or go, for each pixel of the outline
+STEADY, UNSTEADY = 0.03, 0.08  # pixels in pieces that come or go, for each pixel of the outline
 
 Counts = tuple[NDArray[np.float32], NDArray[np.float32]]
 """Two counts for each class, (C,), to be summed over frames."""
