@@ -80,6 +80,9 @@ def main(arguments: Sequence[str]) -> int:
     truth = _find(options.gt, clips) if options.gt else None
     console = Console()
     console.print(f"judged with {judge.method} at {judge.scale:g} of the size", highlight=False)
+    if flow_used(list(folders.values())) == judge.method:
+        note = f"some masks were made with {judge.method}: it finds them stiller than others would"
+        console.print(note, highlight=False)
     scores, failures = _score(clips, systems, truth, judge, options)
     summary = summarise(scores, list(systems))
     print_summary(console, summary, list(systems))

@@ -76,3 +76,16 @@ def test_masks_of_other_clips_are_refused(folders, tmp_path, capsys):
     shutil.copytree(folders[2] / "a", tmp_path / "m" / "d")
     assert main(["evaluate", str(folders[0]), "--pred", f"x={tmp_path / 'm'}"]) == 2
     assert "expected masks of the clips a, b, found those of c, d" in capsys.readouterr().err
+
+
+def test_masks_judged_by_the_flow_that_made_them_are_pointed_out(folders, tmp_path, capsys):
+    frames, _, torn = folders
+    shutil.copytree(torn, tmp_path / "out")
+    (tmp_path / "out" / "run.json").write_text('{"settings": {"flow": {"method": "dis"}}}')
+    given = [str(frames), "--pred", f"x={tmp_path / 'out'}", "--radius", "1"]
+    main(["evaluate", *given, "--flow", "dis"])
+    assert "some masks were made with dis" in capsys.readouterr().out
+    main(["evaluate", *given])
+    printed = capsys.readouterr().out
+    assert "judged with deepflow at 0.5 of the size" in printed
+    assert "some masks" not in printed
