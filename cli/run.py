@@ -12,7 +12,7 @@ from cli.library import pair_masks
 from cli.options import add_library, read_settings, starter
 from cli.pages import write_pages
 from cli.progress import Progress
-from cli.report import Record, print_table
+from cli.record import Record, print_table
 from cli.steps import Engine, build_steps
 from pipeline.errors import ConfigError
 from pipeline.events import Event

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from cli.main import main
-from cli.report import Record
+from cli.record import Record
 from cli.status import seconds_left, state_of
 from pipeline.events import Event
 from pipeline.lock import at_work, locked
