@@ -13,7 +13,7 @@ from rich.progress import track
 
 from cli.score_tables import print_clips, print_summary, write_csv, write_json
 from evaluation.clip import TRUTH, ClipScores, Options, add_excess, score_clip
-from evaluation.judge import Judge, flow_used
+from evaluation.judge import EstimatedFlow, Judge, KnownFlow, flow_used
 from evaluation.layouts import Files, find_frames, find_labels
 from evaluation.summary import Gate, summarise
 from pipeline.errors import ConfigError, InputError
@@ -53,6 +53,9 @@ def parser() -> argparse.ArgumentParser:
         "--flow", default="other",
         help="dis, deepflow or a ptlflow model; by default not the one that made the masks",
     )  # fmt: skip
+    made.add_argument(
+        "--exact-flow", type=Path, metavar="FOLDER", help="known flow, from perturb: <clip>.npz"
+    )
     made.add_argument("--flow-scale", type=float, help="share of the size that flow works at")
     made.add_argument("--radius", type=int, default=3, help="pairs up to so many frames apart")
     made.add_argument("--rate", type=float, default=24.0, help="frames per second, for E_smooth")
@@ -79,8 +82,9 @@ def main(arguments: Sequence[str]) -> int:
     systems = {name: _find(folder, clips) for name, folder in folders.items()}
     truth = _find(options.gt, clips) if options.gt else None
     console = Console()
-    console.print(f"judged with {judge.method} at {judge.scale:g} of the size", highlight=False)
-    if flow_used(list(folders.values())) == judge.method:
+    flow = _describe(judge, options)
+    console.print(f"judged with {flow}", highlight=False)
+    if flow_used(list(folders.values())) == judge.method and not options.exact_flow:
         note = f"some masks were made with {judge.method}: it finds them stiller than others would"
         console.print(note, highlight=False)
     scores, failures = _score(clips, systems, truth, judge, options)
@@ -93,7 +97,7 @@ def main(arguments: Sequence[str]) -> int:
     for text in [*(f"not scored: {why}" for why in failures), *(f"failed: {x}" for x in lines)]:
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     if options.json:
-        write_json(options.json, judge, summary, scores, failures, lines)
+        write_json(options.json, flow, summary, scores, failures, lines)
     if options.csv:
         write_csv(options.csv, scores)
     return 1 if failures or lines else 0
@@ -113,7 +117,13 @@ def _systems(given: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def _judge(options: argparse.Namespace, folders: Sequence[Path]) -> Judge:
+def _describe(judge: EstimatedFlow, options: argparse.Namespace) -> str:
+    if options.exact_flow:
+        return f"the flow in {options.exact_flow}"
+    return f"{judge.method} at {judge.scale:g} of the size, up to {judge.radius} frames apart"
+
+
+def _judge(options: argparse.Namespace, folders: Sequence[Path]) -> EstimatedFlow:
     method = options.flow
     if method == "other":
         method = "deepflow" if flow_used(folders) == "dis" else "dis"
@@ -123,7 +133,7 @@ def _judge(options: argparse.Namespace, folders: Sequence[Path]) -> Judge:
     if options.radius < 1:
         raise ConfigError(f"--radius {options.radius}: expected at least 1")
     workers = options.workers or os.cpu_count() or 1
-    return Judge(method, scale, options.radius, workers)
+    return EstimatedFlow(method, scale, options.radius, workers)
 
 
 def _find(folder: Path, clips: Mapping[str, Files]) -> dict[str, Files]:
@@ -147,17 +157,20 @@ def _score(
         tuple(options.void),
     )  # fmt: skip
     scores, failures = [], []
-    known = [name for name in clips if any(name in files for files in systems.values())]
-    if not known:
+    begun = [name for name in clips if any(name in files for files in systems.values())]
+    if not begun:
         theirs = ", ".join(sorted({name for files in systems.values() for name in files})[:5])
         raise ConfigError(
             f"expected masks of the clips {', '.join(list(clips)[:5])}, found those of {theirs}"
         )
-    for name in track(known, "clips", console=Console(stderr=True), transient=True):
+    for name in track(begun, "clips", console=Console(stderr=True), transient=True):
         theirs_here = {system: files[name] for system, files in systems.items() if name in files}
         true = truth.get(name) if truth is not None else None
         try:
-            one = score_clip(name, clips[name], theirs_here, true, judge, wanted)
+            known: Judge = judge
+            if options.exact_flow:
+                known = KnownFlow(options.exact_flow / f"{name}.npz")
+            one = score_clip(name, clips[name], theirs_here, true, known, wanted)
         except InputError as error:
             failures.append(str(error))
             continue

@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 
 from evaluation.clip import TRUTH, ClipScores
-from evaluation.judge import Judge
 from evaluation.summary import HIGHER, LOWER, MEASURES, Mean, Summary
 
 ARROWS = {HIGHER: "↑", LOWER: "↓"}
@@ -67,7 +66,7 @@ def _number(value: float) -> str:
 
 def write_json(
     path: Path,
-    judge: Judge,
+    flow: str,
     summary: Summary,
     scores: Sequence[ClipScores],
     failures: Sequence[str],
@@ -75,7 +74,7 @@ def write_json(
 ) -> None:
     """Write everything that was found out."""
     content = {
-        "flow": {"method": judge.method, "scale": judge.scale, "radius": judge.radius},
+        "flow": flow,
         "measures": {name: {"better": way, "is": what} for name, (way, what) in MEASURES.items()},
         "mean": {
             system: {

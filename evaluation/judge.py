@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import InputError
 from stages.models.flow import load_flow
 from stages.ops.visibility import visible
 from stages.ops.warp import resize_flow
@@ -30,9 +32,68 @@ class Link:
     seen_back: NDArray[np.bool_]
 
 
+class Judge(Protocol):
+    """What stability is judged with.
+
+    Attributes
+    ----------
+    radius : int
+        Pairs up to so many frames apart.
+    """
+
+    @property
+    def radius(self) -> int: ...  # noqa: D102 (above)
+
+    def links(self, frames: Iterable[Picture]) -> Iterator[list[Link]]:
+        """Yield for each frame the links to the frames 1, 2, … `radius` before it."""
+
+
 @dataclass(frozen=True)
-class Judge:
-    """An estimator of flow.
+class KnownFlow:
+    """Exact flow between neighbouring frames, as `perturb` writes it.
+
+    Attributes
+    ----------
+    path : Path
+        An ``.npz`` with `forward`, `backward`, `seen` and `seen_back`.
+    """
+
+    path: Path
+    radius: int = 1
+
+    def links(self, frames: Iterable[Picture]) -> Iterator[list[Link]]:
+        """Yield for each frame the link to the one before it.
+
+        Raises
+        ------
+        InputError
+            If there is no flow for the clip, or not that of its frames.
+        """
+        try:
+            with np.load(self.path, allow_pickle=False) as held:
+                names = ("backward", "forward", "seen_back", "seen")
+                parts = [held[name] for name in names]
+        except (OSError, KeyError, ValueError) as error:
+            raise InputError(
+                f"{self.path}: expected flow as perturb writes it ({error})"
+            ) from error
+        count = 0
+        for t, frame in enumerate(frames):
+            count += 1
+            if t == 0:
+                yield []
+                continue
+            if t > len(parts[0]) or parts[0].shape[-2:] != frame.shape[:2]:
+                raise InputError(
+                    f"{self.path}: expected flow of {count} frames or more of {frame.shape[:2]}, "
+                    f"got {len(parts[0]) + 1} of {parts[0].shape[-2:]}"
+                )
+            yield [Link(*(part[t - 1] for part in parts))]
+
+
+@dataclass(frozen=True)
+class EstimatedFlow:
+    """Flow by an estimator.
 
     Attributes
     ----------

@@ -4,7 +4,7 @@ import pytest
 from PIL import Image
 
 from evaluation.clip import TRUTH, Options, add_excess, score_clip
-from evaluation.judge import Judge, flow_used
+from evaluation.judge import EstimatedFlow, KnownFlow, flow_used
 from evaluation.layouts import find_frames, find_labels
 from evaluation.stability import Stability
 from pipeline.errors import InputError
@@ -14,7 +14,7 @@ from stages.models.dis import DisFlow
 from stages.ops.visibility import visible
 from tests.evaluation.made import FRAMES, SIZE, label, write_clips
 
-JUDGE = Judge("dis", radius=2, workers=2)
+JUDGE = EstimatedFlow("dis", radius=2, workers=2)
 
 
 def score(root, judge=JUDGE, systems=("torn",), truth=True, **options):
@@ -212,5 +212,30 @@ def test_the_flow_that_made_the_masks_is_read_from_the_run(tmp_path):
 
 def test_half_size_judges_nearly_as_full_size(root):
     full = score(root).values["torn"]["E_cons"]
-    half = score(root, Judge("deepflow", scale=0.5, radius=2, workers=2)).values["torn"]["E_cons"]
+    half = score(root, EstimatedFlow("deepflow", scale=0.5, radius=2, workers=2)).values["torn"][
+        "E_cons"
+    ]
     assert half == pytest.approx(full, rel=0.5)
+
+
+def test_known_flow_judges_neighbours_and_only_what_both_see(root):
+    masks = read(root / "torn")
+    there = np.zeros((FRAMES - 1, 2, *SIZE), np.float32)
+    there[:, 0] = 2  # the square moves two pixels to the right
+    seen = np.zeros((FRAMES - 1, *SIZE), bool)
+    seen[:, 15:50, 20:64] = True
+    np.savez(root / "a.npz", forward=there, backward=-there, seen=seen, seen_back=seen)
+    values = score(root, KnownFlow(root / "a.npz"), systems=("torn", "good")).values
+    same = [(masks[t][15:50, 20:64] == masks[t - 1][15:50, 18:62]).mean() for t in range(1, FRAMES)]
+    assert values["torn"]["STB"] == pytest.approx(np.mean(same))
+    assert values["good"]["STB"] == 1
+
+
+def test_known_flow_of_other_frames_is_refused(root):
+    with pytest.raises(InputError, match="expected flow as perturb writes it"):
+        score(root, KnownFlow(root / "none.npz"))
+    short = np.zeros((2, 2, *SIZE), np.float32)
+    seen = np.ones((2, *SIZE), bool)
+    np.savez(root / "a.npz", forward=short, backward=short, seen=seen, seen_back=seen)
+    with pytest.raises(InputError, match=r"expected flow of 4 frames or more of \(64, 96\), got 3"):
+        score(root, KnownFlow(root / "a.npz"))
