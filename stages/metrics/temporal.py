@@ -97,9 +97,12 @@ class TemporalOverlap:
     ) -> None:
         """Add a frame: its labels, those of the frame before, the flow from it to that one.
 
-        Pixels that come from outside the picture, and pixels labelled 255, are left out.
+        Pixels that come from outside the picture, and pixels labelled 255 in either frame, are
+        left out.
         """
-        self.confusion.add(labels, carried_labels(before, flow))
+        carried = carried_labels(before, flow)
+        carried[labels == IGNORE] = IGNORE
+        self.confusion.add(labels, carried)
 
     def value(self) -> float:
         """Return the temporal consistency so far."""
