@@ -83,9 +83,13 @@ def test_a_second_run_computes_nothing_and_a_setting_only_what_depends_on_it(tmp
     assert "smooth.eps: 0.0001 → 0.01" in " ".join(plan.stdout.split())
     stabilise(tmp_path, "--set", "smooth.eps=1e-2")
     computed = {stage for stage, count in stages_of(tmp_path).items() if count}
-    assert computed == {"smooth", "measure", "export", "scores"}
+    assert computed == {"smooth", "measure", "export", "scores", "report"}
     stabilise(tmp_path)
-    assert {stage for stage, n in stages_of(tmp_path).items() if n} == {"export", "scores"}
+    assert {stage for stage, n in stages_of(tmp_path).items() if n} == {
+        "export",
+        "scores",
+        "report",
+    }
 
 
 @pytest.mark.slow
@@ -110,13 +114,15 @@ def test_a_killed_run_is_taken_up_where_it_was(tmp_path, executor):
     committed = len(list(objects.glob("*/*/manifest.json")))
     done = give(*arguments)
     assert done.returncode == 0, done.stderr
-    all_stages = stages_of(tmp_path)
-    total = sum(all_stages.values()) - all_stages["export"] - all_stages["scores"]
+    sinks = {"export", "scores", "report"}
+    total = sum(count for stage, count in stages_of(tmp_path).items() if stage not in sinks)
     assert total <= 3 * (2 + 5 * 6) - committed
     quiet = give(*arguments[:3], "--out", tmp_path / "quiet", "--executor", "inline")
     assert quiet.returncode == 0
     for path in (tmp_path / "quiet").rglob("*"):
-        if (path.is_file() and path.name in ("masks.mkv", "overlay.mp4")) or path.suffix == ".png":
+        if (
+            path.is_file() and path.name in ("masks.mkv", "overlay.mp4", "film.mp4")
+        ) or path.suffix == ".png":
             other = tmp_path / "out" / path.relative_to(tmp_path / "quiet")
             assert other.read_bytes() == path.read_bytes()
 
