@@ -78,7 +78,7 @@ def main(arguments: Sequence[str]) -> int:
     clips = find_frames(options.frames)
     systems = {name: _find(folder, clips) for name, folder in folders.items()}
     truth = _find(options.gt, clips) if options.gt else None
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)  # names are of strangers
     console.print(f"judged with {judge.method} at {judge.scale:g} of the size", highlight=False)
     scores, failures = _score(clips, systems, truth, judge, options)
     summary = summarise(scores, list(systems))

@@ -93,7 +93,7 @@ class Record:
 
 def print_table(record: Record) -> None:
     """Print stages, clips and failures."""
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)  # names are of strangers
     stages = Table("stage", "computed", "cached", "seconds", "MB", title="stages")
     for name, (computed, hits, seconds, size) in record.spent().items():
         stages.add_row(name, str(computed), str(hits), f"{seconds:.1f}", f"{size / 1e6:.0f}")
