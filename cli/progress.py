@@ -51,7 +51,7 @@ class Progress:
         if event.kind in ("finished", "failed"):
             self._ended += 1
             self._end(event)
-        elif self._bar is not None:
+        elif self._bar is not None and event.kind != "started":
             self._advance(self._bar, event)
 
     def _advance(self, bar: rich.progress.Progress, event: Event) -> None:

@@ -6,6 +6,7 @@ import importlib.metadata
 import json
 import platform
 import time
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -14,26 +15,76 @@ from rich.table import Table
 
 from pipeline.events import Event
 
+SAVE_EVERY_S = 2.0
+MARKS = 100  # how far the run was, at the last so many savings
+
 PACKAGES = ("numpy", "opencv-contrib-python", "numba", "zarr", "ray", "torch", "ptlflow", "av")
 
 
 class Record:
     """Follows a run and writes ``run.json`` and ``metrics.json`` below `out`."""
 
-    def __init__(self, out: Path, settings: dict[str, Any], order: list[str]) -> None:
-        self.out, self._settings, self._order = out, settings, order
+    def __init__(self, out: Path, settings: dict[str, Any], order: list[str], clips: int) -> None:
+        self.out, self._settings, self._order, self._clips = out, settings, order, clips
+        self._running: dict[str, float] = {}
+        self._left: dict[str, int] = {}  # nodes of the clips begun
+        self._marks: deque[tuple[float, float]] = deque(maxlen=MARKS)
+        self._next_save = 0.0
         self.failures: dict[str, str] = {}
         self.finished: list[str] = []
         self._stages: dict[str, dict[str, dict[str, float]]] = {}
         self._began = time.time()
+        self._versions = {"python": platform.python_version(), **_versions()}
 
     def take(self, event: Event) -> None:
-        """Add one event."""
+        """Add one event; now and then write ``run.json``, for `status`."""
+        self._add(event)
+        self._follow(event)
+        if time.time() >= self._next_save:
+            began = time.time()
+            self.save("running")
+            # Large libraries have large records: spend no more than a twentieth of the time.
+            self._next_save = time.time() + max(SAVE_EVERY_S, 20 * (time.time() - began))
+
+    def _follow(self, event: Event) -> None:
+        """Keep count of what is being done and what is left."""
+        if event.kind == "known":
+            self._left[event.clip] = event.nodes
+        elif event.kind in ("finished", "failed"):
+            self._left.pop(event.clip, None)
+            mine = f"{event.clip}: "
+            self._running = {k: t for k, t in self._running.items() if not k.startswith(mine)}
+        elif event.kind == "started":
+            self._running[f"{event.clip}: {event.node}"] = time.time()
+        else:
+            self._running.pop(f"{event.clip}: {event.node}", None)
+            self._left[event.clip] = max(self._left.get(event.clip, 1) - 1, 0)
+
+    def _progress(self) -> dict[str, Any]:
+        """Return how far the run is."""
+        ended, part = len(self.finished) + len(self.failures), 0.0
+        for clip, left in self._left.items():
+            stages = self._stages.get(clip, {}).values()
+            done = sum(stage["hits"] + stage["computed"] for stage in stages)
+            part += done / max(done + left, 1)
+        share = min((ended + part) / max(self._clips, 1), 1.0)
+        self._marks.append((round(time.time(), 2), round(share, 6)))
+        return {
+            "clips": self._clips,
+            "finished": len(self.finished),
+            "failed": len(self.failures),
+            "share": round(share, 6),
+            "running": dict(self._running),
+            "marks": list(self._marks),
+            "updated": time.time(),
+        }
+
+    def _add(self, event: Event) -> None:
         if event.kind == "failed":
             self.fail(event.clip, event.text)
         elif event.kind == "finished":
             self.finished.append(event.clip)
-        elif event.node is not None:
+        elif event.kind in ("hit", "done") and event.node is not None:
             empty = {"hits": 0, "computed": 0, "seconds": 0.0, "bytes": 0}
             stage = self._stages.setdefault(event.clip, {}).setdefault(event.node.stage, empty)
             stage["hits" if event.kind == "hit" else "computed"] += 1
@@ -54,12 +105,13 @@ class Record:
                 "began": self._began,
                 "seconds": round(time.time() - self._began, 2),
                 "settings": self._settings,
-                "versions": {"python": platform.python_version(), **_versions()},
+                "versions": self._versions,
                 "clips": {
                     clip: {"done": clip in self.finished, "stages": stages}
                     for clip, stages in sorted(self._stages.items())
                 },
                 "failures": self.failures,
+                "progress": self._progress(),
             },
         )
         if state == "done":

@@ -24,8 +24,13 @@ from pipeline.store import Store
 
 EPILOG = """\
 OUT then holds, for every clip, masks/ (indexed PNG), masks.mkv, overlay.mp4 and metrics.json.
-A run that was stopped goes on where it was when the same command is given again.
-Exit status: 0 all done, 1 some clips failed, 2 nothing could start."""
+report/index.html shows all of it. A run that was stopped goes on where it was when the same command
+is given again.
+Exit status: 0 all done, 1 some clips failed, 2 nothing could start.
+
+Other commands, each with --help: evaluate (score masks of any system), status (how far a run is),
+fit (train a decoder on a library), perturb and corrupt (make test sequences), doctor (check the
+installation)."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -84,7 +89,9 @@ def _run(
 ) -> int:
     """Run the library, keep the record, print the table."""
     workers = options.workers or os.cpu_count() or 1
-    record = Record(options.out, _resolved(steps, engine), [step.name for step in steps])
+    names = [step.name for step in steps]
+    clip_count = len(clips) + len(unpaired)
+    record = Record(options.out, _resolved(steps, engine), names, clip_count)
     for name, reason in unpaired.items():
         record.fail(name, reason)
     record.save("running")

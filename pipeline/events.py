@@ -13,7 +13,7 @@ from pipeline.plan import Node
 class Event:
     """One thing that happened to a node, or to a clip as a whole (`node` is None)."""
 
-    kind: Literal["known", "hit", "done", "failed", "finished"]
+    kind: Literal["known", "started", "hit", "done", "failed", "finished"]
     clip: str
     node: Node | None = None
     seconds: float = 0.0

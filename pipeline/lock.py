@@ -46,6 +46,21 @@ def locked(folder: Path) -> Iterator[None]:
         yield
 
 
+def at_work(folder: Path) -> bool:
+    """Return whether a run holds `folder`, as far as can be seen from here without holding it.
+
+    A run on another machine counts as at work.
+    """
+    try:
+        who = json.loads((folder / ".lock").read_text(encoding="utf-8"))
+        if who["host"] != socket.gethostname():
+            return True
+        os.kill(who["pid"], 0)
+    except (OSError, ValueError, KeyError):
+        return False
+    return True
+
+
 def _holder(text: str) -> str:
     try:
         who = json.loads(text)

@@ -119,6 +119,7 @@ class Run:
             self._executor = self._start_executor()
         self._executor.submit(task)
         plan.running.add(task.node)
+        self._tell(Event("started", plan.clip.name, task.node))
         self._in_flight += 1
 
     def _settle(self, plan: ClipPlan, node: Node, manifest: Manifest, kind: str) -> None:

@@ -13,7 +13,7 @@ segment.labels     (T, H, W)          uint8    0 background, else 1 + number of 
 flow.flow          (T, K2, 2, h, w)   int16    to each neighbour, 1/64 px of its own grid
 visibility.seen    (T, K2, h, w)      bool     the neighbour shows this pixel too
 refine.masks       (T, H, W, C)       uint8    soft masks, refined
-refine.trust       (T, H, W, C)       uint8    where the mask is as it came, and good as it is
+refine.trust       (T, C)             uint8    how far a class's mask is as it came, and good so
 smooth.masks       (T, H, W, C)       uint8    soft masks out
 smooth.labels      (T, H, W)          uint8    labels out, as segment.labels
 measure.pairs      (T, 2, K2, 2)      int64    in/out: wrong and seen pixels per neighbour

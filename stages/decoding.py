@@ -16,7 +16,7 @@ from stages.ops.decoder_inputs import Seen, decoder_inputs, see
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.residual import add_residual
 from stages.ops.soft import with_background
-from stages.ops.trust import at_edges, left_alone, pieces, steadiness
+from stages.ops.trust import Counts, at_edges, pieces, steadiness, sureness
 from stages.ops.voting import appearance_table
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from stages.models.decoder_deeplab import DeepLabDecoder
 
 Refined = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""A frame's mask, and how far its own mask as it came is to be trusted; both (H, W, C)."""
+"""A frame's mask, (H, W, C), and how far its own mask as it came is to be left alone, (C,)."""
 
 
 TRUST_REACH = 3  # frames to either side that a mask has to be good in, to be left alone
@@ -45,7 +45,7 @@ def decode_aligned(
 ) -> Iterator[Refined]:
     """Yield the voted masks of the frames `wanted` with the decoder's residual.
 
-    Where a frame's own mask can be trusted, that takes the place of the refined one.
+    A class's own mask takes the place of the refined one as far as it is sure and steady.
 
     Parameters
     ----------
@@ -76,7 +76,7 @@ def decode_aligned(
             k, found = next(decoded)
             held[k] = found
         held = {k: found for k, found in held.items() if k >= near[0]}
-        share = left_alone([held[k].at_edges for k in near])
+        share = sureness([held[k].at_edges for k in near])
         share = share * steadiness([held[k].pieces for k in near])
         yield held[t].mask + share * (held[t].own - held[t].mask), share
 
@@ -85,8 +85,8 @@ def decode_aligned(
 class _Decoded:
     mask: NDArray[np.float32]
     own: NDArray[np.float32]
-    at_edges: tuple[NDArray[np.float32], NDArray[np.float32]]
-    pieces: tuple[NDArray[np.float32], NDArray[np.float32]]
+    at_edges: Counts
+    pieces: Counts
 
 
 def around(wanted: range, frames: Span) -> range:

@@ -73,7 +73,7 @@ class Refine(Stage):
         """Return the soft masks, refined, and what needs no smoothing any more."""
         if self.method == "none":
             masks = window["segment.masks"].array
-            return {"masks": masks, "trust": np.zeros_like(masks)}
+            return {"masks": masks, "trust": np.zeros((len(masks), masks.shape[-1]), np.uint8)}
         out = [(pack_mask(mask), pack_mask(trust)) for mask, trust in self._refined(window)]
         return {
             "masks": np.stack([mask for mask, _ in out]),
@@ -86,9 +86,9 @@ class Refine(Stage):
             decoded = decode_deeplab(
                 masks, frames, window.frames, weights=self.weights, device=self.device
             )
-            return ((mask, np.zeros_like(mask)) for mask in decoded)
+            return ((mask, _untrusted(mask)) for mask in decoded)
         if self.method == "vote":
-            return ((mask, np.zeros_like(mask)) for mask in self._voted(window, window.frames))
+            return ((mask, _untrusted(mask)) for mask in self._voted(window, window.frames))
         wanted = window.frames
         voted = self._voted(window, around(wanted, frames))
         return decode_aligned(
@@ -107,3 +107,8 @@ class Refine(Stage):
             (unpack_mask(masks[t]) for t in given), frames, window["flow.flow"], wanted,
             count=self.passes, radius=self.radius, appearance=self.appearance, given=given,
         )  # fmt: skip
+
+
+def _untrusted(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return that no class of a mask is to be left alone."""
+    return np.zeros(mask.shape[-1], np.float32)

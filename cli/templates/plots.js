@@ -19,7 +19,7 @@ function layout(title) {
   const axis = {gridcolor: tone("--line"), zerolinecolor: tone("--line")};
   return {
     margin: {l: 55, r: 10, t: 10, b: 40}, paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)",
-    font: {color: tone("--soft"), size: 12, family: "system-ui, sans-serif"}, hovermode: "x unified",
+    font: {color: tone("--soft"), size: 12, family: "system-ui, sans-serif"}, hovermode: "x unified", hoverdistance: -1,
     hoverlabel: {bgcolor: tone("--card"), bordercolor: tone("--line"), font: {color: tone("--ink")}},
     legend: {orientation: "h", y: 1.02, yanchor: "bottom", x: 0}, shapes: marks(),
     dragmode: false, xaxis: {...axis, title: {text: "frame"}, range: [-0.5, Math.max(last, 1) + 0.5], zeroline: false},

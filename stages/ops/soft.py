@@ -115,14 +115,16 @@ def leave_alone(
     Parameters
     ----------
     mask : ndarray, shape (H, W, C), float32
-    before, trust : ndarray, shape (H, W, C), uint8
+    before : ndarray, shape (H, W, C), uint8
         In 255ths.
+    trust : ndarray, shape (C,), uint8
+        In each class as a whole, in 255ths.
 
     Returns
     -------
     ndarray, shape (H, W, C), float32
     """
-    bind_shapes(mask=(mask, "H W C"), before=(before, "H W C"), trust=(trust, "H W C"))
+    bind_shapes(mask=(mask, "H W C"), before=(before, "H W C"), trust=(trust, "C"))
     if not trust.any():
         return mask
     share = trust * np.float32(1 / 255)
@@ -132,19 +134,21 @@ def leave_alone(
 def keep_labels(
     labels: NDArray[np.uint8], before: NDArray[np.uint8], trust: NDArray[np.uint8]
 ) -> NDArray[np.uint8]:
-    """Return `labels`, but what they were before where any class is trusted by more than half.
+    """Return `labels`, but a class trusted by more than half neither loses nor gains a pixel.
 
     A soft mask of hard labels has lost what is thin; the labels themselves have not.
 
     Parameters
     ----------
     labels, before : ndarray, shape (H, W), uint8
-    trust : ndarray, shape (H, W, C), uint8
+        0, or 1 + number of the class.
+    trust : ndarray, shape (C,), uint8
         In 255ths.
 
     Returns
     -------
     ndarray, shape (H, W), uint8
     """
-    bind_shapes(labels=(labels, "H W"), before=(before, "H W"), trust=(trust, "H W C"))
-    return np.where((trust > 127).any(axis=-1), before, labels)
+    bind_shapes(labels=(labels, "H W"), before=(before, "H W"), trust=(trust, "C"))
+    kept = np.concatenate([[False], trust > 127])
+    return np.where(kept[before] | kept[labels], before, labels)

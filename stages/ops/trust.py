@@ -10,18 +10,18 @@ from numpy.typing import NDArray
 
 from stages.ops.shapes import bind_shapes
 
-REACH = 1 / 8  # of the picture's height: half the side of the box
-FROM, FULL = 0.58, 0.70  # mean trust from which a mask counts, and at which it counts in full
+FROM, FULL = 0.66, 0.74  # mean trust from which a mask counts, and at which it counts in full
 EDGE = 0.45  # a pixel is at an edge if its probability is that near to one half
 ALIKE = 0.5  # weight from which two pictures show the same
 PIECE = 1 / 160  # of the picture's height: half the width of the thinnest piece, rounded down
-STEADY, UNSTEADY = 0.05, 0.10  # pixels in pieces that come or go, for each pixel of the outline
+STEADY, UNSTEADY = 0.03, 0.08  # pixels in pieces that come or go, for each pixel of the outline
+
+Counts = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""Two counts for each class, (C,), to be summed over frames."""
 
 
-def at_edges(
-    trust: NDArray[np.float32], own: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Return the trust at a mask's edges, and how many edge pixels there are, summed over boxes.
+def at_edges(trust: NDArray[np.float32], own: NDArray[np.float32]) -> Counts:
+    """Return the trust at a mask's edges, summed, and how many edge pixels there are.
 
     Parameters
     ----------
@@ -30,45 +30,36 @@ def at_edges(
 
     Returns
     -------
-    (trusted, edges) : ndarrays, shape (H, W, C), float32
-        Means over boxes of a quarter of the height, for `left_alone` to sum over frames.
+    (trusted, edges) : ndarrays, shape (C,), float32
+        For `sureness`.
     """
-    dims = bind_shapes(trust=(trust, "H W C"), own=(own, "H W C"))
-    edge = (np.abs(own - 0.5) < EDGE).astype(np.float32)
-    side = 2 * max(round(dims["H"] * REACH), 1) + 1
-    both = np.concatenate([trust * edge, edge], axis=-1)
-    mean = np.stack(
-        [cv2.blur(np.ascontiguousarray(plane), (side, side)) for plane in np.moveaxis(both, -1, 0)],
-        axis=-1,
-    )
-    return mean[..., : dims["C"]], mean[..., dims["C"] :]
+    bind_shapes(trust=(trust, "H W C"), own=(own, "H W C"))
+    edge = np.abs(own - 0.5) < EDGE
+    trusted = np.asarray((trust * edge).sum(axis=(0, 1), dtype=np.float64), np.float32)
+    return trusted, np.asarray(edge.sum(axis=(0, 1)), np.float32)
 
 
-def left_alone(
-    counts: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
-) -> NDArray[np.float32]:
-    """Return how far the mask of a frame is to be left as it came.
+def sureness(counts: Sequence[Counts]) -> NDArray[np.float32]:
+    """Return how surely the masks of a few frames are right.
 
-    One frame's mask may look right and flicker: so the trust is averaged over the edges around, in
-    several frames. 0 up to a mean of 0.58, rising to 1 at 0.7; 0 where there is no edge.
+    One frame's mask may look right and flicker: so the trust is averaged over the edges of
+    several. 0 up to a mean of 0.66, rising to 1 at 0.74; 0 where there is no edge.
 
     Parameters
     ----------
     counts : sequence of (trusted, edges)
-        From `at_edges`, of the frame and its neighbours in time, in their order.
+        From `at_edges`, in the frames' order.
 
     Returns
     -------
-    ndarray, shape (H, W, C), float32, in [0, 1]
+    ndarray, shape (C,), float32, in [0, 1]
     """
     trusted, edges = (np.stack(part).sum(axis=0) for part in zip(*counts, strict=True))
     mean = trusted / np.maximum(edges, 1e-6)
     return np.asarray(np.clip((mean - FROM) / (FULL - FROM), 0, 1), np.float32)
 
 
-def pieces(
-    mask: NDArray[np.float32], near: NDArray[np.float32]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+def pieces(mask: NDArray[np.float32], near: NDArray[np.float32]) -> Counts:
     """Count the pixels of a mask that come or go in pieces, where the picture stays the same.
 
     True masks too differ along their outlines from their neighbours as the flow carries them, but
@@ -100,9 +91,7 @@ def pieces(
     return changed, outline
 
 
-def steadiness(
-    counts: Sequence[tuple[NDArray[np.float32], NDArray[np.float32]]],
-) -> NDArray[np.float32]:
+def steadiness(counts: Sequence[Counts]) -> NDArray[np.float32]:
     """Return how steady masks are: 1 if next to no pieces of them come and go, 0 if many do.
 
     Parameters

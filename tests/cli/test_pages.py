@@ -119,6 +119,9 @@ def test_no_page_is_wider_than_the_window(driver, out, width):
     for path in sorted((out / "report").glob("*.html")):
         visit(driver, path)
         assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        columns = "return getComputedStyle(document.querySelector('.players')).gridTemplateColumns"
+        if path.name != "index.html":
+            assert len(driver.execute_script(columns).split()) == (1 if width < 600 else 2)
     driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 

@@ -190,3 +190,17 @@ def test_light_and_dark_follow_the_system_and_the_button(page):
     assert background() == dark
     page.execute_script("localStorage.clear()")
     system("light")
+
+
+def test_a_click_off_the_curve_goes_to_the_frame_below_it(page):
+    from selenium.webdriver import ActionChains
+
+    area = page.find_element("css selector", "#flicker .nsewdrag")
+    page.execute_script("arguments[0].scrollIntoView({block: 'center'})", area)
+    ActionChains(page).move_to_element(area).move_by_offset(3, 3).pause(0.5).click().perform()
+    until(page, f"Math.abs(shown - {(FRAMES - 1) / 2}) < 2")
+
+
+def test_the_address_leads_to_a_frame(page):
+    page.execute_script("location.hash = '#5'")
+    settled(page, 5)

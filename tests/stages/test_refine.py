@@ -94,3 +94,19 @@ def test_the_place_of_the_weights_and_the_device_are_not_in_the_key():
     outside = set(Refine.outside_key)
     assert near.model_dump(exclude=outside) == far.model_dump(exclude=outside)
     assert near.weights_digest != ""
+
+
+def test_true_masks_that_are_sure_and_steady_come_out_as_they_went_in(clip):
+    window = window_of(clip, clip[1])
+    found = Refine(method="aligned").run(window)
+    kept = found["trust"] > 250
+    assert kept.mean() > 0.3
+    masks = np.moveaxis(found["masks"], -1, 1)[kept]
+    given = np.moveaxis(window["segment.masks"].array, -1, 1)[kept]
+    assert np.abs(masks.astype(int) - given).max() <= 5
+    jaccards = [
+        jaccard(found["masks"][t, ..., c] > 127, clip[1][t] == label)
+        for t in range(FRAMES)
+        for c, label in enumerate((3, 7))
+    ]
+    assert np.mean(jaccards) > 0.97

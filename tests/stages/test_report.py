@@ -13,9 +13,10 @@ from pipeline.executor import InlineExecutor
 from pipeline.run import Run
 from pipeline.stage import Clip
 from pipeline.store import Store
-from stages.curves import curve, pair_errors
+from stages.curves import Areas, curve, pair_errors
 from stages.exhibits import Panes, Slices, Strips, chosen_pairs, veiled
 from stages.io.palette import palette, read_labels, write_indexed_png
+from stages.report import Report
 from tests.footage import SIZE, scene, write_clip
 
 FRAMES, CUT = 24, 15
@@ -239,3 +240,18 @@ def test_a_strip_has_the_frames_around_its_moment(tmp_path):
         picture = cv2.imread(str(tmp_path / strips.names[moment]))
         tones = [picture[20, 202 * k + 100, 0] for k in range(picture.shape[1] // 202)]
         np.testing.assert_allclose(tones, [10 * t for t in frames], atol=4)
+
+
+def test_a_class_that_comes_and_goes_jumps_and_an_absent_one_does_not():
+    areas = Areas(3, 2)
+    full, empty = np.ones((4, 4), np.uint8), np.zeros((4, 4), np.uint8)
+    for t, labels in enumerate((full, empty, full)):
+        areas.add(t, labels, full)
+    first, second = areas.summary()
+    assert first["before"]["jump"] == 2
+    assert first["after"]["jump"] == second["after"]["jump"] == 0
+
+
+def test_switched_off_it_reads_next_to_nothing():
+    inputs = Report(enabled=False).inputs({})
+    assert [(wanted.stage, wanted.array) for wanted in inputs] == [("measure", "boundary")]

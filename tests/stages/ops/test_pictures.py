@@ -21,8 +21,23 @@ def test_flow_has_the_hue_of_its_angle_and_the_strength_of_its_length():
             np.testing.assert_allclose(found[y, x], 255 * np.array(colour), atol=10)
 
 
-def test_no_motion_is_white():
-    assert (flow_colours(np.zeros((2, 3, 4), np.float32), strongest=1.0) == 255).all()
+@pytest.mark.parametrize(
+    ("motion", "colour"),
+    [
+        ((0, 0), (255, 255, 255)),
+        ((4, 0), (255, 0, 0)),
+        ((-4, 0), (0, 255, 255)),
+        ((0, 4), (128, 255, 0)),
+        ((0, -4), (128, 0, 255)),
+        ((2, 0), (255, 128, 128)),
+        ((9, 0), (255, 0, 0)),
+    ],
+)
+def test_flow_is_a_colour_by_direction_and_strength(motion, colour):
+    flow = np.broadcast_to(np.array(motion, np.float32)[:, None, None], (2, 3, 4)).copy()
+    found = flow_colours(flow, strongest=4.0)
+    assert found.shape == (3, 4, 3)
+    np.testing.assert_allclose(found[1, 2], colour, atol=5)
 
 
 def test_labels_take_their_own_colour():

@@ -68,15 +68,19 @@ def test_corruption_is_seeded_and_grows_with_its_axes():
 
 
 def test_what_is_trusted_stays_and_the_rest_is_taken_as_smoothed():
-    mask = np.full((2, 3, 1), 0.2, np.float32)
-    before = np.full((2, 3, 1), 204, np.uint8)
-    trust = np.zeros((2, 3, 1), np.uint8)
-    trust[0], trust[1, 0] = 255, 51
-    out = leave_alone(mask, before, trust)[..., 0]
-    np.testing.assert_allclose(out, [[0.8, 0.8, 0.8], [0.32, 0.2, 0.2]], atol=1e-6)
+    mask = np.full((2, 3, 3), 0.2, np.float32)
+    before = np.full((2, 3, 3), 204, np.uint8)
+    out = leave_alone(mask, before, np.array([255, 51, 0], np.uint8))
+    np.testing.assert_allclose(out[1, 2], [0.8, 0.32, 0.2], atol=1e-6)
 
 
-def test_labels_stay_where_any_class_is_trusted_by_more_than_half():
-    labels, before = np.full((1, 3), 1, np.uint8), np.full((1, 3), 2, np.uint8)
-    trust = np.array([[[0, 127], [0, 128], [255, 0]]], np.uint8)
-    np.testing.assert_array_equal(keep_labels(labels, before, trust), [[1, 2, 2]])
+def test_a_class_trusted_by_more_than_half_neither_loses_nor_gains_a_pixel():
+    labels = np.array([[1, 0, 1, 2, 0, 2, 0]], np.uint8)
+    before = np.array([[0, 1, 2, 1, 2, 0, 0]], np.uint8)
+    for trust, kept in (
+        ([128, 127], [[0, 1, 2, 1, 0, 2, 0]]),  # class 1 alone
+        ([0, 0], labels),
+        ([255, 255], before),
+    ):
+        found = keep_labels(labels, before, np.array(trust, np.uint8))
+        np.testing.assert_array_equal(found, kept)

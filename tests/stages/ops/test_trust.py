@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import binary_erosion, binary_opening
 
-from stages.ops.trust import at_edges, left_alone, pieces, steadiness
+from stages.ops.trust import at_edges, pieces, steadiness, sureness
 
 SIZE = (120, 160, 1)
 
@@ -15,22 +15,24 @@ def square(trust):
     return at_edges(np.full(SIZE, trust, np.float32), own)
 
 
-@pytest.mark.parametrize(("trust", "share"), [(0.5, 0.0), (0.58, 0.0), (0.64, 0.5), (0.72, 1.0)])
-def test_a_mask_is_left_alone_as_far_as_its_edges_are_trusted(trust, share):
-    out = left_alone([square(trust)] * 7)
-    np.testing.assert_allclose(out[40:80, 40, 0], share, atol=1e-4)
+@pytest.mark.parametrize(("trust", "share"), [(0.5, 0.0), (0.66, 0.0), (0.7, 0.5), (0.75, 1.0)])
+def test_a_mask_is_sure_as_far_as_its_edges_are_trusted(trust, share):
+    np.testing.assert_allclose(sureness([square(trust)] * 7), [share], atol=1e-4)
 
 
-def test_a_mask_that_is_right_in_one_frame_of_seven_is_not_left_alone():
-    out = left_alone([square(0.2)] * 3 + [square(1.0)] + [square(0.2)] * 3)
-    assert not out.any()
+def test_a_mask_that_is_right_in_one_frame_of_seven_is_not_sure():
+    assert not sureness([square(0.2)] * 3 + [square(1.0)] + [square(0.2)] * 3).any()
 
 
-def test_where_there_is_no_edge_around_nothing_is_left_alone():
-    out = left_alone([square(1.0)] * 7)
-    assert not out[:20].any()
-    assert not out[:, 120:].any()
-    assert not left_alone([at_edges(np.ones(SIZE, np.float32), np.ones(SIZE, np.float32))]).any()
+def test_edges_count_and_nothing_else():
+    own = np.zeros((10, 10, 2), np.float32)
+    own[:5, :, 0], own[5, :, 0] = 1, 0.5
+    trust = np.zeros((10, 10, 2), np.float32)
+    trust[5, :3] = 1
+    trusted, edges = at_edges(trust, own)
+    assert trusted.tolist() == [3, 0]
+    assert edges.tolist() == [10, 0]
+    assert sureness([(trusted, edges)]).tolist() == [0, 0]
 
 
 def seen(own, *others, weight=1.0):
@@ -69,6 +71,6 @@ def test_masks_are_steady_if_few_pieces_come_and_go_in_all_frames_together():
     def counts(changed):
         return np.array([changed, 0.0], np.float32), np.array([100.0, 0.0], np.float32)
 
-    assert steadiness([counts(2), counts(8)]).tolist() == [1, 1]
-    np.testing.assert_allclose(steadiness([counts(0), counts(15)]), [0.5, 1], atol=1e-6)
+    assert steadiness([counts(1), counts(5)]).tolist() == [1, 1]
+    np.testing.assert_allclose(steadiness([counts(4), counts(7)]), [0.5, 1], atol=1e-6)
     assert steadiness([counts(0), counts(40)]).tolist() == [0, 1]
