@@ -81,12 +81,12 @@ def main(arguments: Sequence[str]) -> int:
     clips = find_frames(options.frames)
     systems = {name: _find(folder, clips) for name, folder in folders.items()}
     truth = _find(options.gt, clips) if options.gt else None
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)  # names are of strangers
     flow = _describe(judge, options)
-    console.print(f"judged with {flow}", highlight=False)
+    console.print(f"judged with {flow}")
     if flow_used(list(folders.values())) == judge.method and not options.exact_flow:
         note = f"some masks were made with {judge.method}: it finds them stiller than others would"
-        console.print(note, highlight=False)
+        console.print(note)
     scores, failures = _score(clips, systems, truth, judge, options)
     summary = summarise(scores, list(systems))
     print_summary(console, summary, list(systems))

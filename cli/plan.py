@@ -30,7 +30,7 @@ def print_plan(
     clips: Sequence[Clip], steps: Sequence[Step], store: Store, out: Path, chunk: int
 ) -> int:
     """Print the plan of a library; nothing is run. Return the exit status."""
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)  # names are of strangers
     before = _settings_before(out)
     table = Table("clip", "stage", "chunks there", "to do", "why")
     pixels = 0

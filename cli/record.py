@@ -145,7 +145,7 @@ class Record:
 
 def print_table(record: Record) -> None:
     """Print stages, clips and failures."""
-    console = Console()
+    console = Console(markup=False, emoji=False, highlight=False)  # names are of strangers
     stages = Table("stage", "computed", "cached", "seconds", "MB", title="stages")
     for name, (computed, hits, seconds, size) in record.spent().items():
         stages.add_row(name, str(computed), str(hits), f"{seconds:.1f}", f"{size / 1e6:.0f}")
@@ -162,7 +162,7 @@ def print_table(record: Record) -> None:
             for system in ("input", "output")
         ]
         iou = f"{scores['iou_with_input']:.3f}"
-        clips.add_row(clip, str(scores["frames"]), *values, iou, _remarks(scores))
+        clips.add_row(clip, str(scores["frames"]), *values, iou, remarks(scores))
     console.print(clips)
     for clip, reason in record.failures.items():
         console.print(f"failed: {clip}: {reason}", markup=False, highlight=False, soft_wrap=True)
@@ -170,7 +170,8 @@ def print_table(record: Record) -> None:
     console.print(done, markup=False, highlight=False, soft_wrap=True)
 
 
-def _remarks(scores: dict[str, Any]) -> str:
+def remarks(scores: dict[str, Any]) -> str:
+    """Return what a person should look at in a clip with these scores, in a line."""
     parts = list(scores["warnings"])
     if scores["holes"]:
         parts.append(f"{len(scores['holes'])} frames could not be decoded")

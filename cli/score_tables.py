@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from evaluation.clip import TRUTH, ClipScores
 from evaluation.summary import HIGHER, LOWER, MEASURES, Mean, Summary
@@ -52,12 +53,13 @@ def print_clips(console: Console, scores: Sequence[ClipScores]) -> None:
     console.print(table)
 
 
-def _mean(mean: Mean | None, mark: str) -> str:
+def _mean(mean: Mean | None, mark: str) -> Text:
     if mean is None:
-        return ""
+        return Text()
     if math.isnan(mean.low):
-        return _number(mean.value) + mark
-    return f"{_number(mean.value)}{mark}\n[dim]{_number(mean.low)} – {_number(mean.high)}[/dim]"
+        return Text(_number(mean.value) + mark)
+    interval = f"\n{_number(mean.low)} – {_number(mean.high)}"
+    return Text.assemble(_number(mean.value) + mark, (interval, "dim"))
 
 
 def _number(value: float) -> str:

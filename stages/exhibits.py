@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.artifacts import offsets
 from stages.io.film import write_jpeg
-from stages.ops.pictures import label_colours
+from stages.ops.fixed_point import unpack_flow
+from stages.ops.pictures import flow_colours, label_colours
 from stages.ops.shapes import bind_shapes
 
 Picture = NDArray[np.uint8]
@@ -20,11 +22,12 @@ Labels = NDArray[np.uint8]
 
 ROWS = 7  # that a slice of time can be taken along, evenly spread
 LONGEST_SLICE = 900  # frames; of longer clips every n-th
-MOST_POINTS = 2000  # of a curve; of longer clips every n-th
 STRIP = 5  # frames of a strip: two before, the moment, two after
 STRIP_WIDTH = 200
 THUMB_WIDTH = 240
 VEIL = 0.55  # opacity of masks in strips and slices
+HIDDEN, VISIBLE = np.uint8(40), np.uint8(255)
+LEAST_MOTION = 0.5  # pixels that have full colour at least, so that noise does not glow
 
 
 class Panes:
@@ -46,7 +49,7 @@ class Panes:
         """Return the panes at half size, sides even: three of (height, width, 3)."""
         bind_shapes(picture=(picture, "H W 3"), before=(before, "H W"), after=(after, "H W"))
         size = self.width, self.height
-        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)  # at half: the mean of 4
         masks = [
             label_colours(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), self.colours)
             for labels in (before, after)
@@ -72,7 +75,7 @@ class Strips:
 
     def add(self, number: int, panes: list[Picture]) -> None:
         """Add the next frame."""
-        if not self._waiting:
+        if not self._waiting or number < self._waiting[0] - STRIP // 2:
             return
         self._held.append((number, _small(panes)))
         if number >= self._waiting[0] + STRIP // 2:
@@ -138,55 +141,6 @@ class Slices:
         return names
 
 
-class Areas:
-    """How many pixels each class has, frame by frame.
-
-    Parameters
-    ----------
-    frames, classes : int
-    """
-
-    def __init__(self, frames: int, classes: int) -> None:
-        self._counts = np.zeros((2, classes, frames), np.int64)
-
-    def add(self, number: int, before: Labels, after: Labels) -> None:
-        """Add the next frame."""
-        classes = self._counts.shape[1]
-        for which, labels in enumerate((before, after)):
-            self._counts[which, :, number] = np.bincount(labels.ravel(), minlength=classes + 1)[1:]
-
-    def summary(self) -> list[dict[str, Any]]:
-        """Return for each class its areas, thinned for long clips, and how much they jump.
-
-        A jump is the change of the area from one frame to the next, by the mean of the two: the
-        mean over frames, in [0, 2].
-        """
-        every = thinning(self._counts.shape[-1])
-        out = []
-        for c in range(self._counts.shape[1]):
-            entry: dict[str, Any] = {}
-            for system, counts in zip(("before", "after"), self._counts[:, c], strict=True):
-                entry[system] = {
-                    "area": counts[::every].tolist(),
-                    "mean": float(counts.mean()),
-                    "jump": _jump(counts),
-                }
-            out.append(entry)
-        return out
-
-
-def _jump(counts: NDArray[np.int64]) -> float:
-    if len(counts) < 2:
-        return 0.0
-    change, both = np.abs(np.diff(counts)), counts[1:] + counts[:-1]
-    return float(np.mean(2 * change / np.maximum(both, 1)))
-
-
-def thinning(frames: int) -> int:
-    """Return how many frames there are to a point of a curve."""
-    return max(-(-frames // MOST_POINTS), 1)
-
-
 def write_thumb(folder: Path, panes: list[Picture]) -> str:
     """Write a small picture of a frame, masks after laid over it; return its name."""
     height = max(round(THUMB_WIDTH * panes[0].shape[0] / panes[0].shape[1]), 1)
@@ -194,3 +148,48 @@ def write_thumb(folder: Path, panes: list[Picture]) -> str:
     small = cv2.resize(over, (THUMB_WIDTH, height), interpolation=cv2.INTER_AREA)
     write_jpeg(folder / "thumb.jpg", small)
     return "thumb.jpg"
+
+
+def chosen_pairs(
+    worst: Sequence[int], frames: int, shots: Sequence[Sequence[int]], *, count: int
+) -> list[int]:
+    """Return frames to show the flow of: by turns the worst and evenly spread ones, rising.
+
+    The last frame of a shot has no next one and is passed over.
+    """
+    last = {stop - 1 for _, stop in shots}
+    even = np.linspace(0, frames - 1, count + 2)[1:-1].round().astype(int).tolist()
+    mixed = [t for pair in zip(worst, even, strict=False) for t in pair]
+    wanted = [t for t in dict.fromkeys([*mixed, *even, *worst]) if t not in last]
+    return sorted(wanted[:count])
+
+
+def write_flows(
+    folder: Path,
+    frames: Sequence[int],
+    flows: Iterable[NDArray[np.int16]],
+    seen: Iterable[NDArray[np.bool_]],
+    *,
+    radius: int,
+) -> list[dict[str, Any]]:
+    """Write flow to the next frame, and what that frame shows too; return what was written.
+
+    Parameters
+    ----------
+    folder : Path
+    frames : sequence of int
+    flows, seen : iterables
+        Of those frames, ``flow.flow`` and ``visibility.seen``.
+    radius : int
+        Frames to either side that they hold.
+    """
+    following, found = offsets(radius).index(1), []
+    for t, flow, visible in zip(frames, flows, seen, strict=True):
+        motion = unpack_flow(flow[following])
+        strongest = max(float(np.percentile(np.hypot(motion[0], motion[1]), 99)), LEAST_MOTION)
+        grey = np.where(visible[following][..., None], VISIBLE, HIDDEN).repeat(3, axis=-1)
+        names = {"flow": f"flow-{t:06d}.jpg", "seen": f"seen-{t:06d}.jpg"}
+        write_jpeg(folder / names["flow"], flow_colours(motion, strongest=strongest))
+        write_jpeg(folder / names["seen"], grey)
+        found.append({"frame": t, **names, "strongest": round(strongest, 1)})
+    return found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -13,23 +12,23 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
-from stages.artifacts import offsets
-from stages.exhibits import Areas, Panes, Slices, Strips, thinning, write_thumb
-from stages.io.film import Film, write_jpeg
+from stages.curves import Areas, curve, pair_errors, plain, thinning
+from stages.exhibits import Panes, Slices, Strips, chosen_pairs, write_flows, write_thumb
+from stages.io.film import Film
 from stages.io.palette import palette
-from stages.metrics.stability import Consistency
-from stages.ops.fixed_point import unpack_flow
-from stages.ops.pictures import flow_colours, peaks
+from stages.ops.pictures import peaks
 
 FOLDER = "report"
 SYSTEMS = ("before", "after")
+APART = 8  # frames between two moments at least: a strip has five
+OURS = ("clip.json", "film.mp4", "thumb.jpg", "strip-*", "slice-*", "flow-*", "seen-*", ".draft*")
 
 
 class Report(Sink):
     """A small film of picture and masks, worst moments, slices of time, flow; `clip.json`."""
 
     name: ClassVar[str] = "report"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     uses: ClassVar[tuple[str, ...]] = ("frames", "shots", "size", "rate", "classes")
 
     enabled: bool = Field(True, description="make a page for every clip")
@@ -52,49 +51,40 @@ class Report(Sink):
         )
 
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
-        """Write the folder ``report``."""
+        """Write the folder ``report``; what an earlier run left there is removed."""
+        place = folder / FOLDER
+        _clear(place)
         if not self.enabled:
             return []
-        place = folder / FOLDER
         place.mkdir(exist_ok=True)
-        for old in place.iterdir():
-            old.unlink()
-        flicker = self._flicker(facts, read)
-        worst = peaks(np.array(flicker["after"], np.float64), count=self.moments, apart=8)
+        errors = self._errors(facts, read)
+        worst = peaks(errors[1], count=self.moments, apart=APART)
         shown = self._film(facts, read, place, worst)
-        every = thinning(facts["frames"])
-        rounded = {s: [_plain(v) for v in _thinned(flicker[s], every)] for s in SYSTEMS}
         text = {
             "clip": clip.name,
             "frames": facts["frames"],
             "rate": facts["rate"],
             "shots": facts["shots"],
-            "every": every,
-            "flicker": rounded,
-            "flows": self._flow(facts, read, place, worst),
+            "every": thinning(facts["frames"]),
+            "flicker": {s: curve(errors[k]) for k, s in enumerate(SYSTEMS)},
+            "flows": self._flows(facts, read, place, worst),
             **shown,
         }
         for moment in text["moments"]:
-            moment["value"] = _plain(flicker["after"][moment["frame"]])
+            moment["value"] = plain(float(errors[1, moment["frame"]]))
         draft = place / ".draft.json"
         draft.write_text(json.dumps(text, allow_nan=False))
         draft.replace(place / "clip.json")
         return [FOLDER]
 
-    def _flicker(self, facts: Facts, read: Reader) -> dict[str, list[float]]:
-        """Return E_pair(t, t + 1) per boundary pixel, before and after; NaN across cuts."""
-        pairs = np.stack(list(read("measure", "pairs")))
-        boundary = np.median(np.stack(list(read("measure", "boundary"))), axis=0)
-        steps, area = offsets(self.radius), facts["size"][0] * facts["size"][1]
-        flicker = {system: [math.nan] * int(facts["frames"]) for system in SYSTEMS}
-        for start, stop in facts["shots"]:
-            for t in range(start, stop - 1):
-                for which, system in enumerate(SYSTEMS):
-                    one = Consistency()
-                    there, back = pairs[t, which], pairs[t + 1, which]
-                    one.add(_pair(there[steps.index(1)]), _pair(back[steps.index(-1)]))
-                    flicker[system][t] = one.value(area=area, boundary=float(boundary[which]))
-        return flicker
+    def _errors(self, facts: Facts, read: Reader) -> NDArray[np.float64]:
+        return pair_errors(
+            np.stack(list(read("measure", "pairs"))),
+            np.stack(list(read("measure", "boundary"))),
+            facts["shots"],
+            radius=self.radius,
+            area=facts["size"][0] * facts["size"][1],
+        )
 
     def _film(self, facts: Facts, read: Reader, place: Path, worst: list[int]) -> dict[str, Any]:
         """Write what needs a look at every frame."""
@@ -128,31 +118,19 @@ class Report(Sink):
         labels = read("segment", "labels"), read("smooth", "labels")
         return zip(read("ingest", "frames"), *labels, strict=True)
 
-    def _flow(
+    def _flows(
         self, facts: Facts, read: Reader, place: Path, worst: list[int]
     ) -> list[dict[str, Any]]:
-        """Write flow to the next frame and what that shows, at the worst moments and in between."""
-        last = {stop - 1 for _, stop in facts["shots"]}
-        even = np.linspace(0, facts["frames"] - 1, self.flows + 2)[1:-1].round().astype(int)
-        mixed = [t for pair in zip(worst, even.tolist(), strict=False) for t in pair]
-        wanted = [t for t in dict.fromkeys([*mixed, *even.tolist()]) if t not in last]
-        chosen = sorted(wanted[: self.flows])
-        after = offsets(self.radius).index(1)
-        found = []
+        chosen = chosen_pairs(worst, facts["frames"], facts["shots"], count=self.flows)
         both = read("flow", "flow", chosen), read("visibility", "seen", chosen)
-        for t, flow, seen in zip(chosen, *both, strict=True):
-            motion = unpack_flow(flow[after])
-            strongest = max(float(np.percentile(np.hypot(motion[0], motion[1]), 99)), 0.5)
-            name = f"flow-{t:06d}.jpg"
-            visible = np.where(seen[after][..., None], np.uint8(255), np.uint8(40))
-            shown = [flow_colours(motion, strongest=strongest), visible.repeat(3, axis=-1)]
-            write_jpeg(place / name, np.concatenate(shown, axis=1))
-            found.append({"frame": t, "file": name, "strongest": round(strongest, 1)})
-        return found
+        return write_flows(place, chosen, *both, radius=self.radius)
 
 
-def _pair(counts: NDArray[np.int64]) -> tuple[int, int]:
-    return int(counts[0]), int(counts[1])
+def _clear(place: Path) -> None:
+    """Remove what a report left; a clip may be called ``report`` and lie in the same folder."""
+    for pattern in OURS:
+        for old in place.glob(pattern):
+            old.unlink()
 
 
 def _colours(classes: list[int]) -> NDArray[np.uint8]:
@@ -161,15 +139,3 @@ def _colours(classes: list[int]) -> NDArray[np.uint8]:
     for k, label in enumerate(classes, start=1):
         colours[k] = palette()[label if label < 256 else (label - 1) % 255 + 1]
     return colours
-
-
-def _thinned(values: list[float], every: int) -> list[float]:
-    """Return the largest value of every few, so that no peak is lost."""
-    if every == 1:
-        return values
-    parts = (values[k : k + every] for k in range(0, len(values), every))
-    return [max((v for v in part if not math.isnan(v)), default=math.nan) for part in parts]
-
-
-def _plain(value: float) -> float | None:
-    return None if math.isnan(value) else round(value, 4)

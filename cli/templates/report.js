@@ -2,7 +2,7 @@
 // Light or dark as the reader last chose; else as the system says.
 const root = document.documentElement;
 const remembered = () => { try { return localStorage.getItem("theme"); } catch { return null; } };
-if (remembered()) root.dataset.theme = remembered();
+if (["light", "dark"].includes(remembered())) root.dataset.theme = remembered();
 
 document.addEventListener("DOMContentLoaded", () => {
   document.getElementById("theme").addEventListener("click", () => {
@@ -17,19 +17,22 @@ document.addEventListener("DOMContentLoaded", () => {
 function sortable(table) {
   const heads = [...table.tHead.rows[0].cells];
   heads.forEach((head, column) => {
-    const button = head.querySelector("button");
+    const button = head.querySelector("button"), numbers = head.matches(".n, .count");
     if (button) button.addEventListener("click", () => {
-      const falling = head.getAttribute("aria-sort") ? head.getAttribute("aria-sort") === "ascending" : head.classList.contains("n");
+      const sorted = head.getAttribute("aria-sort");
+      const falling = sorted ? sorted === "ascending" : numbers;
       heads.forEach((other) => other.removeAttribute("aria-sort"));
       head.setAttribute("aria-sort", falling ? "descending" : "ascending");
-      sortRows(table.tBodies[0], column, falling, head.classList.contains("n"));
+      sortRows(table.tBodies[0], column, falling, numbers);
     });
   });
 }
 
+// What has no value stays at the end, whichever way.
 function sortRows(body, column, falling, numbers) {
-  const value = (row) => row.cells[column].dataset.v;
-  const order = numbers ? (a, b) => value(a) - value(b) : (a, b) => value(a).localeCompare(value(b), undefined, {numeric: true});
-  const rows = [...body.rows].sort((a, b) => (falling ? order(b, a) : order(a, b)));
-  body.append(...rows);
+  const words = new Intl.Collator(undefined, {numeric: true});
+  const order = numbers ? (a, b) => a - b : words.compare;
+  const rows = [...body.rows].map((row) => [row.cells[column].dataset.v, row]);
+  const known = rows.filter(([value]) => value !== "").sort(([a], [b]) => (falling ? order(b, a) : order(a, b)));
+  body.append(...[...known, ...rows.filter(([value]) => value === "")].map(([, row]) => row));
 }

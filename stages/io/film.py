@@ -14,6 +14,7 @@ from av.codec.context import Flags
 from numpy.typing import NDArray
 
 KEYFRAMES = 12  # a browser steps back by decoding from the last one
+BT601, LIMITED = 6, 1  # of H.264: without them browsers guess the colours from the height
 QUALITY = 82  # of JPEG
 
 
@@ -36,7 +37,8 @@ class Film:
 
     def write(self, picture: NDArray[np.uint8]) -> None:
         """Write the next frame: RGB (H, W, 3), sides even."""
-        frame = av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+        planes = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420)
+        frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         if self._container is None:
             self._open(frame)
         frame.pts, frame.time_base = self._written, 1 / self._rate
@@ -53,6 +55,8 @@ class Film:
         self._stream.width, self._stream.height = frame.width, frame.height
         self._stream.pix_fmt = "yuv420p"
         self._stream.codec_context.flags |= Flags.bitexact
+        self._stream.codec_context.colorspace = BT601
+        self._stream.codec_context.color_range = LIMITED
         self._stream.thread_count = 1
         self._stream.codec_context.time_base = 1 / self._rate
 

@@ -1,233 +1,183 @@
-"""The report, in a real browser where there is one."""
+"""The report of a library, opened from the disk in a browser; and what is written without one."""
 
 import json
-import shutil
 import time
 
 import pytest
 
-from cli.main import main
 from cli.pages import write_pages
-from tests.footage import write_clip
+from tests.cli.browser import by_id, press, settled, severe, until, visit
+from tests.cli.made import made_library
+from tests.cli.names import HOSTILE, QUOTES, SCRIPT
 
-FRAMES = 20
-EVIL = '<img src=x onerror="document.title=1">'
-
-
-@pytest.fixture(scope="module")
-def out(tmp_path_factory):
-    """The result of a real run on two clips, one of them with a name to beware of."""
-    root = tmp_path_factory.mktemp("run")
-    for name in ("calm", EVIL):
-        write_clip(root, name, FRAMES)
-    given = ["--masks", str(root / "masks"), "--out", str(root / "out")]
-    assert main([str(root / "footage"), *given, "--executor", "inline", "--workers", "1"]) == 0
-    return root / "out"
+COLUMNS = {"clip": 1, "frames": 2, "before": 3, "after": 4}
 
 
-@pytest.fixture(scope="module")
-def browser():
-    """Return a headless Chromium that reports what it logs."""
-    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if not chromium or not driver:
-        pytest.skip("no chromium and chromedriver on this machine: apt install chromium-driver")
-    from selenium.webdriver import Chrome, ChromeOptions, ChromeService
-
-    options = ChromeOptions()
-    options.binary_location = chromium
-    for flag in ("--headless=new", "--no-sandbox", "--disable-gpu", "--window-size=1200,900"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    made = Chrome(options, ChromeService(driver))
-    yield made
-    made.quit()
+@pytest.fixture
+def index(driver, out):
+    return visit(driver, out / "report" / "index.html")
 
 
-def opened(browser, page):
-    browser.get(page.as_uri())
-    return browser
+def column(driver, name):
+    cells = driver.find_elements("css selector", f"#clips tbody td:nth-child({COLUMNS[name] + 1})")
+    return [cell.get_attribute("data-v") for cell in cells]
 
 
-def errors(browser):
-    return [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
+def sort_by(driver, name):
+    heads = driver.find_elements("css selector", "#clips th")
+    heads[COLUMNS[name]].find_element("tag name", "button").click()
+    return heads[COLUMNS[name]].get_attribute("aria-sort")
 
 
-def until(browser, script, seconds=10):
-    """Wait until a script's value is true."""
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if browser.execute_script(f"return {script}"):
-            return
-        time.sleep(0.05)
-    raise AssertionError(f"not within {seconds} s: {script}")
-
-
-def page_of(out, name):
-    return next((out / "report").glob(f"{name}-*.html"))
-
-
-def numbers(browser, column):
-    cells = browser.find_elements("css selector", f"#clips tbody td:nth-child({column})")
-    return [float(cell.get_attribute("data-v")) for cell in cells]
-
-
-def test_the_first_page_lists_the_clips_and_sorts_them(out, browser):
-    opened(browser, out / "report" / "index.html")
-    assert len(numbers(browser, 5)) == 2
-    assert numbers(browser, 5) == sorted(numbers(browser, 5), reverse=True)
-    button = browser.find_element("css selector", "#clips th:nth-child(5) button")
-    button.click()
-    assert numbers(browser, 5) == sorted(numbers(browser, 5))
-    button.click()
-    assert numbers(browser, 5) == sorted(numbers(browser, 5), reverse=True)
-    assert browser.find_elements("css selector", ".moments img")
-    assert errors(browser) == []
-
-
-def test_a_name_from_strangers_is_shown_and_does_nothing(out, browser):
-    opened(browser, out / "report" / "index.html")
-    assert EVIL in [cell.text for cell in browser.find_elements("css selector", "td.name")]
-    assert "steadymask" in browser.title
-    browser.find_element("link text", EVIL).click()
-    until(browser, "document.getElementById('film').readyState >= 2")
-    assert browser.title == EVIL
-    assert errors(browser) == []
-
-
-def test_players_follow_slider_keys_hash_and_plot(out, browser):
-    from selenium.webdriver import ActionChains, Keys
-
-    opened(browser, page_of(out, "calm"))
-    until(browser, "document.getElementById('film').readyState >= 2 && !film.seeking")
-    rate = browser.execute_script("return clip.rate")
-
-    def stands_at(frame):
-        until(browser, f"!film.seeking && Math.floor(film.currentTime * {rate}) === {frame}")
-        assert browser.find_element("id", "number").text == f"{frame} / {FRAMES - 1}"
-        assert browser.find_element("id", "frame").get_attribute("value") == str(frame)
-
-    stands_at(0)
-    browser.execute_script("slider.value = 7; slider.dispatchEvent(new Event('input'))")
-    stands_at(7)
-    keys = ActionChains(browser)
-    keys.send_keys(Keys.ARROW_RIGHT).send_keys(Keys.ARROW_RIGHT).perform()
-    stands_at(9)
-    ActionChains(browser).send_keys(Keys.ARROW_LEFT).perform()
-    stands_at(8)
-    ActionChains(browser).send_keys(Keys.END).perform()
-    stands_at(FRAMES - 1)
-    ActionChains(browser).send_keys(Keys.HOME).perform()
-    stands_at(0)
-    browser.execute_script("location.hash = '#5'")
-    stands_at(5)
-    browser.execute_script(
-        "document.getElementById('flicker').emit('plotly_click', {points: [{x: 12}]})"
-    )
-    stands_at(12)
-    ActionChains(browser).send_keys(" ").perform()
-    until(browser, f"film.ended || Math.floor(film.currentTime * {rate}) > 12")
-    assert errors(browser) == []
-
-
-def test_a_click_on_the_curve_goes_there(out, browser):
-    from selenium.webdriver import ActionChains
-
-    opened(browser, page_of(out, "calm"))
-    until(browser, "document.getElementById('film').readyState >= 2 && !film.seeking")
-    until(browser, "document.querySelector('#flicker .nsewdrag') !== null")
-    area = browser.find_element("css selector", "#flicker .nsewdrag")
-    plot = "document.getElementById('flicker')"
-    browser.execute_script(
-        f"window.near = null; {plot}.on('plotly_hover', (e) => {{ near = e.points[0].x; }});"
-        "arguments[0].scrollIntoView({block: 'center'})",
-        area,
-    )
-    for _ in range(10):  # what is above may still load and push the plot down
-        ActionChains(browser).move_to_element(area).move_by_offset(3, 3).pause(0.3).perform()
-        if browser.execute_script("return near !== null"):
-            break
-    ActionChains(browser).click().perform()
-    until(browser, f"near !== null && shown === near && Math.abs(shown - {(FRAMES - 1) / 2}) < 3")
-
-
-def test_opacity_changes_what_is_drawn_and_both_players_show_the_picture(out, browser):
-    opened(browser, page_of(out, "calm"))
-    until(browser, "document.getElementById('film').readyState >= 2 && !film.seeking")
-    shots = []
-    for value in (0, 1):
-        browser.execute_script(
-            f"opacity.value = {value}; opacity.dispatchEvent(new Event('input'))"
+def test_every_page_opens_from_the_disk_without_an_error_or_a_request_elsewhere(driver, out):
+    pages = sorted((out / "report").glob("*.html"))
+    assert len(pages) == 5
+    for path in pages:
+        visit(driver, path)
+        driver.execute_script("scrollTo(0, document.body.scrollHeight)")
+        until(driver, "[...document.images].every((one) => one.complete && one.naturalWidth > 0)")
+        names = driver.execute_script(
+            "return performance.getEntriesByType('resource').map((entry) => entry.name)"
         )
-        shots.append(
-            [browser.find_element("id", name).screenshot_as_png for name in ("before", "after")]
-        )
-    assert shots[0][0] == shots[0][1]  # no masks: the same picture
-    assert shots[1][0] != shots[0][0]
-    assert shots[1][1] != shots[0][1]
+        assert all(name.startswith(("file:", "data:", "blob:")) for name in names)
+        assert severe(driver) == []
 
 
-def test_the_theme_can_be_turned_and_a_phone_has_one_column(out, browser):
-    opened(browser, page_of(out, "calm"))
-    back = "getComputedStyle(document.body).backgroundColor"
-    first = browser.execute_script(f"return {back}")
-    browser.find_element("id", "theme").click()
-    assert browser.execute_script(f"return {back}") != first
-    browser.find_element("id", "theme").click()
-    browser.set_window_size(420, 800)
-    try:
-        columns = "getComputedStyle(document.querySelector('.players')).gridTemplateColumns"
-        assert len(browser.execute_script(f"return {columns}").split()) == 1
-        until(browser, "document.body.scrollWidth <= innerWidth + 1")
-    finally:
-        browser.set_window_size(1200, 900)
+def test_the_first_page_says_what_failed_and_what_the_scores_are(index, out):
+    text = index.find_element("tag name", "main").text
+    assert "<b>lost" in text
+    assert "1 failed" in index.find_element("tag name", "header").text
+    failed = json.loads((out / "run.json").read_text())["failures"]["<b>lost"]
+    assert failed in by_id(index, "failed").text
+    scores = json.loads((out / "metrics.json").read_text())["clips"]
+    rows = dict(zip(column(index, "clip"), column(index, "after"), strict=True))
+    assert {n: float(v) for n, v in rows.items()} == {
+        n: s["output"]["E_cons"] for n, s in scores.items()
+    }
+    assert column(index, "after") == sorted(column(index, "after"), key=float, reverse=True)
 
 
-def write_library(out, clips):
-    """Make up what a run of many clips leaves."""
-    stages = {"smooth": {"hits": 0, "computed": 1, "seconds": 1.5, "bytes": 10}}
-    flicker = [1.0] * 40
-    for k in range(clips):
-        folder = out / f"clip {k}"
-        (folder / "report").mkdir(parents=True)
-        system = {"E_cons": k % 97 / 10, "E_smooth_mean": 0.1}
-        metrics = {
-            "frames": 40, "iou_with_input": [0.9] * 40, "warnings": [], "holes": [],
-            "changed_frames": [], "input": system, "output": system,
-        }  # fmt: skip
-        (folder / "metrics.json").write_text(json.dumps(metrics))
-        shown = {
-            "frames": 40, "rate": 24, "every": 1, "pane": [320, 180], "shots": [[0, 40]],
-            "flicker": {"before": flicker, "after": flicker}, "flows": [], "classes": [],
-            "moments": [{"frame": 5, "strip": "strip-000005.jpg", "value": k / 10}],
-            "slices": {"every": 1, "rows": [1], "before": ["b.jpg"], "after": ["a.jpg"]},
-        }  # fmt: skip
-        (folder / "report" / "clip.json").write_text(json.dumps(shown))
-    run = {
-        "clips": {f"clip {k}": {"done": True, "stages": stages} for k in range(clips)},
-        "failures": {"broken": "ingest: <b>not</b> a video"}, "seconds": 100.0,
-    }  # fmt: skip
-    (out / "run.json").write_text(json.dumps(run))
+def test_a_click_on_a_head_sorts_and_another_one_turns_it_round(index):
+    names = column(index, "clip")
+    assert sort_by(index, "frames") == "descending"
+    assert column(index, "frames") == ["24", "8", "7", "6"]
+    assert sort_by(index, "frames") == "ascending"
+    assert column(index, "frames") == ["6", "7", "8", "24"]
+    assert sort_by(index, "clip") == "ascending"
+    assert sorted(column(index, "clip")) == sorted(names)
+    assert sort_by(index, "clip") == "descending"
+    assert len(index.find_elements("css selector", "#clips th[aria-sort]")) == 1
 
 
-def test_a_library_of_500_clips_opens_at_once(tmp_path, browser):
-    write_library(tmp_path, 500)
-    page = write_pages(tmp_path)
-    opened(browser, page)
-    timing = browser.execute_script(
-        "const t = performance.getEntriesByType('navigation')[0]; return t.domComplete"
-    )
-    assert timing < 2000
-    assert len(numbers(browser, 5)) == 500
-    assert len(browser.find_elements("css selector", ".moments a")) == 20
-    assert browser.find_element("css selector", ".failures dd").text == "ingest: <b>not</b> a video"
+def test_the_keyboard_reaches_the_heads_and_the_focus_is_seen(index):
+    from selenium.webdriver.common.keys import Keys
+
+    index.execute_script("document.querySelector('#clips th.n button').focus()")
+    press(index, Keys.SPACE)
+    assert index.find_element("css selector", "#clips th[aria-sort]").text.startswith("frames")
+    press(index, Keys.TAB)
+    style = index.execute_script("return getComputedStyle(document.activeElement).outlineStyle")
+    assert style != "none"
 
 
-def test_pages_of_clips_that_are_gone_go_too(tmp_path):
-    write_library(tmp_path, 3)
-    write_pages(tmp_path)
+def test_names_of_strangers_are_only_text(driver, out):
+    for name in (HOSTILE, QUOTES, SCRIPT):
+        visit(driver, out / "report" / "index.html")
+        link = next(a for a in driver.find_elements("css selector", ".name a") if a.text == name)
+        link.click()
+        until(driver, "film.readyState >= 2")
+        assert name in driver.find_element("tag name", "h1").text
+        assert driver.title == name
+        assert driver.find_elements("css selector", "img[onerror], h1 :not(a)") == []
+        assert severe(driver) == []
+    from selenium.common.exceptions import NoAlertPresentException
+
+    with pytest.raises(NoAlertPresentException):
+        _ = driver.switch_to.alert.text
+
+
+def test_a_script_that_ends_in_the_data_of_a_page_ends_nothing(driver, out, tmp_path):
+    made_library(tmp_path, 1, name="x</script><script>document.title = 'owned'</script>")
+    path = next(p for p in (tmp_path / "report").glob("*.html") if p.name != "index.html")
+    driver.get(path.as_uri())
+    assert "owned" not in {driver.title, driver.execute_script("return document.title")}
+    assert driver.execute_script("return clip.clip").startswith("x</script>")
+
+
+def test_a_moment_on_the_first_page_opens_its_clip_at_its_frame(index):
+    link = index.find_element("css selector", ".moments a")
+    frame = int(link.get_attribute("href").split("#")[1])
+    link.click()
+    until(index, "typeof film === 'object' && film.readyState >= 2")
+    settled(index, frame)
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_no_page_is_wider_than_the_window(driver, out, width):
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": width < 600}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    for path in sorted((out / "report").glob("*.html")):
+        visit(driver, path)
+        assert driver.execute_script("return document.documentElement.scrollWidth") <= width
+        columns = "return getComputedStyle(document.querySelector('.players')).gridTemplateColumns"
+        if path.name != "index.html":
+            assert len(driver.execute_script(columns).split()) == (1 if width < 600 else 2)
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.slow
+def test_five_hundred_clips_open_in_less_than_two_seconds(driver, tmp_path):
+    began = time.monotonic()
+    page = made_library(tmp_path, 500)
+    assert time.monotonic() - began < 20
+    driver.get("about:blank")
+    began = time.monotonic()
+    driver.get(page.as_uri())
+    assert time.monotonic() - began < 2
+    assert len(column(driver, "clip")) == 500
+    moments = driver.find_elements("css selector", ".moments a span")
+    assert len(moments) == 20
+    assert moments[0].text == "clip 499, frame 7: 49.90"
+    assert page.stat().st_size < 1_000_000
+
+
+def test_the_page_of_a_clip_that_is_gone_goes(tmp_path):
+    made_library(tmp_path, 3)
     run = json.loads((tmp_path / "run.json").read_text())
-    del run["clips"]["clip 1"]
+    del run["clips"]["clip 001"]
     (tmp_path / "run.json").write_text(json.dumps(run))
-    index = write_pages(tmp_path).read_text()
-    assert "clip 1<" not in index
+    write_pages(tmp_path)
     assert len(list((tmp_path / "report").glob("*.html"))) == 3
+
+
+def test_a_clip_without_a_report_has_a_row_and_no_page(tmp_path):
+    made_library(tmp_path, 2)
+    (tmp_path / "clip 001" / "report" / "clip.json").unlink()
+    text = write_pages(tmp_path).read_text()
+    assert "clip 001" in text
+    assert len(list((tmp_path / "report").glob("clip-001*"))) == 0
+
+
+def test_a_clip_that_could_not_be_measured_comes_after_a_perfect_one(tmp_path):
+    made_library(tmp_path, 3)
+    for clip, left in (("clip 000", None), ("clip 001", 0.0)):
+        path = tmp_path / clip / "metrics.json"
+        scores = json.loads(path.read_text())
+        scores["output"]["E_cons"] = left
+        path.write_text(json.dumps(scores))
+    text = write_pages(tmp_path).read_text()
+    order = sorted(range(3), key=lambda k: text.index(f'data-v="clip 00{k}"'))
+    assert order == [2, 1, 0]
+
+
+def test_names_that_are_no_utf8_can_be_written(tmp_path):
+    made_library(tmp_path, 1, name=b"bad\xff".decode("utf-8", "surrogateescape"))
+    assert "bad\ufffd" in (tmp_path / "report" / "index.html").read_text(encoding="utf-8")
+    assert "../bad%FF/report/thumb.jpg" in (tmp_path / "report" / "index.html").read_text()
+
+
+def test_names_that_look_like_markup_stop_neither_the_table_nor_the_pages(out):
+    text = (out / "report" / "index.html").read_text(encoding="utf-8")
+    assert "&lt;img src=x onerror=alert(1)&gt;" in text
+    assert "[/red]" in text
+    assert HOSTILE not in text

@@ -5,7 +5,7 @@ import pytest
 from pipeline.executor import InlineExecutor
 from pipeline.run import Run
 from pipeline.store import Store
-from tests.pipeline.toys import STEPS, Difference, Mean, Numbers, Page, clip_of, numbers
+from tests.pipeline.toys import STEPS, Difference, Mean, Numbers, Page, Some, clip_of, numbers
 
 
 def run(tmp_path, clips, steps=STEPS, chunk=4, workers=1, out="out", store="store"):
@@ -142,3 +142,12 @@ def test_files_that_look_the_same_are_not_read_again(tmp_path, monkeypatch):
     clip_of(tmp_path, "a", numbers(10))
     run(tmp_path, [clip])
     assert read == ["a"]
+
+
+@pytest.mark.parametrize("chunk", [1, 4, 13, 64])
+def test_a_sink_may_read_only_some_frames(tmp_path, chunk):
+    values = numbers(29)
+    chosen = (0, 3, 4, 17, 28)
+    run(tmp_path, [clip_of(tmp_path, "a", values)], (Numbers(), Some(frames=chosen)), chunk=chunk)
+    wanted = [float(values.split("\n")[t]) for t in chosen]
+    assert (tmp_path / "out" / "a" / "some.txt").read_text() == repr(wanted)

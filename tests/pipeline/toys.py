@@ -85,6 +85,23 @@ class Page(Sink):
         return ["page.txt"]
 
 
+class Some(Sink):
+    """Some of the numbers."""
+
+    name: ClassVar[str] = "some"
+    version: ClassVar[int] = 1
+
+    frames: tuple[int, ...] = ()
+
+    def inputs(self, facts):
+        return (Input("numbers", "x"),)
+
+    def run(self, clip, facts, read, folder):
+        found = [float(value[0]) for value in read("numbers", "x", self.frames)]
+        (folder / "some.txt").write_text(repr(found))
+        return ["some.txt"]
+
+
 STEPS = (Numbers(), Mean(), Difference(), Page())
 
 

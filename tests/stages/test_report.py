@@ -1,109 +1,245 @@
+"""What the report stage leaves for the pages of a clip, made by the real pipeline."""
+
 import json
-import math
+from itertools import pairwise
 
 import av
 import cv2
 import numpy as np
 import pytest
 
+from cli.steps import build_steps
+from pipeline.executor import InlineExecutor
+from pipeline.run import Run
 from pipeline.stage import Clip
-from stages.exhibits import LONGEST_SLICE, Areas, Panes, Slices, thinning
-from stages.io.palette import palette
-from stages.report import Report, _thinned
+from pipeline.store import Store
+from stages.curves import Areas, curve, pair_errors
+from stages.exhibits import Panes, Slices, Strips, chosen_pairs, veiled
+from stages.io.palette import palette, read_labels, write_indexed_png
+from stages.report import Report
+from tests.footage import SIZE, scene, write_clip
 
-FRAMES, SIZE = 23, (64, 96)
-FACTS = {"frames": FRAMES, "shots": [[0, 12], [12, 23]], "size": SIZE, "rate": 25, "classes": [3]}
+FRAMES, CUT = 24, 15
+SETTINGS = {"ingest": {"cuts": [CUT]}, "export": {"formats": ["png"]}}
+AREA = SIZE[0] * SIZE[1]
 
 
-class Read:
-    """Arrays of a made-up clip, as a sink reads them; counts what was read."""
+def run(root, *names, settings=SETTINGS, out="out"):
+    """Run clips below `root`; return the folder of the results."""
+    clips = [Clip(n, {k: root / k / n for k in ("footage", "masks")}) for n in names]
+    steps, _ = build_steps(settings, "test")
+    store, events = Store(str(root / "store")), []
 
-    def __init__(self):
-        rng = np.random.default_rng(0)
-        pairs = np.zeros((FRAMES, 2, 2, 2), np.int64)
-        pairs[..., 1] = 1000
-        pairs[:, 0, :, 0] = 100  # before: wrong everywhere
-        pairs[4, 1, 1, 0], pairs[5, 1, 0, 0] = 60, 40  # after: between frames 4 and 5 only
-        labels = np.zeros((FRAMES, *SIZE), np.uint8)
-        labels[:, 16:48, 16:48] = 1
-        before = labels.copy()
-        before[::2, 16:32] = 0
-        self.arrays = {
-            "ingest.frames": rng.integers(0, 256, (FRAMES, *SIZE, 3), np.uint8),
-            "segment.labels": before,
-            "smooth.labels": labels,
-            "flow.flow": np.full((FRAMES, 2, 2, 32, 48), 64, np.int16),
-            "visibility.seen": np.ones((FRAMES, 2, 32, 48), bool),
-            "measure.pairs": pairs,
-            "measure.boundary": np.full((FRAMES, 2), 120),
-        }
-        self.count = dict.fromkeys(self.arrays, 0)
+    def start():
+        return InlineExecutor(store.url, 1)
 
-    def __call__(self, stage, array, only=None):
-        name = f"{stage}.{array}"
-        for k in range(FRAMES) if only is None else only:
-            self.count[name] += 1
-            yield self.arrays[name][k]
+    Run(steps, store, root / out, start, chunk=16, listener=events.append).go(clips)
+    assert [event.text for event in events if event.kind == "failed"] == []
+    return root / out
+
+
+def said(folder):
+    """Return clip.json; a NaN or an infinity in it is an error, as it is for a browser."""
+
+    def refuse(name):
+        raise ValueError(name)
+
+    return json.loads((folder / "report" / "clip.json").read_text(), parse_constant=refuse)
+
+
+def decoded(folder):
+    with av.open(str(folder / "report" / "film.mp4")) as container:
+        return [(f.time, f.to_ndarray(format="rgb24")) for f in container.decode(video=0)]
+
+
+def masks(folder):
+    return np.stack([read_labels(path) for path in sorted(folder.iterdir())])
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    folder, read = tmp_path_factory.mktemp("clip"), Read()
-    assert Report(radius=1).run(Clip("a", {}), FACTS, read, folder) == ["report"]
-    return folder / "report", read
+def library(tmp_path_factory):
+    root = tmp_path_factory.mktemp("library")
+    write_clip(root, "a", FRAMES, cut=CUT)
+    return root
 
 
-def test_the_worst_moment_is_where_masks_disagree(made):
-    place, read = made
-    text = json.loads((place / "clip.json").read_text())
-    expected = (60 / 1000 + 40 / 1000) * SIZE[0] * SIZE[1] / 120
-    assert text["flicker"]["after"][4] == pytest.approx(expected, abs=1e-3)
-    assert text["flicker"]["before"][11] is None  # a cut
-    assert text["flicker"]["before"][22] is None  # the end
-    assert [moment["frame"] for moment in text["moments"]] == [4]
-    strip = cv2.imread(str(place / text["moments"][0]["strip"]))
-    assert strip.shape[1] == 5 * 202
-    assert read.count["flow.flow"] == len(text["flows"]) < FRAMES
+@pytest.fixture(scope="module")
+def clip(library):
+    return run(library, "a") / "a"
 
 
-def test_the_film_has_every_frame_with_both_masks_below(made):
-    place, _ = made
-    with av.open(str(place / "film.mp4")) as film:
-        stream = film.streams.video[0]
-        frames = [(float(f.time), f.to_ndarray(format="rgb24")) for f in film.decode(stream)]
-    assert [round(time * 25) for time, _ in frames] == list(range(FRAMES))
-    colour = palette()[3]
-    for t, (_, picture) in enumerate(frames):
-        assert picture.shape == (96, 48, 3)
-        before, after = picture[32:64], picture[64:]
-        np.testing.assert_allclose(after[16, 16], colour, atol=30)
-        np.testing.assert_allclose(before[12, 16], [0, 0, 0] if t % 2 == 0 else colour, atol=30)
+def test_the_film_shows_frame_k_at_the_middle_of_its_time_and_misses_none(clip):
+    film, rate = decoded(clip), said(clip)["rate"]
+    assert [time for time, _ in film] == pytest.approx([k / rate for k in range(FRAMES)], abs=1e-3)
 
 
-def test_classes_have_their_areas_and_jumps(made):
-    text = json.loads((made[0] / "clip.json").read_text())
-    (one,) = text["classes"]
-    assert (one["label"], one["colour"]) == (3, palette()[3].tolist())
-    assert one["after"] == {"area": [1024] * FRAMES, "mean": 1024.0, "jump": 0.0}
-    assert one["before"]["jump"] == pytest.approx(512 / 768)
+def test_the_film_holds_the_picture_and_the_masks_before_and_after(library, clip):
+    width, height = said(clip)["pane"]
+    before, after = masks(library / "masks" / "a"), masks(clip / "masks")
+    for t, (_, panes) in enumerate(decoded(clip)):
+        frame, _ = scene(t, picture="coffee" if t >= CUT else "astronaut")
+        small = cv2.resize(frame, (width, height), interpolation=cv2.INTER_AREA)
+        assert np.abs(panes[:height].astype(int) - small).mean() < 12
+        shown = [panes[k * height : (k + 1) * height].astype(int) for k in (1, 2)]
+        wanted = [
+            cv2.resize(palette()[labels], (width, height), interpolation=cv2.INTER_NEAREST)
+            for labels in (before[t], after[t])
+        ]
+        assert not np.array_equal(*wanted)
+        for own, other in ((0, 1), (1, 0)):
+            near, far = (np.abs(shown[own] - wanted[k]).mean() for k in (own, other))
+            assert near < 12
+            assert near < far
 
 
-def test_slices_show_a_row_through_time(made):
-    text = json.loads((made[0] / "clip.json").read_text())
-    after = cv2.imread(str(made[0] / text["slices"]["after"][3]))
-    assert after.shape == (FRAMES, 48, 3)
-    assert len(text["slices"]["rows"]) == len(text["slices"]["before"]) == 7
+def test_flicker_is_that_of_the_scores_by_boundary_length(clip):
+    scores, flicker = json.loads((clip / "metrics.json").read_text()), said(clip)["flicker"]
+    for system, named in (("before", "input"), ("after", "output")):
+        assert flicker[system]["frame"] == list(range(FRAMES))
+        unit = AREA / scores[named]["boundary_pixels"]
+        wanted = [v if v is None else v * unit for v in scores[named]["flicker"]]
+        assert [v is None for v in flicker[system]["value"]] == [v is None for v in wanted]
+        assert wanted[CUT - 1] is None
+        found = [v for v in flicker[system]["value"] if v is not None]
+        assert found == pytest.approx([v for v in wanted if v is not None], abs=2e-3)
 
 
-def test_long_clips_are_thinned_and_no_peak_is_lost():
-    panes = Panes(SIZE, palette())
-    assert Slices(10 * LONGEST_SLICE, panes).every == 10
-    assert thinning(100_000) == 50
-    values = [0.0] * 100
-    values[37] = 5.0
-    values[90:] = [math.nan] * 10
-    assert _thinned(values, 10)[3] == 5.0
-    assert math.isnan(_thinned(values, 10)[9])
+def test_the_moments_are_the_worst_ones_and_lie_apart(clip):
+    text = said(clip)
+    values = text["flicker"]["after"]["value"]
+    frames = [moment["frame"] for moment in text["moments"]]
+    assert values[frames[0]] == max(v for v in values if v is not None)
+    assert [moment["value"] for moment in text["moments"]] == [values[t] for t in frames]
+    assert min(abs(s - t) for s in frames for t in frames if s != t) >= 8
+
+
+def test_areas_are_those_of_the_masks(library, clip):
+    given = {"before": masks(library / "masks" / "a"), "after": masks(clip / "masks")}
+    for entry in said(clip)["classes"]:
+        assert entry["colour"] == palette()[entry["label"]].tolist()
+        for system, labels in given.items():
+            areas = np.count_nonzero(labels == entry["label"], axis=(1, 2))
+            assert entry[system]["area"] == areas.tolist()
+            pairs = pairwise(areas)
+            jumps = [2 * abs(b - a) / max(a + b, 1) for a, b in pairs]
+            assert entry[system]["jump"] == pytest.approx(np.mean(jumps))
+
+
+def test_a_slice_is_one_row_of_every_frame_in_order(clip):
+    text = said(clip)
+    (width, height), film = text["pane"], decoded(clip)
+    error = np.zeros((2, 2))  # of each slice to the rows of each side
+    for number, row in enumerate(text["slices"]["rows"]):
+        rows = [
+            np.concatenate([veiled(p[row : row + 1], p[k * height + row][None]) for _, p in film])
+            for k in (1, 2)
+        ]
+        for k, system in enumerate(("before", "after")):
+            picture = cv2.imread(str(clip / "report" / text["slices"][system][number]))[..., ::-1]
+            assert picture.shape == (FRAMES, width, 3)
+            error[k] += [np.abs(picture.astype(int) - wanted).mean() for wanted in rows]
+    error /= len(text["slices"]["rows"])
+    assert error.diagonal().max() < 15
+    assert error[0, 0] < error[0, 1]
+    assert error[1, 1] < error[1, 0]
+
+
+def test_every_file_that_is_named_is_there_and_is_a_picture(clip):
+    text = said(clip)
+    named = ["thumb.jpg", *(moment["strip"] for moment in text["moments"])]
+    named += [flow[kind] for flow in text["flows"] for kind in ("flow", "seen")]
+    assert len(text["flows"]) == 6
+    assert all(flow["frame"] not in (CUT - 1, FRAMES - 1) for flow in text["flows"])
+    assert all(cv2.imread(str(clip / "report" / name)) is not None for name in named)
+
+
+def test_a_second_run_writes_nothing_again(library, clip):
+    before = (clip / "report" / "film.mp4").stat().st_mtime_ns
+    run(library, "a")
+    assert (clip / "report" / "film.mp4").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("frames", [1, 2])
+def test_a_very_short_clip_has_a_report(tmp_path, frames):
+    write_clip(tmp_path, "a", frames)
+    folder = run(tmp_path, "a", settings={}) / "a"
+    assert len(decoded(folder)) == frames
+    assert said(folder)["flicker"]["after"]["value"][-1] is None
+
+
+def test_a_clip_without_any_foreground_has_a_report(tmp_path):
+    write_clip(tmp_path, "a", 4)
+    for path in (tmp_path / "masks" / "a").iterdir():
+        write_indexed_png(path, np.zeros(SIZE, np.uint16))
+    text = said(run(tmp_path, "a", settings={}) / "a")
+    assert text["moments"] == []
+    assert text["flicker"]["after"]["value"] == [None] * 4
+
+
+def test_switched_off_it_leaves_nothing_but_what_belongs_to_a_clip_called_report(tmp_path):
+    write_clip(tmp_path, "a", 4)
+    write_clip(tmp_path, "a/report", 4)
+    out = run(tmp_path, "a", "a/report", settings={})
+    assert (out / "a" / "report" / "clip.json").exists()
+    off = {"report": {"enabled": False}}
+    run(tmp_path, "a", settings=off)
+    left = {path.name for path in (out / "a" / "report").iterdir() if path.name[0] != "."}
+    assert left == {"masks", "masks.mkv", "overlay.mp4", "metrics.json", "report"}
+    assert (out / "a" / "report" / "report" / "clip.json").exists()
+
+
+def test_a_long_curve_keeps_every_peak_and_where_it_was():
+    values = np.random.default_rng(3).random(100_000)
+    values[[12_345, 77_777]] = 5, 7
+    values[40_000:41_000] = np.nan
+    thin = curve(values)
+    assert len(thin["value"]) <= 2000
+    peaks = [(f, v) for f, v in zip(thin["frame"], thin["value"], strict=True) if v and v > 1]
+    assert peaks == [(12_345, 5), (77_777, 7)]
+    assert None in thin["value"]
+
+
+def test_what_is_kept_of_a_long_clip_does_not_grow_with_it():
+    panes = Panes((480, 854), np.zeros((256, 3), np.uint8))
+    short, long = Slices(900, panes), Slices(100_000, panes)
+    assert len(long._pictures[0, 0]) <= 900
+    assert long._pictures.nbytes <= short._pictures.nbytes
+
+
+def test_pair_errors_match_the_definition_pair_by_pair():
+    rng, radius, shots = np.random.default_rng(8), 2, [[0, 4], [4, 9]]
+    pairs = np.stack([rng.integers(0, 50, (9, 2, 4)), rng.integers(60, 99, (9, 2, 4))], axis=-1)
+    boundary = rng.integers(20, 40, (9, 2))
+    found = pair_errors(pairs, boundary, shots, radius=radius, area=500)
+    for which in (0, 1):
+        for t in range(9):
+            if t in (3, 8):
+                assert np.isnan(found[which, t])
+                continue
+            there, back = pairs[t, which, 2], pairs[t + 1, which, 1]  # offsets: -2, -1, 1, 2
+            error = there[0] / there[1] + back[0] / back[1]
+            assert found[which, t] == pytest.approx(error * 500 / np.median(boundary[:, which]))
+
+
+def test_flow_is_shown_at_the_worst_moments_first_and_never_across_a_cut():
+    shots = [[0, 50], [50, 100]]
+    chosen = chosen_pairs([49, 7, 93], 100, shots, count=4)
+    assert chosen == sorted(chosen)
+    assert {7} <= set(chosen)
+    assert not {49, 99} & set(chosen)
+    assert len(chosen) == 4
+
+
+def test_a_strip_has_the_frames_around_its_moment(tmp_path):
+    strips = Strips([1, 10, 19], tmp_path)
+    for t in range(20):
+        grey = np.full((20, 40, 3), 10 * t, np.uint8)
+        strips.add(t, [grey, np.zeros_like(grey), np.zeros_like(grey)])
+    strips.finish()
+    for moment, frames in ((1, range(4)), (10, range(8, 13)), (19, range(17, 20))):
+        picture = cv2.imread(str(tmp_path / strips.names[moment]))
+        tones = [picture[20, 202 * k + 100, 0] for k in range(picture.shape[1] // 202)]
+        np.testing.assert_allclose(tones, [10 * t for t in frames], atol=4)
 
 
 def test_a_class_that_comes_and_goes_jumps_and_an_absent_one_does_not():
@@ -116,8 +252,6 @@ def test_a_class_that_comes_and_goes_jumps_and_an_absent_one_does_not():
     assert first["after"]["jump"] == second["after"]["jump"] == 0
 
 
-def test_switched_off_it_reads_next_to_nothing_and_writes_nothing(tmp_path):
-    stage = Report(enabled=False)
-    assert [(i.stage, i.array) for i in stage.inputs(FACTS)] == [("measure", "boundary")]
-    assert stage.run(Clip("a", {}), FACTS, Read(), tmp_path) == []
-    assert not list(tmp_path.iterdir())
+def test_switched_off_it_reads_next_to_nothing():
+    inputs = Report(enabled=False).inputs({})
+    assert [(wanted.stage, wanted.array) for wanted in inputs] == [("measure", "boundary")]

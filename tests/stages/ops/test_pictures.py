@@ -1,7 +1,24 @@
+"""Colours of flow and labels, and where the worst moments are."""
+
+import colorsys
+
 import numpy as np
 import pytest
 
+from pipeline.errors import ShapeError
 from stages.ops.pictures import flow_colours, label_colours, peaks
+
+
+def test_flow_has_the_hue_of_its_angle_and_the_strength_of_its_length():
+    rng = np.random.default_rng(1)
+    flow = rng.normal(0, 3, (2, 6, 7)).astype(np.float32)
+    found = flow_colours(flow, strongest=4.0)
+    for y in range(6):
+        for x in range(7):
+            u, v = flow[:, y, x]
+            hue = np.arctan2(v, u) / (2 * np.pi) % 1
+            colour = colorsys.hsv_to_rgb(hue, min(np.hypot(u, v) / 4, 1), 1)
+            np.testing.assert_allclose(found[y, x], 255 * np.array(colour), atol=10)
 
 
 @pytest.mark.parametrize(
@@ -23,15 +40,22 @@ def test_flow_is_a_colour_by_direction_and_strength(motion, colour):
     np.testing.assert_allclose(found[1, 2], colour, atol=5)
 
 
-def test_labels_have_the_colours_given():
-    colours = np.random.default_rng(0).integers(0, 256, (256, 3), np.uint8)
-    labels = np.arange(256, dtype=np.uint8).reshape(16, 16)
-    np.testing.assert_array_equal(label_colours(labels, colours).reshape(256, 3), colours)
+def test_labels_take_their_own_colour():
+    rng = np.random.default_rng(2)
+    labels = rng.integers(0, 256, (5, 6)).astype(np.uint8)
+    colours = rng.integers(0, 256, (256, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(label_colours(labels, colours), colours[labels])
+
+
+def test_flow_of_a_wrong_shape_is_refused():
+    with pytest.raises(ShapeError, match="flow"):
+        flow_colours(np.zeros((3, 4, 2), np.float32), strongest=1.0)
 
 
 def test_peaks_are_the_largest_values_that_lie_apart():
-    values = np.array([0, 5, 4, 0, 3, np.nan, 0, 9, 8, 1], float)
-    assert peaks(values, count=3, apart=3) == [7, 1, 4]
-    assert peaks(values, count=2, apart=1) == [7, 8]
+    values = np.array([0, 9, 8, 0, 5, np.nan, 7, 0, 6.0])
+    assert peaks(values, count=3, apart=3) == [1, 6]
+    assert peaks(values, count=9, apart=2) == [1, 6, 8, 4]
+    assert peaks(values, count=1, apart=1) == [1]
+    assert peaks(np.full(4, np.nan), count=3, apart=1) == []
     assert peaks(np.zeros(4), count=3, apart=1) == []
-    assert peaks(np.full(3, np.nan), count=3, apart=1) == []
