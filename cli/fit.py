@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import partial
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     from training.library import Library
 
 NEEDED = {
-    "aligned": ("ingest", "classes", "segment", "flow", "refine"),
-    "deeplab": ("ingest", "classes", "segment", "flow"),
+    "aligned": ("probe", "ingest", "classes", "segment", "flow", "refine"),
+    "deeplab": ("probe", "ingest", "classes", "segment", "flow"),
 }
 RATES = {"aligned": 1e-4, "deeplab": 1e-5}  # the paper's for its own decoder
 EPILOG = """\
@@ -94,9 +93,8 @@ def _prepared(
             failed.add(event.clip)
             print(f"{event.clip}: left out: {event.text}")
 
-    workers = options.workers or os.cpu_count() or 1
-    start = starter(options, store, workers, engine)
-    Run(steps, store, options.out, start, chunk=engine.chunk, listener=listen).go(clips)
+    start = starter(options, store, engine)
+    Run(steps, store, options.out / "fit", start, chunk=engine.chunk, listener=listen).go(clips)
     print(f"fit: {computed[0]} tasks computed, the rest was cached")
     return [clip for clip in clips if clip.name not in failed]
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import os
 from collections.abc import Callable
 from pathlib import Path
 
 from cli.steps import ROOT, Engine
-from pipeline.executor import Executor, InlineExecutor
+from pipeline.executor import Executor, InlineExecutor, Limits
 from pipeline.settings import Sections, merge, read_overrides, read_preset
 from pipeline.store import Store
 
@@ -35,21 +36,26 @@ def add_library(made: argparse.ArgumentParser) -> None:
         "--store", default="", help="folder or URL of cached intermediates (OUT/.store)"
     )
     made.add_argument("--executor", choices=("ray", "inline"), default="ray")
-    made.add_argument("--workers", type=int, default=0, help="tasks at a time (all processors)")
+    made.add_argument(
+        "--workers", type=int, default=0, help="tasks at a time (all processors, on a cluster too)"
+    )
     made.add_argument("--address", default="", help="of a running Ray cluster")
 
 
-def starter(
-    options: argparse.Namespace, store: Store, workers: int, engine: Engine
-) -> Callable[[], Executor]:
+def starter(options: argparse.Namespace, store: Store, engine: Engine) -> Callable[[], Executor]:
     """Return what starts the executor that the options ask for."""
+    here = os.cpu_count() or 1
 
     def start() -> Executor:
         if options.executor == "inline":
-            return InlineExecutor(store.url, workers)
+            return InlineExecutor(store.url, options.workers or here)
         from pipeline.ray_executor import RayExecutor
 
-        return RayExecutor(store.url, workers, address=options.address, resources=engine.resources)
+        workers = options.workers or (0 if options.address else here)
+        limits = Limits(engine.task_limit_s, engine.worker_limit_s)
+        return RayExecutor(
+            store.url, workers, address=options.address, resources=engine.resources, limits=limits
+        )
 
     return start
 

@@ -57,15 +57,11 @@ def print_plan(
 def _settle(plan: ClipPlan, store: Store) -> Counter[str]:
     """Follow the plan as far as the store goes; return how many nodes of each stage it has."""
     there: Counter[str] = Counter()
-    moved = True
-    while moved:
-        moved = False
-        for task in list(plan.ready()):
-            found = look_up(task, store)
-            if found is not None:
-                plan.complete(task.node, found)
-                there[task.node.stage] += 1
-                moved = True
+    while (task := plan.next_ready()) is not None:
+        found = look_up(task, store)
+        if found is not None:
+            plan.complete(task.node, found)
+            there[task.node.stage] += 1
     return there
 
 

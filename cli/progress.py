@@ -51,6 +51,9 @@ class Progress:
         if event.kind in ("finished", "failed"):
             self._ended += 1
             self._end(event)
+        elif event.kind == "again":
+            line = f"{event.clip}: once more: {event.text}"
+            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
         elif self._bar is not None and event.kind != "started":
             self._advance(self._bar, event)
 

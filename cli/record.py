@@ -16,6 +16,7 @@ from rich.table import Table
 from pipeline.events import Event
 
 SAVE_EVERY_S = 2.0
+ROWS = 40  # of the table of clips, at most
 MARKS = 100  # how far the run was, at the last so many savings
 
 PACKAGES = ("numpy", "opencv-contrib-python", "numba", "zarr", "ray", "torch", "ptlflow", "av")
@@ -32,14 +33,16 @@ class Record:
         self._next_save = 0.0
         self.failures: dict[str, str] = {}
         self.finished: list[str] = []
-        self._stages: dict[str, dict[str, dict[str, float]]] = {}
+        self._stages: dict[str, dict[str, dict[str, float]]] = {}  # of the clips at work
+        self._ended: dict[str, str] = {}  # of the others, as JSON: a library may be large
+        self._totals: dict[str, list[float]] = {name: [0, 0, 0.0, 0] for name in order}
         self._began = time.time()
         self._versions = {"python": platform.python_version(), **_versions()}
 
     def take(self, event: Event) -> None:
         """Add one event; now and then write ``run.json``, for `status`."""
-        self._add(event)
         self._follow(event)
+        self._add(event)
         if time.time() >= self._next_save:
             began = time.time()
             self.save("running")
@@ -58,6 +61,8 @@ class Record:
             self._running[f"{event.clip}: {event.node}"] = time.time()
         else:
             self._running.pop(f"{event.clip}: {event.node}", None)
+            if event.kind == "again":
+                return
             self._left[event.clip] = max(self._left.get(event.clip, 1) - 1, 0)
 
     def _progress(self) -> dict[str, Any]:
@@ -84,13 +89,21 @@ class Record:
             self.fail(event.clip, event.text)
         elif event.kind == "finished":
             self.finished.append(event.clip)
+        if event.kind in ("failed", "finished"):
+            entry = {"done": event.kind == "finished", "stages": self._stages.pop(event.clip, {})}
+            if entry["done"] or entry["stages"]:
+                self._ended[event.clip] = json.dumps(entry)
         elif event.kind in ("hit", "done") and event.node is not None:
             empty = {"hits": 0, "computed": 0, "seconds": 0.0, "bytes": 0}
             stage = self._stages.setdefault(event.clip, {}).setdefault(event.node.stage, empty)
             stage["hits" if event.kind == "hit" else "computed"] += 1
             stage["bytes"] += event.stored_bytes
+            total = self._totals.setdefault(event.node.stage, [0, 0, 0.0, 0])
+            total[int(event.kind == "hit")] += 1
+            total[3] += event.stored_bytes
             if event.kind == "done":
                 stage["seconds"] = round(stage["seconds"] + event.seconds, 3)
+                total[2] += event.seconds
 
     def fail(self, clip: str, reason: str) -> None:
         """Take down that a clip could not be done."""
@@ -98,22 +111,23 @@ class Record:
 
     def save(self, state: str) -> None:
         """Write ``run.json``, and ``metrics.json`` from the clips' own."""
-        _write(
-            self.out / "run.json",
-            {
-                "state": state,
-                "began": self._began,
-                "seconds": round(time.time() - self._began, 2),
-                "settings": self._settings,
-                "versions": self._versions,
-                "clips": {
-                    clip: {"done": clip in self.finished, "stages": stages}
-                    for clip, stages in sorted(self._stages.items())
-                },
-                "failures": self.failures,
-                "progress": self._progress(),
-            },
-        )
+        about = {
+            "state": state,
+            "began": self._began,
+            "seconds": round(time.time() - self._began, 2),
+            "settings": self._settings,
+            "versions": self._versions,
+            "failures": self.failures,
+            "progress": self._progress(),
+        }
+        at_work = {
+            name: json.dumps({"done": False, "stages": stages})
+            for name, stages in self._stages.items()
+        }
+        every = sorted((self._ended | at_work).items())
+        lines = ",\n".join(f"  {json.dumps(name)}: {text}" for name, text in every)
+        head = json.dumps(about, indent=1).removesuffix("\n}")
+        _write_text(self.out / "run.json", f'{head},\n "clips": {{\n{lines}\n }}\n}}\n')
         if state == "done":
             scores = {clip: self.scores(clip) for clip in sorted(self.finished)}
             _write(self.out / "metrics.json", {"clips": scores, "failures": self.failures})
@@ -131,16 +145,10 @@ class Record:
 
     def spent(self) -> dict[str, tuple[int, int, float, float]]:
         """Return (computed, hits, seconds, bytes) of each stage over all clips."""
-        total: dict[str, tuple[int, int, float, float]] = {}
-        for name in self._order:
-            parts = [stages[name] for stages in self._stages.values() if name in stages]
-            total[name] = (
-                int(sum(part["computed"] for part in parts)),
-                int(sum(part["hits"] for part in parts)),
-                sum(part["seconds"] for part in parts),
-                sum(part["bytes"] for part in parts),
-            )
-        return total
+        return {
+            name: (int(computed), int(hits), seconds, size)
+            for name, (computed, hits, seconds, size) in self._totals.items()
+        }
 
 
 def print_table(record: Record) -> None:
@@ -154,8 +162,10 @@ def print_table(record: Record) -> None:
         "clip", "frames", "E_cons in", "out", "E_smooth in", "out", "IoU in/out", "to look at",
         title="clips (lower E is stabler; judged with the pipeline's own flow)",
     )  # fmt: skip
-    for clip in record.finished:
-        scores = record.scores(clip)
+    every = [(clip, record.scores(clip)) for clip in record.finished]
+    if len(every) > ROWS:
+        every.sort(key=lambda one: -(one[1]["output"]["E_cons"] or 0.0))
+    for clip, scores in every[:ROWS]:
         values = [
             _number(scores[system][name])
             for name in ("E_cons", "E_smooth_mean")
@@ -164,6 +174,8 @@ def print_table(record: Record) -> None:
         iou = f"{scores['iou_with_input']:.3f}"
         clips.add_row(clip, str(scores["frames"]), *values, iou, remarks(scores))
     console.print(clips)
+    if len(every) > ROWS:
+        console.print(f"the {ROWS} clips with most left of {len(every)}; all are in the report")
     for clip, reason in record.failures.items():
         console.print(f"failed: {clip}: {reason}", markup=False, highlight=False, soft_wrap=True)
     done = f"{len(record.finished)} clips done, {len(record.failures)} failed: {record.out}"
@@ -197,6 +209,10 @@ def _versions() -> dict[str, str]:
 
 
 def _write(path: Path, content: dict[str, Any]) -> None:
+    _write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
     draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    draft.write_text(text, encoding="utf-8")
     draft.replace(path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 
 import yaml
@@ -16,6 +15,7 @@ from cli.record import Record, print_table
 from cli.steps import Engine, build_steps
 from pipeline.errors import ConfigError
 from pipeline.events import Event
+from pipeline.ledger import Ledger
 from pipeline.lock import locked
 from pipeline.run import Run
 from pipeline.settings import Sections
@@ -33,6 +33,9 @@ fit (train a decoder on a library), perturb and corrupt (make test sequences), d
 installation)."""
 
 
+HIDDEN = ("probe", "classes")  # steps whose settings are those of others
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
@@ -44,6 +47,9 @@ def parser() -> argparse.ArgumentParser:
     add_library(made)
     made.add_argument(
         "--demo", action="store_true", help="make footage with known truth and run on it"
+    )
+    made.add_argument(
+        "--retry-failed", action="store_true", help="only the clips that failed, quarantined or not"
     )
     made.add_argument("--plan", action="store_true", help="say what would run and why; run nothing")
     made.add_argument("--print-config", action="store_true", help="print all settings and stop")
@@ -75,6 +81,8 @@ def main(arguments: Sequence[str]) -> int:
         from cli.plan import print_plan
 
         return print_plan(clips, steps, store, options.out, engine.chunk)
+    if options.retry_failed:
+        clips = _failed(clips, Ledger(store, options.out))
     with locked(options.out):
         return _run(options, clips, unpaired, steps, engine, store)
 
@@ -88,7 +96,6 @@ def _run(
     store: Store,
 ) -> int:
     """Run the library, keep the record, print the table."""
-    workers = options.workers or os.cpu_count() or 1
     names = [step.name for step in steps]
     clip_count = len(clips) + len(unpaired)
     record = Record(options.out, _resolved(steps, engine), names, clip_count)
@@ -101,8 +108,11 @@ def _run(
             record.take(event)
             progress.take(event)
 
-        start = starter(options, store, workers, engine)
-        run = Run(steps, store, options.out, start, chunk=engine.chunk, listener=listen)
+        start = starter(options, store, engine)
+        run = Run(
+            steps, store, options.out, start,
+            chunk=engine.chunk, listener=listen, retry=options.retry_failed,
+        )  # fmt: skip
         run.go(clips)
     record.save("done")
     print_table(record)
@@ -114,6 +124,14 @@ def _run(
     return 1 if record.failures else 0
 
 
+def _failed(clips: list[Clip], ledger: Ledger) -> list[Clip]:
+    """Return the clips that failed the last time."""
+    entries = [(clip, ledger.entry(clip.name)) for clip in clips]
+    return [clip for clip, entry in entries if entry and entry.state in ("failed", "quarantined")]
+
+
 def _resolved(steps: Sequence[Step], engine: Engine) -> Sections:
-    sections = {step.name: step.model_dump(mode="json") for step in steps if step.name != "classes"}
+    sections = {
+        step.name: step.model_dump(mode="json") for step in steps if step.name not in HIDDEN
+    }
     return sections | {"engine": engine.model_dump(mode="json")}

@@ -21,6 +21,12 @@ class Engine(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     chunk: int = Field(96, ge=1, description="frames of a chunk at most")
+    task_limit_s: float = Field(
+        3600.0, ge=0, description="seconds after which a task is stopped; on Ray; 0 is never"
+    )
+    worker_limit_s: float = Field(
+        14400.0, ge=0, description="seconds after which workers are replaced; on Ray; 0 is never"
+    )
     resources: dict[str, Resources] = Field(
         default_factory=dict, description="by stage: cpus, gpus, memory_bytes; on Ray"
     )
@@ -75,11 +81,16 @@ def build_steps(given: Sections, source: str) -> tuple[list[Step], Engine]:
     steps: list[Step] = [
         build(model, name, filled.get(name, {}), source) for name, model in types.items()
     ]
+    from stages.ingest import Probe
+
+    ingest = filled.get("ingest", {})
+    shared = {name: ingest[name] for name in Probe.model_fields if name in ingest}
+    steps.insert(0, Probe(**shared))
     if segmenter:
         from stages.segment import Classes
 
         chosen = next(step for step in steps if step.name == "segment")
-        steps.insert(1, Classes(settings=chosen.model_dump(mode="json")))
+        steps.insert(2, Classes(settings=chosen.model_dump(mode="json")))
     return steps, engine
 
 

@@ -5,7 +5,10 @@ PipelineError
 ├── GraphError       stages do not fit together                     (exit 2)
 ├── InputError       a file or an array is not what a stage needs   (exit 1: the clip fails)
 │   └── ShapeError
-└── CacheError       a stored artifact is damaged or unreadable     (exit 1: the clip fails)
+├── CacheError       the store cannot be read or written            (exit 1: the clip fails)
+│   ├── DamageError  an artifact is not what was stored             (it is made again)
+│   └── FullError    no room is left                                (exit 1: the run stops)
+└── LostError        a worker or its machine died under a task      (the task is done again)
 """
 
 from __future__ import annotations
@@ -34,4 +37,25 @@ class ShapeError(InputError):
 
 
 class CacheError(PipelineError):
+    pass
+
+
+class DamageError(CacheError):
+    def __init__(self, text: str, key: str) -> None:
+        super().__init__(text, key)
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+    @property
+    def key(self) -> str:
+        """Of the artifact."""
+        return str(self.args[1])
+
+
+class FullError(CacheError):
+    pass
+
+
+class LostError(PipelineError):
     pass

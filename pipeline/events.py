@@ -11,15 +11,22 @@ from pipeline.plan import Node
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened to a node, or to a clip as a whole (`node` is None)."""
+    """One thing that happened to a node, or to a clip as a whole (`node` is None).
 
-    kind: Literal["known", "started", "hit", "done", "failed", "finished"]
+    `known` says how many nodes a clip has left, `again` why one is done once more.
+    """
+
+    kind: Literal["known", "started", "hit", "done", "again", "failed", "finished"]
     clip: str
     node: Node | None = None
     seconds: float = 0.0
     stored_bytes: int = 0
     nodes: int = 0
     text: str = ""
+    error: str = ""  # its class
+    attempts: int = 0
+    quarantined: bool = False
+    log: str = ""
 
 
 Listener = Callable[[Event], None]

@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from dataclasses import dataclass
 from typing import Protocol
 
 from pipeline.plan import Task
 from pipeline.store import Manifest
-from pipeline.work import perform
+from pipeline.work import perform_reported
 
 Outcome = tuple[Task, Manifest | BaseException]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """How long a task may take and a worker live, seconds; 0 is for ever."""
+
+    task_s: float = 0.0
+    worker_s: float = 0.0
+
+
+NO_LIMITS = Limits()
 
 
 class Executor(Protocol):
     """Runs tasks somewhere; holds at most `slots` of them."""
 
-    slots: int
+    @property
+    def slots(self) -> int:
+        """How many it holds."""
 
     def submit(self, task: Task) -> None:
         """Start a task."""
@@ -34,14 +48,19 @@ class InlineExecutor:
     """
 
     def __init__(self, store_url: str, workers: int) -> None:
-        self.slots = workers
+        self._workers = workers
         self._store_url = store_url
         self._pool = ThreadPoolExecutor(workers)
         self._running: dict[Future[Manifest], Task] = {}
 
+    @property
+    def slots(self) -> int:
+        """How many tasks run at a time."""
+        return self._workers
+
     def submit(self, task: Task) -> None:
         """Start a task."""
-        self._running[self._pool.submit(perform, task, self._store_url)] = task
+        self._running[self._pool.submit(perform_reported, task, self._store_url)] = task
 
     def next_done(self) -> Outcome:
         """Wait for a task to end; return it with its manifest or with what it raised."""

@@ -16,7 +16,8 @@ def remembered(store: Store, step: Source, clip: Clip) -> str:
     Files look the same if their paths, sizes and times of change are.
     """
     path = clip.files[step.reads]
-    place = f"digests/{digest_json([step.name, step.version, str(path.resolve()), _looks(path)])}"
+    asked = step.identified_as or step.name
+    place = f"digests/{digest_json([asked, str(path.resolve()), _looks(path)])}"
     known = store.note(place)
     if known is not None:
         return known

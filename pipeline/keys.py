@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from pipeline.stage import Step
 
 SCHEMA = 1
+DIGEST = 32  # hex digits of a frame's
 
 
 def record_of(step: Step, frames: tuple[int, int], inputs: Mapping[str, str]) -> dict[str, Any]:
@@ -44,10 +45,10 @@ def digest_json(value: Any) -> str:
 
 
 def digest_array(array: NDArray[Any]) -> str:
-    """Return the SHA-256 of an array's type, shape and bytes, cut to 32 hex digits."""
+    """Return the SHA-256 of an array's type, shape and bytes, cut to `DIGEST` hex digits."""
     seen = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
     seen.update(np.ascontiguousarray(array).data)
-    return seen.hexdigest()[:32]
+    return seen.hexdigest()[:DIGEST]
 
 
 def digest_all(digests: Sequence[str]) -> str:

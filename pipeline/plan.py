@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from bisect import bisect_right
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
 from pipeline.errors import GraphError, PipelineError
+from pipeline.graph import Graph
 from pipeline.keys import digest_all, digest_json, record_of
-from pipeline.stage import Clip, Facts, Sink, Source, Stage, Step
+from pipeline.stage import WHOLE, Clip, Facts, Input, Sink, Source, Stage, Step
 from pipeline.store import Manifest, Piece
 
 
 @dataclass(frozen=True)
 class Node:
-    """One stage of one clip for one chunk; a source or a sink has the whole clip (0 to -1)."""
+    """One stage of one clip for one run of frames; `WHOLE` (0 to -1) stands for all of them."""
 
     clip: str
     stage: str
@@ -71,12 +73,15 @@ def check_steps(steps: Sequence[Step]) -> None:
         raise GraphError(f"plan: a stage is there twice: {names}")
 
 
-@dataclass
 class ClipPlan:
     """Follows one clip through the steps: which nodes are done, which are ready, with which key.
 
-    Attributes
+    Every node knows how many of those it reads are still to be made, so that a clip of any length
+    costs the same for each of its nodes.
+
+    Parameters
     ----------
+    clip : Clip
     steps : sequence of Step
         The sources, then the stages, then the sinks.
     chunk : int
@@ -85,118 +90,178 @@ class ClipPlan:
         Folder of the clip's results.
     identify : callable
         Gives the content digest of what a source reads.
+
+    Attributes
+    ----------
     facts : dict
         What the sources said of the clip.
-    done, waiting, running : nodes by state; the running ones wait too
+    done : dict of Node to Manifest
+        Without what is for people.
+    waiting : dict of Node to Step
+        What is not done; what is running waits too.
     """
 
-    clip: Clip
-    steps: Sequence[Step]
-    chunk: int
-    out: str
-    identify: Callable[[Source, Clip], str] = lambda step, clip: step.identity(clip)
-    facts: dict[str, Any] = field(default_factory=dict)
-    done: dict[Node, Manifest] = field(default_factory=dict)
-    waiting: dict[Node, Step] = field(default_factory=dict)
-    running: set[Node] = field(default_factory=set)
-    _chunks: list[tuple[int, int]] = field(default_factory=list)
-    _shots: list[tuple[int, int]] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        for step in self.steps:
-            if isinstance(step, Source):
-                self.waiting[Node(self.clip.name, step.name)] = step
+    def __init__(
+        self,
+        clip: Clip,
+        steps: Sequence[Step],
+        chunk: int,
+        out: str,
+        identify: Callable[[Source, Clip], str] = lambda step, clip: step.identity(clip),
+    ) -> None:
+        self.clip, self.steps, self.chunk, self.out = clip, steps, chunk, out
+        self.facts: dict[str, Any] = {}
+        self.done: dict[Node, Manifest] = {}
+        self.waiting: dict[Node, Step] = {}
+        self._identify = identify
+        self._graph: Graph[Node] = Graph()
+        self._rank = {step.name: rank for rank, step in enumerate(steps)}
+        self._sources = [step for step in steps if isinstance(step, Source)]
+        self._opened = 0  # sources
+        self._spans: dict[str, list[tuple[int, int]]] = {}  # of each stage, in frame order
+        self._shots: list[tuple[int, int]] = []
+        self._inputs: dict[str, tuple[Input, ...]] = {}
+        self._open_source()
 
     @property
     def finished(self) -> bool:
         """Whether nothing is left to do."""
         return not self.waiting
 
-    def ready(self) -> Iterator[Task]:
-        """Yield the tasks that can be done now, earliest frames first."""
-        idle = [node for node in self.waiting if node not in self.running]
-        for node in sorted(idle, key=lambda node: (node.start, self._rank(node.stage))):
-            pieces = self._pieces(node, self.waiting[node])
-            if pieces is not None:
-                yield self._task(node, self.waiting[node], pieces)
+    def next_ready(self) -> Task | None:
+        """Return a task that can be done now, earliest frames first, and not again; else None."""
+        node = self._graph.pop()
+        return None if node is None else self._task(node, self.waiting[node])
 
     def complete(self, node: Node, manifest: Manifest) -> None:
         """Take down that `node` is done. The facts of the last source make the chunks known."""
         step = self.waiting.pop(node)
-        self.running.discard(node)
-        self.done[node] = manifest
-        if isinstance(step, Source):
-            self.facts.update(manifest.facts)
-            if not any(isinstance(other, Source) for other in self.waiting.values()):
-                self._open_chunks()
+        self.done[node] = manifest.lean()
+        self._graph.complete(node)
+        if isinstance(step, Source) and self._source_complete(step):
+            self._conclude(step)
+
+    def undo(self, keys: Collection[str], reader: Node) -> None:
+        """Take down that what was made under `keys` is gone; it is made again before `reader`."""
+        for node in [node for node, made in self.done.items() if made.key in keys]:
+            step = self.steps[self._rank[node.stage]]
+            del self.done[node]
+            self.waiting[node] = step
+            needs = () if isinstance(step, Source) else self._needs(node, step)
+            self._graph.undo(node, sum(other not in self.done for other in needs))
+        self._graph.give_back(reader)
+
+    def retry(self, node: Node) -> None:
+        """Take down that a task given by `next_ready` is to be given again."""
+        self._graph.give_back(node)
+
+    def find(self, stage: str, array: str, start: int, stop: int) -> tuple[Piece, ...] | None:
+        """Return where frames `start` to `stop` of an array are, or None while some are missing."""
+        nodes = self._nodes(stage, start, stop)
+        if any(node not in self.done for node in nodes):
+            return None
+        held = [self.done[node] for node in nodes]
+        if any(array not in manifest.arrays for manifest in held):
+            raise PipelineError(f"{stage}: expected an array {array!r}, got {list(held[0].arrays)}")
+        return tuple(
+            manifest.piece(
+                array, max(node.start, start), stop if node.whole else min(node.stop, stop)
+            )
+            for node, manifest in zip(nodes, held, strict=True)
+        )
+
+    def _open_source(self) -> None:
+        step = self._sources[self._opened]
+        self._opened += 1
+        spans = list(step.parts(self._visible_facts(step)))
+        self._spans[step.name] = spans
+        for start, stop in spans:
+            self._add(Node(self.clip.name, step.name, start, stop), step, ())
+
+    def _source_complete(self, step: Source) -> bool:
+        """Return whether the last part of the newest source has just been done."""
+        if step is not self._sources[self._opened - 1] or self._shots:
+            return False
+        nodes = (Node(self.clip.name, step.name, a, b) for a, b in self._spans[step.name])
+        return not any(node in self.waiting for node in nodes)
+
+    def _conclude(self, step: Source) -> None:
+        nodes = [Node(self.clip.name, step.name, a, b) for a, b in self._spans[step.name]]
+        self.facts.update(step.conclude([self.done[node].facts for node in nodes]))
+        for node in nodes:
+            self.done[node] = replace(self.done[node], facts={})
+        if self._opened < len(self._sources):
+            self._open_source()
+        else:
+            self._open_chunks()
 
     def _open_chunks(self) -> None:
         try:
             self._shots = [(int(a), int(b)) for a, b in self.facts["shots"]]
         except (KeyError, TypeError, ValueError) as error:
             raise GraphError(f"{self.clip.name}: no source said which shots there are") from error
-        self._chunks = list(cut(self._shots, self.chunk))
+        chunks = list(cut(self._shots, self.chunk))
         for step in self.steps:
-            if isinstance(step, Stage):
-                for start, stop in self._chunks:
-                    self.waiting[Node(self.clip.name, step.name, start, stop)] = step
-            elif isinstance(step, Sink):
-                self.waiting[Node(self.clip.name, step.name)] = step
+            if isinstance(step, Source):
+                continue
+            self._spans[step.name] = chunks if isinstance(step, Stage) else [WHOLE]
+            for start, stop in self._spans[step.name]:
+                node = Node(self.clip.name, step.name, start, stop)
+                self._add(node, step, self._needs(node, step))
 
-    def _rank(self, stage: str) -> int:
-        return next(k for k, step in enumerate(self.steps) if step.name == stage)
+    def _add(self, node: Node, step: Step, needs: Sequence[Node]) -> None:
+        self.waiting[node] = step
+        missing = sum(other not in self.done for other in needs)
+        self._graph.add(node, (node.start, self._rank[step.name]), needs, missing)
+
+    def _needs(self, node: Node, step: Step) -> list[Node]:
+        """Return the nodes that `node` reads."""
+        return [
+            other
+            for wanted in self._inputs_of(step)
+            for other in self._nodes(wanted.stage, *self._range(node, wanted.reach))
+        ]
+
+    def _inputs_of(self, step: Step) -> tuple[Input, ...]:
+        if step.name not in self._inputs:
+            if not isinstance(step, Stage | Sink):
+                raise GraphError(f"plan: {step.name} is neither source, stage nor sink")
+            self._inputs[step.name] = step.inputs(self._visible_facts(step))
+        return self._inputs[step.name]
 
     def _visible_facts(self, step: Step) -> dict[str, Any]:
         return {name: self.facts[name] for name in step.uses if name in self.facts}
-
-    def _pieces(self, node: Node, step: Step) -> dict[str, tuple[Piece, ...]] | None:
-        """Return what the node reads, or None while a part of it is not made yet."""
-        if isinstance(step, Source):
-            earlier = self.steps[: self._rank(step.name)]
-            return None if any(Node(node.clip, e.name) in self.waiting for e in earlier) else {}
-        if not isinstance(step, Stage | Sink):
-            raise GraphError(f"plan: {step.name} is neither source, stage nor sink")
-        pieces = {}
-        for wanted in step.inputs(self._visible_facts(step)):
-            start, stop = self._range(node, wanted.reach)
-            found = self.find(wanted.stage, wanted.array, start, stop)
-            if found is None:
-                return None
-            pieces[f"{wanted.stage}.{wanted.array}"] = found
-        return pieces
 
     def _range(self, node: Node, reach: int) -> tuple[int, int]:
         """Return the frames that a node sees: its own and `reach` more, inside its shot."""
         if node.whole:
             return self._shots[0][0], self._shots[-1][1]
-        first, last = next((a, b) for a, b in self._shots if a <= node.start < b)
+        first, last = self._shots[bisect_right(self._shots, (node.start, self._shots[-1][1])) - 1]
         return max(node.start - reach, first), min(node.stop + reach, last)
 
-    def find(self, stage: str, array: str, start: int, stop: int) -> tuple[Piece, ...] | None:
-        """Return where frames `start` to `stop` of an array are, or None while some are missing."""
-        step = self.steps[self._rank(stage)]
-        if isinstance(step, Source):
-            spans = [(start, stop)]
-            nodes = [Node(self.clip.name, stage)]
-        else:
-            inside = [(a, b) for a, b in self._chunks if a < stop and b > start]
-            spans = [(max(a, start), min(b, stop)) for a, b in inside]
-            nodes = [Node(self.clip.name, stage, a, b) for a, b in inside]
-        if any(node not in self.done for node in nodes):
-            return None
-        held = [self.done[node] for node in nodes]
-        if any(array not in manifest.arrays for manifest in held):
-            raise PipelineError(f"{stage}: expected an array {array!r}, got {list(held[0].arrays)}")
-        return tuple(m.piece(array, a, b) for m, (a, b) in zip(held, spans, strict=True))
+    def _nodes(self, stage: str, start: int, stop: int) -> list[Node]:
+        """Return the nodes of a stage that make frames `start` to `stop`."""
+        spans = self._spans[stage]
+        low = max(bisect_right(spans, start, key=lambda span: span[0]) - 1, 0)
+        found = []
+        for a, b in spans[low:]:
+            if a >= stop:
+                break
+            found.append(Node(self.clip.name, stage, a, b))
+        return found
 
-    def _task(self, node: Node, step: Step, pieces: dict[str, tuple[Piece, ...]]) -> Task:
+    def _task(self, node: Node, step: Step) -> Task:
         facts = self._visible_facts(step)
-        inputs = {
-            name: f"{parts[0].start}:{digest_all([d for part in parts for d in part.digests])}"
-            for name, parts in pieces.items()
-        }
+        pieces: dict[str, tuple[Piece, ...]] = {}
+        inputs: dict[str, str] = {}
         if isinstance(step, Source):
-            inputs["files"] = self.identify(step, self.clip)
+            inputs["files"] = self._identify(step, self.clip)
+        else:
+            for wanted in self._inputs_of(step):
+                found = self.find(wanted.stage, wanted.array, *self._range(node, wanted.reach))
+                pieces[f"{wanted.stage}.{wanted.array}"] = found or ()
+        for name, parts in pieces.items():
+            inputs[name] = f"{parts[0].start}:{digest_all([part.digests for part in parts])}"
         inputs["facts"] = digest_json(facts)
         record = record_of(step, (node.start, node.stop), inputs)
         return Task(node, step, self.clip, facts, digest_json(record), record, pieces, self.out)

@@ -5,22 +5,26 @@ from __future__ import annotations
 import io
 import logging
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
 
-from pipeline.errors import ConfigError, PipelineError
-from pipeline.executor import Outcome
+from pipeline.errors import ConfigError, LostError, PipelineError
+from pipeline.executor import NO_LIMITS, Limits, Outcome
 from pipeline.plan import Task
 from pipeline.stage import Resources
 from pipeline.store import Manifest
-from pipeline.work import perform
+from pipeline.work import perform_logged
 
-RETRIES = 3
 OBJECT_STORE_BYTES = 100 * 2**20  # only manifests travel
+TICK_S = 1.0
+RECOUNT_S = 10.0  # the processors of a cluster
+GENERATION = "STEADYMASK_GENERATION"
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -29,26 +33,36 @@ QUIET = {
 
 
 class RayExecutor:
-    """Tasks on Ray workers. A lost worker or node costs a retry elsewhere, nothing more.
+    """Tasks on Ray workers. A task whose worker or machine dies is given back as lost.
 
     Parameters
     ----------
     store_url : str
         Must be reachable from every node.
     workers : int
-        Tasks in flight; on a machine of one's own also the processors given to Ray.
+        Tasks in flight; on a machine of one's own also the processors given to Ray. 0 on a cluster:
+        half as many again as it has processors, as they come and go.
     address : str
         Of a running cluster; empty starts Ray on this machine and stops it at the end.
     resources : mapping of stage name to Resources
         Beats what the stage says of itself.
+    limits : Limits
+        Of a task and of a worker.
     """
 
     def __init__(
-        self, store_url: str, workers: int, *, address: str, resources: dict[str, Resources]
+        self,
+        store_url: str,
+        workers: int,
+        *,
+        address: str,
+        resources: dict[str, Resources],
+        limits: Limits = NO_LIMITS,
     ) -> None:
-        self.slots = workers
-        self._store_url, self._resources = store_url, resources
-        self._running: dict[Any, Task] = {}
+        self._store_url, self._resources, self._limits = store_url, resources, limits
+        self._running: dict[Any, _Running] = {}
+        self._workers, self._slots, self._counted = workers, max(workers, 1), 0.0
+        self._began = time.monotonic()
         # Workers import what this process can: the project, and a user's modules in this folder.
         root = str(Path(__file__).parent.parent)
         path = os.pathsep.join(filter(None, [root, str(Path.cwd()), os.environ.get("PYTHONPATH")]))
@@ -57,7 +71,15 @@ class RayExecutor:
         else:
             with _environment(PYTHONPATH=path, **QUIET):
                 _start_here(workers)
-        self._remote = ray.remote(perform)
+        self._remote = ray.remote(perform_logged)
+
+    @property
+    def slots(self) -> int:
+        """How many tasks may be in flight."""
+        if self._workers == 0 and time.monotonic() > self._counted + RECOUNT_S:
+            self._counted = time.monotonic()
+            self._slots = max(int(1.5 * ray.cluster_resources().get("CPU", 1)), 2)
+        return self._slots
 
     def submit(self, task: Task) -> None:
         """Start a task on a worker that has what its stage needs."""
@@ -67,27 +89,58 @@ class RayExecutor:
             num_cpus=needs.cpus,
             num_gpus=needs.gpus,
             memory=needs.memory_bytes or None,
-            max_retries=RETRIES,
+            max_retries=0,  # the run counts the attempts
+            runtime_env=self._environment(),
         )
-        self._running[remote.remote(task, self._store_url)] = task
+        running = _Running(task, time.monotonic() + self._limits.task_s)
+        self._running[remote.remote(task, self._store_url)] = running
+
+    def _environment(self) -> dict[str, Any] | None:
+        """Return what workers of this time are told apart by: others are not used again."""
+        if not self._limits.worker_s:
+            return None
+        age = int((time.monotonic() - self._began) / self._limits.worker_s)
+        return {"env_vars": {GENERATION: str(age)}} if age else None
 
     def next_done(self) -> Outcome:
         """Wait for a task to end; return it with its manifest or with what it raised."""
-        done, _ = ray.wait(list(self._running), num_returns=1)
-        task = self._running.pop(done[0])
+        while not (done := ray.wait(list(self._running), num_returns=1, timeout=TICK_S)[0]):
+            self._stop_late()
+        running = self._running.pop(done[0])
+        task = running.task
         try:
             manifest: Manifest = ray.get(done[0])
         except ray.exceptions.RayTaskError as error:
             cause = getattr(error, "cause", None)
             return task, cause if isinstance(cause, PipelineError) else error
         except ray.exceptions.RayError as error:
-            text = f"{task.node}: its worker died {RETRIES + 1} times ({type(error).__name__})"
-            return task, PipelineError(text)
+            return task, LostError(f"{task.node}: {running.stopped or _death(error)}")
         return task, manifest
+
+    def _stop_late(self) -> None:
+        for reference, running in self._running.items():
+            if self._limits.task_s and time.monotonic() > running.until and not running.stopped:
+                running.stopped = (
+                    f"not done in {self._limits.task_s:.0f} s and stopped (engine.task_limit_s)"
+                )
+                ray.cancel(reference, force=True)
 
     def close(self) -> None:
         """Stop; what is running is dropped, what is committed stays."""
         ray.shutdown()
+
+
+@dataclass
+class _Running:
+    task: Task
+    until: float
+    stopped: str = ""
+
+
+def _death(error: ray.exceptions.RayError) -> str:
+    if isinstance(error, ray.exceptions.OutOfMemoryError):
+        return "its worker was stopped for want of memory: use a smaller chunk or fewer workers"
+    return f"its worker died ({type(error).__name__})"
 
 
 def _start_here(workers: int) -> None:

@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from pipeline.errors import PipelineError
+from pipeline.errors import DamageError, FullError, LostError, PipelineError
 from pipeline.events import Event, Listener
 from pipeline.executor import Executor
 from pipeline.identity import remembered
+from pipeline.ledger import Ledger
 from pipeline.plan import ClipPlan, Node, Task, check_steps
 from pipeline.stage import Clip, Sink, Step
 from pipeline.store import Manifest, Store
-from pipeline.work import written_before
+from pipeline.work import log_file, written_before
+
+ATTEMPTS = 4  # at a task whose worker dies
+REPAIRS = 2  # of an artifact
 
 
 def look_up(task: Task, store: Store) -> Manifest | None:
@@ -37,6 +43,8 @@ class Run:
         Frames of a chunk at most.
     listener : callable
         Told of everything that happens.
+    retry : bool
+        Also take up clips whose tasks killed their workers every time.
     """
 
     def __init__(
@@ -48,16 +56,27 @@ class Run:
         *,
         chunk: int,
         listener: Listener,
+        retry: bool = False,
     ) -> None:
         check_steps(steps)
         self._steps, self._store, self._out = steps, store, out
-        self._start_executor, self._chunk, self._tell = start_executor, chunk, listener
+        self._start_executor, self._chunk, self._listener = start_executor, chunk, listener
+        self._retry = retry
+        self._ledger = Ledger(store, out)
         self._executor: Executor | None = None
         self._open: dict[str, ClipPlan] = {}
         self._in_flight = 0
+        self._attempts: Counter[Node] = Counter()
+        self._repairs: Counter[str] = Counter()
 
     def go(self, clips: Iterable[Clip]) -> None:
-        """Do everything for all clips. Failures are told to the listener, none is raised."""
+        """Do everything for all clips. Failures are told to the listener.
+
+        Raises
+        ------
+        FullError
+            If no room is left; what is committed stays.
+        """
         coming = iter(clips)
         try:
             while self._advance(coming):
@@ -66,6 +85,10 @@ class Run:
         finally:
             if self._executor is not None:
                 self._executor.close()
+
+    def _tell(self, event: Event) -> None:
+        self._ledger.take(event)
+        self._listener(event)
 
     def _advance(self, coming: Iterator[Clip]) -> bool:
         """Settle what the store has, submit what it lacks; return whether anything is left."""
@@ -78,38 +101,37 @@ class Run:
             clip = next(coming, None)
             if clip is None:
                 return bool(self._open)
-            self._open[clip.name] = ClipPlan(
-                clip,
-                self._steps,
-                self._chunk,
-                str(self._out / clip.name),
-                partial(remembered, self._store),
+            self._begin(clip)
+
+    def _begin(self, clip: Clip) -> None:
+        """Open a clip, unless it kills whatever works at it."""
+        before = self._ledger.entry(clip.name)
+        if before is not None and before.state == "quarantined" and not self._retry:
+            text = (
+                f"in quarantine: its workers died {ATTEMPTS} times (see {before.log}): "
+                "look at the file, then give the command with --retry-failed"
             )
+            self._listener(Event("failed", clip.name, text=text))
+            return
+        where, identify = str(self._out / clip.name), partial(remembered, self._store)
+        self._ledger.begin(clip.name, clip.files)
+        self._open[clip.name] = ClipPlan(clip, self._steps, self._chunk, where, identify)
 
     def _serve(self, plan: ClipPlan) -> None:
         """Take hits until none is left, and submit misses while there are free slots."""
         try:
-            while self._serve_once(plan):
-                pass
+            while not self._full() and (task := plan.next_ready()) is not None:
+                found = look_up(task, self._store)
+                if found is not None:
+                    self._settle(plan, task.node, found, "hit")
+                else:
+                    self._submit(plan, task)
         except (PipelineError, OSError) as error:
             self._fail(plan, None, error)
             return
         if plan.finished:
             del self._open[plan.clip.name]
             self._tell(Event("finished", plan.clip.name))
-
-    def _serve_once(self, plan: ClipPlan) -> bool:
-        if self._full():
-            return False
-        for task in plan.ready():
-            found = look_up(task, self._store)
-            if found is not None:
-                self._settle(plan, task.node, found, "hit")
-                return True
-            self._submit(plan, task)
-            if self._full():
-                return False
-        return False
 
     def _full(self) -> bool:
         return self._executor is not None and self._in_flight >= self._executor.slots
@@ -118,7 +140,7 @@ class Run:
         if self._executor is None:
             self._executor = self._start_executor()
         self._executor.submit(task)
-        plan.running.add(task.node)
+        self._attempts[task.node] += 1
         self._tell(Event("started", plan.clip.name, task.node))
         self._in_flight += 1
 
@@ -129,8 +151,13 @@ class Run:
             self._tell(Event("known", plan.clip.name, nodes=len(plan.waiting)))
         seconds = float(manifest.provenance.get("seconds", 0.0))
         stored = manifest.bytes_stored()
-        done = Event("hit" if kind == "hit" else "done", plan.clip.name, node, seconds, stored)
-        self._tell(done)
+        attempts = self._attempts.pop(node, 0)
+        self._tell(
+            Event(
+                "hit" if kind == "hit" else "done", plan.clip.name, node, seconds, stored,
+                attempts=attempts,
+            )
+        )  # fmt: skip
 
     def _take(self, task: Task, outcome: Manifest | BaseException) -> None:
         self._in_flight -= 1
@@ -139,14 +166,48 @@ class Run:
             return  # its clip has failed meanwhile
         if isinstance(outcome, Manifest):
             self._settle(plan, task.node, outcome, "done")
-        elif isinstance(outcome, Exception):
-            self._fail(plan, task.node, outcome)
-        else:
+        elif isinstance(outcome, DamageError | LostError):
+            self._again(plan, task, outcome)
+        elif isinstance(outcome, FullError) or not isinstance(outcome, Exception):
             raise outcome
+        else:
+            self._fail(plan, task.node, outcome)
 
-    def _fail(self, plan: ClipPlan, node: Node | None, error: Exception) -> None:
+    def _again(self, plan: ClipPlan, task: Task, error: DamageError | LostError) -> None:
+        """Have a task done once more, and before it what it found damaged or gone."""
+        attempts = self._attempts[task.node]
+        if isinstance(error, LostError):
+            if attempts >= ATTEMPTS:
+                self._fail(plan, task.node, error, quarantined=True)
+                return
+            plan.retry(task.node)
+        else:
+            del self._attempts[task.node]  # it was not at fault
+            keys = {piece.key for pieces in task.pieces.values() for piece in pieces}
+            gone = [key for key in keys if key == error.key or not self._store.holds(key)]
+            if max(self._repairs[key] for key in gone) >= REPAIRS:
+                self._fail(plan, task.node, error)
+                return
+            for key in gone:
+                self._repairs[key] += 1
+                self._store.remove(key)
+            plan.undo(gone, task.node)
+            self._tell(Event("known", plan.clip.name, nodes=len(plan.waiting)))
+        again = Event("again", plan.clip.name, task.node, text=str(error), attempts=attempts)
+        self._tell(replace(again, error=type(error).__name__))
+
+    def _fail(
+        self, plan: ClipPlan, node: Node | None, error: Exception, *, quarantined: bool = False
+    ) -> None:
         del self._open[plan.clip.name]
-        text = (
-            str(error) if isinstance(error, PipelineError) else f"{type(error).__name__}: {error}"
-        )
-        self._tell(Event("failed", plan.clip.name, node, text=text))
+        expected = isinstance(error, PipelineError)
+        text = str(error) if expected else f"{type(error).__name__}: {error}"
+        cause = error.__cause__ or error
+        log = log_file(plan.out, node) if node is not None else None
+        self._tell(
+            Event(
+                "failed", plan.clip.name, node, text=text, error=type(cause).__name__,
+                attempts=self._attempts.pop(node, 0) if node else 0, quarantined=quarantined,
+                log=str(log) if log is not None and log.exists() else "",
+            )
+        )  # fmt: skip

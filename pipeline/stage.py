@@ -13,6 +13,9 @@ from pydantic import BaseModel, ConfigDict
 Arrays = Mapping[str, NDArray[Any]]
 """What a stage makes: arrays by name, each with one entry a frame along its first axis."""
 
+WHOLE = (0, -1)
+"""Stands for all frames of a clip, before anybody knows how many there are."""
+
 Facts = Mapping[str, Any]
 """What is known of a clip as a whole, as plain JSON values. The engine itself reads `shots`."""
 
@@ -126,27 +129,46 @@ class Stage(Step):
 
 
 class Source(Step):
-    """Brings a clip's files into the store, once a clip, a few frames at a time."""
+    """Brings a clip's files into the store, once, a few frames at a time.
+
+    A source of many frames says into which parts it falls: these run side by side, and a run that
+    is stopped loses no more than those it was at. The parts must follow from the clip alone.
+    """
 
     reads: ClassVar[str]
     """Which of the clip's files it reads."""
+    identified_as: ClassVar[str] = ""
+    """Name of another source with the same `identity`, so that files are read for it once."""
 
     def identity(self, clip: Clip) -> str:
         """Return the content digest of the files that `run` reads, 64 hex digits."""
         raise NotImplementedError
 
-    def run(self, clip: Clip, facts: Facts, emit: Callable[[Arrays], None]) -> Facts:
-        """Emit all frames in order, in batches; return what is to be known of the clip.
+    def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
+        """Return start and stop of each part, in frame order, or `WHOLE` alone."""
+        return (WHOLE,)
+
+    def run(
+        self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
+    ) -> Facts:
+        """Emit the frames of a part in order, in batches; return what is to be known of it.
 
         Parameters
         ----------
         clip : Clip
         facts : mapping
             What the sources before this one said.
+        part : (start, stop)
+            One of `parts`.
         emit : callable
             Takes arrays with one entry a frame; call it as often as is good for memory.
         """
         raise NotImplementedError
+
+    def conclude(self, said: Sequence[Facts]) -> Facts:
+        """Return what is to be known of the clip, from what `run` said of each part. Be quick."""
+        (facts,) = said
+        return facts
 
 
 class Reader(Protocol):

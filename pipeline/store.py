@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 import json
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,15 @@ from numpy.typing import NDArray
 from zarr.codecs import BloscCodec
 from zarr.errors import BaseZarrError
 
-from pipeline.errors import CacheError
-from pipeline.keys import digest_array
+from pipeline.errors import CacheError, ConfigError, DamageError, FullError
+from pipeline.keys import DIGEST, digest_array
 from pipeline.stage import Arrays
 
 MANIFEST = "manifest.json"
+SIGN = "store.json"  # lies in every store: without it nothing is there, or nothing can be reached
+REMOTE = ("aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "s3fs", "zarr")
+PATIENCE_S = 120.0  # with a store that does not answer
+NO_ROOM = "no room left on the disk: free some and give the same command again"
 
 
 @dataclass(frozen=True)
@@ -34,7 +39,18 @@ class Piece:
     array: str
     start: int  # number in the clip of the first frame
     offset: int  # its number in the artifact
-    digests: tuple[str, ...]
+    digests: str  # of its frames, one after the other
+
+    @property
+    def frames(self) -> int:
+        """How many there are."""
+        return len(self.digests) // DIGEST
+
+    def part(self, start: int, stop: int) -> Piece:
+        """Return frames `start` to `stop` (numbers in the clip) of it."""
+        low, high = start - self.start, stop - self.start
+        digests = self.digests[low * DIGEST : high * DIGEST]
+        return Piece(self.key, self.array, start, self.offset + low, digests)
 
 
 @dataclass(frozen=True)
@@ -54,8 +70,16 @@ class Manifest:
 
     def piece(self, array: str, start: int, stop: int) -> Piece:
         """Return where frames `start` to `stop` (numbers in the clip) of one array are."""
-        low, high = start - self.start, stop - self.start
-        return Piece(self.key, array, start, low, tuple(self.arrays[array]["digests"][low:high]))
+        digests = "".join(self.arrays[array]["digests"])
+        return Piece(self.key, array, self.start, 0, digests).part(start, stop)
+
+    def lean(self) -> Manifest:
+        """Return it without what is for people, to be held in memory by the thousand."""
+        arrays = {
+            name: {**entry, "digests": "".join(entry["digests"])}
+            for name, entry in self.arrays.items()
+        }
+        return Manifest(self.key, self.start, arrays, self.facts, {})
 
     def bytes_stored(self) -> int:
         """Return the size of the arrays before compression."""
@@ -103,33 +127,88 @@ class Store:
     Many processes may write at once. On a file system an artifact is published by one rename; in
     an object store, where every object appears at once and two writers of one key write the same
     bytes, by writing its manifest last.
+
+    Parameters
+    ----------
+    url : str
+    create : bool
+        Make the store if there is none. A worker does not: what it does not find is out of reach.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, *, create: bool = True) -> None:
         self.url = url
         self.fs, self.root = fsspec.core.url_to_fs(url)
         protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
         self.local = protocol == "file"
         self._prefix = "" if self.local else f"{protocol}://"
         self._options = {} if self.local else dict(self.fs.storage_options)
+        if create and not self.reachable():
+            self._create()
+
+    def _create(self) -> None:
+        try:
+            if self.local:
+                Path(self.root, "drafts").mkdir(parents=True, exist_ok=True)
+            self.fs.pipe_file(f"{self.root}/{SIGN}", b'{"schema": 1}\n')
+        except Exception as error:  # every kind of storage has its own
+            raise ConfigError(
+                f"{self.url}: no store can be made here ({error}): choose another --store"
+            ) from error
+
+    def reachable(self) -> bool:
+        """Return whether the store answers and is one."""
+        try:
+            if self.local:
+                return Path(self.root, SIGN).exists()
+            self.fs.invalidate_cache(self.root)
+            return bool(self.fs.exists(f"{self.root}/{SIGN}"))
+        except Exception:  # noqa: BLE001 - every kind of storage has its own
+            return False
+
+    def concerns(self, error: Exception) -> bool:
+        """Return whether an error may be one of the store, not of who uses it."""
+        if self.local:
+            return isinstance(error, OSError) and str(error.filename).startswith(self.root)
+        return isinstance(error, OSError) or type(error).__module__.startswith(REMOTE)
+
+    def wait(self) -> None:
+        """Wait until the store answers.
+
+        Raises
+        ------
+        CacheError
+            If it does not for `PATIENCE_S` seconds.
+        """
+        until, pause = time.monotonic() + PATIENCE_S, 0.1
+        while not self.reachable():
+            if time.monotonic() > until:
+                raise CacheError(
+                    f"{self.url}: expected the store, not there for {PATIENCE_S} s: see that it "
+                    "is, and give the same command again"
+                )
+            time.sleep(pause)
+            pause = min(2 * pause, 5.0)
 
     def place(self, key: str) -> str:
         """Return the folder of the artifact `key`."""
         return f"{self.root}/objects/{key[:2]}/{key}"
 
     def find(self, key: str) -> Manifest | None:
-        """Return the manifest of `key`, or None if that artifact was never finished."""
-        path = f"{self.place(key)}/{MANIFEST}"
+        """Return the manifest of `key`; None if that artifact is not there, or not whole."""
+        text = self._text(f"{self.place(key)}/{MANIFEST}")
         try:
-            text = self.fs.cat_file(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return None
+            return None if text is None else Manifest(**json.loads(text))
+        except (ValueError, TypeError):
+            return None  # damaged: it is made again and takes this one's place
+
+    def holds(self, key: str) -> bool:
+        """Return whether the arrays of an artifact are there; they are not looked at."""
         try:
-            return Manifest(**json.loads(text))
-        except (ValueError, TypeError) as error:
-            raise CacheError(
-                f"{path}: expected a manifest, got {text[:40]!r}: delete {self.place(key)}"
-            ) from error
+            manifest = self.find(key)
+            names = manifest.arrays if manifest is not None else {"": None}
+            return all(self.fs.exists(f"{self.place(key)}/{name}/zarr.json") for name in names)
+        except CacheError:
+            return False
 
     @contextmanager
     def draft(self, key: str) -> Iterator[Draft]:
@@ -139,13 +218,11 @@ class Store:
             return
         folder = Path(self.root, "drafts", uuid.uuid4().hex)
         try:
-            folder.mkdir(parents=True)
+            folder.mkdir()
             yield Draft(str(folder), str(folder), {})
         except OSError as error:
             if error.errno == errno.ENOSPC:
-                raise CacheError(
-                    f"{self.root}: no room left on the disk: free some and run the same again"
-                ) from error
+                raise FullError(f"{self.root}: {NO_ROOM}") from error
             raise
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -160,16 +237,31 @@ class Store:
             try:
                 Path(draft.folder).rename(place)
             except OSError:
-                if self.find(manifest.key) is None:
-                    raise
+                if self.find(manifest.key) is not None:
+                    return
+                self.remove(manifest.key)  # what lies there is not whole
+                Path(draft.folder).rename(place)
+
+    def remove(self, key: str) -> None:
+        """Make the artifact not exist, at once and wholly to those who look for it."""
+        place = self.place(key)
+        if self.local:
+            aside = Path(self.root, "drafts", uuid.uuid4().hex)
+            with suppress(FileNotFoundError):
+                Path(place).rename(aside)
+            shutil.rmtree(aside, ignore_errors=True)
+            return
+        with suppress(FileNotFoundError):
+            self.fs.rm_file(f"{place}/{MANIFEST}")
+            self.fs.rm(place, recursive=True)
 
     def read(self, piece: Piece) -> NDArray[Any]:
         """Return the frames of a piece, checked against their digests.
 
         Raises
         ------
-        CacheError
-            If a frame is missing or is not what was written, naming the folder to delete.
+        DamageError
+            If a frame is missing or is not what was written, naming the folder.
         """
         place = self.place(piece.key)
         try:
@@ -178,26 +270,39 @@ class Store:
                 mode="r",
                 storage_options=self._options or None,
             )
-            values = np.asarray(held[piece.offset : piece.offset + len(piece.digests)])
+            values = np.asarray(held[piece.offset : piece.offset + piece.frames])
         except (OSError, RuntimeError, ValueError, KeyError, BaseZarrError) as error:
-            raise CacheError(
-                f"{place}/{piece.array}: cannot be read ({error}): delete {place}"
-            ) from error
-        for frame, digest in enumerate(piece.digests):
-            if digest_array(values[frame]) != digest:
-                number = piece.start + frame
-                raise CacheError(
-                    f"{place}/{piece.array}: frame {number} is damaged: delete {place}"
-                )
+            if not self.reachable():
+                raise
+            text = f"{place}/{piece.array}: cannot be read ({error})"
+            raise DamageError(text, piece.key) from error
+        for frame in range(len(values)):
+            if digest_array(values[frame]) != piece.digests[frame * DIGEST : (frame + 1) * DIGEST]:
+                text = f"{place}/{piece.array}: frame {piece.start + frame} is damaged"
+                raise DamageError(text, piece.key)
         return values
 
     def note(self, name: str) -> str | None:
         """Return a small text kept beside the artifacts, or None."""
-        try:
-            text: bytes = self.fs.cat_file(f"{self.root}/{name}")
-        except (FileNotFoundError, NotADirectoryError):
-            return None
-        return text.decode()
+        text = self._text(f"{self.root}/{name}")
+        return None if text is None else text.decode()
+
+    def _text(self, path: str) -> bytes | None:
+        """Return a small file, or None if there is none; waits for a store that does not answer."""
+        while True:
+            try:
+                text: bytes = self.fs.cat_file(path)
+            except (FileNotFoundError, NotADirectoryError):
+                if self.local and not self.reachable():
+                    self.wait()
+                    continue
+                return None
+            except Exception:  # every kind of storage has its own
+                if self.reachable():
+                    raise
+                self.wait()
+            else:
+                return text
 
     def write_note(self, name: str, text: str) -> None:
         """Keep a small text, whole or not at all."""

@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
+import errno
+import faulthandler
 import json
 import os
 import platform
 import socket
+import sys
 import time
+import traceback
 from collections.abc import Iterator, Sequence
-from functools import lru_cache
+from contextlib import suppress
+from functools import lru_cache, partial
+from itertools import count
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.errors import CacheError, PipelineError, ShapeError
-from pipeline.plan import Task
+from pipeline.errors import DamageError, FullError, PipelineError, ShapeError
+from pipeline.plan import Node, Task
 from pipeline.stage import Sink, Source, Span, Stage, Window
-from pipeline.store import Draft, Manifest, Piece, Store
+from pipeline.store import NO_ROOM, Draft, Manifest, Piece, Store
 
-open_store = lru_cache(maxsize=8)(Store)
+open_store = lru_cache(maxsize=8)(partial(Store, create=False))
+
+
+STORE_ATTEMPTS = 3  # at a task whose store was away for a moment
 
 
 class StageError(PipelineError):
@@ -30,28 +39,98 @@ class StageError(PipelineError):
 def perform(task: Task, store_url: str) -> Manifest:
     """Do a task and return the manifest of what it made; found in the store, it is not done again.
 
+    A store that cannot be reached is waited for.
+
     Raises
     ------
     PipelineError
         Whatever goes wrong, with the stage and the frames.
     """
+    store = open_store(store_url)
+    for attempt in count(1):
+        try:
+            return _do(task, store)
+        except (DamageError, FullError):
+            raise
+        except Exception as error:
+            if not store.reachable():
+                store.wait()
+            elif attempt >= STORE_ATTEMPTS or not store.concerns(error):
+                raise _told(task, error) from error
+    raise AssertionError
+
+
+def perform_reported(task: Task, store_url: str) -> Manifest:
+    """Do as `perform`; what it raises is written, with its traceback, to the task's log."""
     try:
-        store = open_store(store_url)
-        if isinstance(task.step, Sink):
-            return _write_out(task, store)
-        found = store.find(task.key)
-        return found if found is not None else _make(task, store)
-    except CacheError:
+        return perform(task, store_url)
+    except Exception:
+        with suppress(OSError), _log(task) as log:
+            traceback.print_exc(file=log)
         raise
-    except PipelineError as error:
-        raise StageError(f"{task.node}: {error}") from error
-    except MemoryError as error:
-        raise StageError(
-            f"{task.node}: out of memory: use a smaller chunk or fewer workers"
-        ) from error
-    except Exception as error:
-        # The worker boundary: the stage is named, and the cause is kept with its traceback.
-        raise StageError(f"{task.node}: {type(error).__name__}: {error}") from error
+
+
+def perform_logged(task: Task, store_url: str) -> Manifest:
+    """Do as `perform` in a process of its own: all it says, also in dying, is in the task's log.
+
+    The log of a task that succeeds is removed.
+    """
+    try:
+        log = _log(task)
+    except OSError:  # nowhere to write: the sink will say so
+        return perform(task, store_url)
+    kept = [os.dup(1), os.dup(2)]
+    try:
+        for number in (1, 2):
+            os.dup2(log.fileno(), number)
+        faulthandler.enable(log)
+        manifest = perform_reported(task, store_url)
+        path = log_file(task.folder, task.node)
+        with suppress(OSError):
+            path.unlink()
+            path.parent.rmdir()  # if it is empty
+        return manifest
+    finally:
+        faulthandler.disable()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for number, copy in enumerate(kept, start=1):
+            os.dup2(copy, number)
+            os.close(copy)
+        log.close()
+
+
+def log_file(folder: str, node: Node) -> Path:
+    """Return where a task's log is: beside the results of its clip."""
+    frames = "" if node.whole else f"-{node.start}"
+    return Path(folder, "logs", f"{node.stage}{frames}.log")
+
+
+def _log(task: Task) -> TextIO:
+    path = log_file(task.folder, task.node)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = path.open("a", encoding="utf-8")
+    log.write(f"{time.strftime('%F %T')} {task.clip.name}: {task.node} on {socket.gethostname()}\n")
+    log.flush()
+    return log
+
+
+def _told(task: Task, error: Exception) -> PipelineError:
+    """Return what a user should read of an error: the stage is named, the cause is kept."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return FullError(f"{task.node}: {NO_ROOM}")
+    if isinstance(error, MemoryError):
+        return StageError(f"{task.node}: out of memory: use a smaller chunk or fewer workers")
+    if isinstance(error, PipelineError):
+        return StageError(f"{task.node}: {error}")
+    return StageError(f"{task.node}: {type(error).__name__}: {error}")
+
+
+def _do(task: Task, store: Store) -> Manifest:
+    if isinstance(task.step, Sink):
+        return _write_out(task, store)
+    found = store.find(task.key)
+    return found if found is not None else _make(task, store)
 
 
 def _make(task: Task, store: Store) -> Manifest:
@@ -59,7 +138,8 @@ def _make(task: Task, store: Store) -> Manifest:
     with store.draft(task.key) as draft:
         facts: dict[str, Any] = {}
         if isinstance(task.step, Source):
-            facts = dict(task.step.run(task.clip, task.facts, draft.append))
+            part = (task.node.start, task.node.stop)
+            facts = dict(task.step.run(task.clip, task.facts, part, draft.append))
         elif isinstance(task.step, Stage):
             _run_stage(task, task.step, store, draft)
         manifest = Manifest(
@@ -113,11 +193,7 @@ def _write_out(task: Task, store: Store) -> Manifest:
     def read(stage: str, array: str, only: Sequence[int] | None = None) -> Iterator[NDArray[Any]]:
         for piece in task.pieces[f"{stage}.{array}"]:
             for start, stop in _runs(piece, only):
-                k = start - piece.start
-                part = Piece(
-                    piece.key, array, start, piece.offset + k, piece.digests[k : k + stop - start]
-                )
-                yield from store.read(part)
+                yield from store.read(piece.part(start, stop))
 
     if not isinstance(task.step, Sink):
         raise TypeError(f"{task.step.name} is not a sink")
@@ -133,7 +209,7 @@ def _write_out(task: Task, store: Store) -> Manifest:
 
 def _runs(piece: Piece, only: Sequence[int] | None) -> Iterator[tuple[int, int]]:
     """Yield the runs of a piece's frames to be read at a time: start and stop."""
-    stop = piece.start + len(piece.digests)
+    stop = piece.start + piece.frames
     if only is None:
         for start in range(piece.start, stop, 8):
             yield start, min(start + 8, stop)

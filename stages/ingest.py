@@ -2,27 +2,63 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import ClassVar, Literal
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Sequence
+from itertools import pairwise
+from typing import Any, ClassVar, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pipeline.errors import InputError
 from pipeline.stage import Arrays, Clip, Facts, Source
 from stages.io.timeline import Timeline, content_digest, probe, working_size
 from stages.io.video import read_frames
-from stages.ops.shots import CutFinder, shots_between
+from stages.ops.shots import Changes, find_cuts, shots_between
 
 BATCH = 16  # frames held at a time
+
+
+class Probe(Source):
+    """The timeline, made once: everything after it is checked against it."""
+
+    name: ClassVar[str] = "probe"
+    version: ClassVar[int] = 1
+    reads: ClassVar[str] = "footage"
+
+    short_side: int = 480
+    frame_rate: float = 24.0
+
+    def identity(self, clip: Clip) -> str:
+        """Return the digest of the video's bytes, or of all the frame files."""
+        return content_digest(clip.files[self.reads])
+
+    def run(
+        self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
+    ) -> Facts:
+        """Return the timeline, the working size and the parts to decode."""
+        timeline = probe(clip.files[self.reads], rate=self.frame_rate)
+        edges = (*timeline.parts, timeline.frames)
+        return {
+            "frames": timeline.frames,
+            "size": list(working_size(timeline.size, self.short_side)),
+            "source_size": list(timeline.size),
+            "rate": timeline.rate,
+            "timeline": timeline.to_json(),
+            "parts": [list(pair) for pair in pairwise(edges)],
+        }
 
 
 class Ingest(Source):
     """Decoding, once; see `stages.io.video` and `stages.ops.shots`."""
 
     name: ClassVar[str] = "ingest"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[str] = "footage"
+    identified_as: ClassVar[str] = "probe"
+    uses: ClassVar[tuple[str, ...]] = ("size", "timeline", "parts")
 
     short_side: int = Field(480, ge=1, description="working size in pixels; never upscaled")
     frame_rate: float = Field(24.0, gt=0, description="of folders of frames, per second")
@@ -37,37 +73,62 @@ class Ingest(Source):
         """Return the digest of the video's bytes, or of all the frame files."""
         return content_digest(clip.files[self.reads])
 
-    def run(self, clip: Clip, facts: Facts, emit: Callable[[Arrays], None]) -> Facts:
-        """Emit the frames; return the timeline, the working size and the shots."""
-        path = clip.files[self.reads]
-        timeline = probe(path, rate=self.frame_rate)
-        size = working_size(timeline.size, self.short_side)
-        finder = CutFinder(self.cut_threshold)
+    def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
+        """Return what can be decoded by itself."""
+        return [(int(start), int(stop)) for start, stop in facts["parts"]]
+
+    def run(
+        self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
+    ) -> Facts:
+        """Emit the frames of a part; return its holes and how much its frames differ."""
+        timeline = Timeline.from_json(facts["timeline"])
+        size = (int(facts["size"][0]), int(facts["size"][1]))
+        changes = Changes() if self.cuts == "auto" else None
         batch: list[NDArray[np.uint8]] = []
-        frames = read_frames(path, timeline, size=size)
+        frames = read_frames(clip.files[self.reads], timeline, size=size, frames=part)
         for frame in frames:
-            if self.cuts == "auto":
-                finder.look(frame)
+            if changes is not None:
+                changes.look(frame)
             batch.append(frame)
             if len(batch) == BATCH:
                 emit({"frames": np.stack(batch)})
                 batch = []
         if batch:
             emit({"frames": np.stack(batch)})
-        cuts = finder.cuts() if self.cuts == "auto" else self.cuts
-        shots = shots_between(cuts, timeline.frames)
-        return self._facts(timeline, size, shots, frames.holes)
-
-    @staticmethod
-    def _facts(
-        timeline: Timeline, size: tuple[int, int], shots: list[tuple[int, int]], holes: list[int]
-    ) -> Facts:
         return {
-            "frames": timeline.frames,
-            "shots": [list(shot) for shot in shots],
-            "size": list(size),
-            "source_size": list(timeline.size),
-            "rate": timeline.rate,
-            "holes": holes,
-            "timeline": timeline.to_json(),
+            "part": list(part),
+            "holes": frames.holes,
+            "changes": changes.values if changes else [],
+            "ends": [_packed(small) for small in changes.ends] if changes else [],
         }
+
+    def conclude(self, said: Sequence[Facts]) -> Facts:
+        """Return the holes and the shots of the clip."""
+        holes = [hole for facts in said for hole in facts["holes"]]
+        if len(holes) == said[-1]["part"][1]:
+            raise InputError(f"none of {len(holes)} frames can be decoded")
+        cuts = self.cuts
+        if cuts == "auto":
+            changes = [value for facts in said for value in facts["changes"]]
+            for before, after in pairwise(said):
+                small = _unpacked(before["ends"][1]), _unpacked(after["ends"][0])
+                changes[after["part"][0]] = Changes.between(*small)
+            cuts = tuple(find_cuts(changes, self.cut_threshold))
+        shots = shots_between(cuts, said[-1]["part"][1])
+        return {"holes": holes, "shots": [list(shot) for shot in shots]}
+
+
+def _packed(picture: NDArray[np.uint8]) -> str:
+    done, data = cv2.imencode(".png", picture)
+    if not done:
+        raise RuntimeError("a small picture could not be packed")
+    return b64encode(data.tobytes()).decode()
+
+
+def _unpacked(text: str) -> NDArray[Any]:
+    picture: NDArray[Any] | None = cv2.imdecode(
+        np.frombuffer(b64decode(text), np.uint8), cv2.IMREAD_COLOR
+    )
+    if picture is None:
+        raise InputError("expected a small picture of the part's end, got something else")
+    return picture

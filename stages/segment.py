@@ -53,7 +53,9 @@ class ImportMasks(Source):
         """Return the digest of the mask files."""
         return mask_digest(clip.files[self.reads])
 
-    def run(self, clip: Clip, facts: Facts, emit: Callable[[Arrays], None]) -> Facts:
+    def run(
+        self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
+    ) -> Facts:
         """Emit soft masks and labels at working size; return the classes."""
         source = self._open(clip.files[self.reads], facts)
         classes = (1,) if self.union and source.classes else tuple(source.classes)
@@ -118,7 +120,9 @@ class Classes(Source):
         """Nothing of the clip is read."""
         return ""
 
-    def run(self, clip: Clip, facts: Facts, emit: Callable[[Arrays], None]) -> Facts:
+    def run(
+        self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
+    ) -> Facts:
         """Return the classes of the segmenter."""
         segment = Segment(**self.settings)
         return {"classes": list(segment.load().class_ids)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 import numpy as np
 
@@ -111,14 +110,10 @@ class Library:
 def _followed(clip: Clip, steps: Sequence[Step], store: Store, chunk: int) -> ClipPlan:
     """Return a clip's plan with everything that the store has."""
     plan = ClipPlan(clip, steps, chunk, "", partial(remembered, store))
-    moved = True
-    while moved:
-        moved = False
-        for task in list(plan.ready()):
-            found: Any = look_up(task, store)
-            if found is not None:
-                plan.complete(task.node, found)
-                moved = True
+    while (task := plan.next_ready()) is not None:
+        found = look_up(task, store)
+        if found is not None:
+            plan.complete(task.node, found)
     if not plan.finished:
         missing = ", ".join(sorted({node.stage for node in plan.waiting}))
         raise InputError(

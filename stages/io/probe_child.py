@@ -52,6 +52,10 @@ def announced(path: str, options: dict[str, str]) -> dict[str, Any]:
     made_up = reordered and len(pts) > 1 and None not in pts and pts == sorted(pts)
     found["pts"] = pts
     found["timed"] = None not in pts and not made_up and len(set(pts)) == len(pts)
+    found["entries"] = []  # where decoding may begin: frames shown from a keyframe on need no other
+    if found["timed"]:
+        number = {p: k for k, p in enumerate(sorted(pts))}
+        found["entries"] = sorted(number[p] for p, key, _ in packets if key and p in number)
     return found
 
 

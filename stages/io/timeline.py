@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -23,6 +24,7 @@ from stages.io.library import IMAGES
 PROBE_LIMIT_S = 600
 FOLDER_TICKS = 90000  # a second, for folders of frames
 READ_BYTES = 1 << 20
+PART = 240  # frames, at least, of a part that is decoded by itself
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class Timeline:
         those of the pictures: then only the order counts.
     names : tuple of str
         File names, for a folder of frames; else empty.
+    parts : tuple of int
+        First frame of each part that can be decoded by itself; about `PART` frames long or longer.
     """
 
     frames: int
@@ -69,6 +73,7 @@ class Timeline:
     origin: int = 0
     timed: bool = True
     names: tuple[str, ...] = ()
+    parts: tuple[int, ...] = (0,)
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -181,7 +186,17 @@ def _timeline(found: dict[str, Any]) -> Timeline:
         aspect=(aspect.numerator, aspect.denominator),
         origin=min(start, pts[0]),
         timed=found["timed"],
+        parts=_parts(found["entries"], len(pts)),
     )
+
+
+def _parts(entries: Iterable[int], frames: int) -> tuple[int, ...]:
+    """Return the entries `PART` frames apart or more, and from the end."""
+    starts = [0]
+    for entry in entries:
+        if entry - starts[-1] >= PART and frames - entry >= PART:
+            starts.append(entry)
+    return tuple(starts)
 
 
 def _increasing(announced: list[int | None], tick: float) -> list[int]:
@@ -216,6 +231,7 @@ def _probe_folder(folder: Path, rate: float) -> Timeline:
         rate=rate,
         size=size,
         names=tuple(file.name for file in files),
+        parts=_parts(range(len(files)), len(files)),
     )
 
 

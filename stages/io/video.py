@@ -10,8 +10,9 @@ import threading
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
+from fractions import Fraction
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 import cv2
 import ffmpeg
@@ -29,7 +30,7 @@ Picture = NDArray[np.uint8]
 
 
 class Frames:
-    """Iterates over all frames of a timeline, RGB (H, W, 3) uint8, in constant memory.
+    """Iterates over frames of a timeline, RGB (H, W, 3) uint8, in constant memory.
 
     A frame that cannot be decoded is a hole: the picture before it (at the start, the one after)
     stands in for it, and its number is in `holes` afterwards. So numbers never shift.
@@ -40,6 +41,9 @@ class Frames:
     timeline : Timeline
     size : (H, W) or None
         Scaled to, areas averaged; None keeps the source's.
+    frames : (start, stop) or None
+        Which to give; the decoder seeks to the first where the timeline has a part that begins
+        there. None is all.
 
     Raises
     ------
@@ -47,45 +51,85 @@ class Frames:
         While iterating: if nothing can be decoded, or the decoder stalls; names the file.
     """
 
-    def __init__(self, path: Path, timeline: Timeline, *, size: tuple[int, int] | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        timeline: Timeline,
+        *,
+        size: tuple[int, int] | None,
+        frames: tuple[int, int] | None = None,
+    ) -> None:
         self._path, self._timeline = path, timeline
         self._size = timeline.size if size is None else size
+        self._start, self._stop = (0, timeline.frames) if frames is None else frames
         self.holes: list[int] = []
 
     def __iter__(self) -> Iterator[Picture]:
         """Yield every frame."""
         self.holes = []
-        decoded = self._from_folder() if self._path.is_dir() else self._from_video()
         before: Picture | None = None
-        due = 0
-        for number, picture in decoded:
+        due = self._start
+        for number, picture in self._decoded():
+            if number >= self._stop:
+                before = picture if before is None else before
+                break
             if number > due:
                 self.holes += range(due, number)
                 stand_in = picture if before is None else before
                 yield from (stand_in for _ in range(due, number))
-            yield picture
-            before, due = picture, number + 1
+            if number >= due:
+                yield picture
+                due = number + 1
+            before = picture
         if before is None:
             raise InputError(f"{self._path}: none of {self._timeline.frames} frames can be decoded")
-        self.holes += range(due, self._timeline.frames)
-        yield from (before for _ in range(due, self._timeline.frames))
+        self.holes += range(due, self._stop)
+        yield from (before for _ in range(due, self._stop))
+
+    def _decoded(self) -> Iterator[tuple[int, Picture]]:
+        """Yield number and picture of the frames wanted, of one or more before and some after."""
+        if self._path.is_dir():
+            yield from self._from_folder()
+            return
+        if self._start in self._timeline.parts[1:]:
+            found = self._from_video(self._start)
+            try:
+                first = next(found, None)
+            except InputError:
+                first = None
+            if first is not None and first[0] <= self._start:
+                yield first
+                yield from found
+                return
+        # A container that does not find its own keyframes, or damage: from the beginning.
+        yield from self._from_video(0)
 
     def _from_folder(self) -> Iterator[tuple[int, Picture]]:
         files = frame_files(self._path)
         if tuple(file.name for file in files) != self._timeline.names:
             raise InputError(f"{self._path}: its files changed while they were read")
-        for number, file in enumerate(files):
-            picture = _picture(file)
-            if picture is None or picture.shape[:2] != self._timeline.size:
-                continue
-            if self._size != self._timeline.size:
-                picture = cv2.resize(picture, self._size[::-1], interpolation=cv2.INTER_AREA)
-            yield number, picture
+        for number in range(self._start - 1, -1, -1):
+            picture = self._from_file(files[number])
+            if picture is not None:
+                yield number, picture
+                break
+        for number in range(self._start, len(files)):
+            picture = self._from_file(files[number])
+            if picture is not None:
+                yield number, picture
 
-    def _from_video(self) -> Iterator[tuple[int, Picture]]:
+    def _from_file(self, file: Path) -> Picture | None:
+        picture = _picture(file)
+        if picture is None or picture.shape[:2] != self._timeline.size:
+            return None
+        if self._size != self._timeline.size:
+            picture = cv2.resize(picture, self._size[::-1], interpolation=cv2.INTER_AREA)
+        return picture
+
+    def _from_video(self, start: int) -> Iterator[tuple[int, Picture]]:
         """Yield number and picture of what the decoder delivers, told apart by timestamp."""
         line, due = self._timeline, 0
-        for pts, picture in _decoded(self._path, line, self._size):
+        for pts, picture in _decoded(self._path, line, self._size, start):
             number = bisect_right(line.pts, pts) - 1 if line.timed and pts is not None else due
             if number < due:  # after damage a decoder may show one moment twice
                 continue
@@ -95,9 +139,15 @@ class Frames:
             due = number + 1
 
 
-def read_frames(path: Path, timeline: Timeline, *, size: tuple[int, int] | None = None) -> Frames:
+def read_frames(
+    path: Path,
+    timeline: Timeline,
+    *,
+    size: tuple[int, int] | None = None,
+    frames: tuple[int, int] | None = None,
+) -> Frames:
     """Return the frames of a clip; see `Frames`."""
-    return Frames(path, timeline, size=size)
+    return Frames(path, timeline, size=size, frames=frames)
 
 
 def read_picture(file: Path) -> Picture:
@@ -129,12 +179,17 @@ def _picture(file: Path) -> Picture | None:
 
 
 def _decoded(
-    path: Path, timeline: Timeline, size: tuple[int, int]
+    path: Path, timeline: Timeline, size: tuple[int, int], start: int
 ) -> Iterator[tuple[int | None, Picture]]:
-    """Yield timestamp and picture of each frame that ffmpeg delivers."""
+    """Yield timestamp and picture of each frame that ffmpeg delivers, from about `start` on."""
     rows, columns = size
+    seek: dict[str, Any] = {}
+    if start:
+        ticks = Fraction(timeline.pts[start]) * Fraction(*timeline.time_base)
+        seek = {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{float(ticks):.6f}"}
+    source = ffmpeg.input(f"file:{path.resolve()}", threads=1, copyts=None, **seek, **CONFINED)
     command = (
-        ffmpeg.input(f"file:{path.resolve()}", threads=1, copyts=None, **CONFINED)["V:0"]
+        source["V:0"]
         .filter("scale", columns, rows, flags="area+accurate_rnd+full_chroma_int+bitexact")
         .filter("settb", "{}/{}".format(*timeline.time_base))
         .filter("showinfo", checksum=0)

@@ -1,10 +1,13 @@
+import pickle
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Timer
 
 import numpy as np
 import pytest
 
-from pipeline.errors import CacheError
+from pipeline import store as store_module
+from pipeline.errors import CacheError, ConfigError, DamageError
 from pipeline.store import Manifest, Store
 
 KEY = "ab" + "0" * 62
@@ -49,7 +52,7 @@ def test_a_writer_that_fails_half_way_leaves_nothing(tmp_path):
     with pytest.raises(RuntimeError, match="disk on fire"):
         half()
     assert store.find(KEY) is None
-    assert everything_under(tmp_path) == []
+    assert everything_under(tmp_path) == ["store.json"]
 
 
 def test_without_its_manifest_an_artifact_does_not_exist(tmp_path):
@@ -80,14 +83,46 @@ def test_a_damaged_frame_is_never_read(tmp_path, harm):
         frame.write_bytes(frame.read_bytes()[:20])
     else:
         frame.unlink()
-    with pytest.raises(CacheError, match=f"delete {store.place(KEY)}"):
+    with pytest.raises(DamageError, match=store.place(KEY)) as caught:
         store.read(store.find(KEY).piece("x", 12, 15))
+    assert caught.value.key == pickle.loads(pickle.dumps(caught.value)).key == KEY
     assert len(store.read(store.find(KEY).piece("x", 10, 13))) == 3
 
 
-def test_a_manifest_that_is_not_json_names_the_folder_to_delete(tmp_path):
+def test_an_artifact_whose_manifest_is_damaged_is_not_there_and_is_replaced(tmp_path):
     store = Store(str(tmp_path))
     put(store)
     Path(store.place(KEY), "manifest.json").write_text("{")
-    with pytest.raises(CacheError, match="expected a manifest, got"):
+    assert store.find(KEY) is None
+    put(store)
+    np.testing.assert_array_equal(store.read(store.find(KEY).piece("x", 10, 11)), [[0, 1]])
+    assert not list((tmp_path / "drafts").iterdir())
+
+
+@pytest.mark.parametrize("url", ["", "memory://bucket/removed"])
+def test_what_is_removed_is_not_there(tmp_path, url):
+    store = Store(url or str(tmp_path))
+    put(store)
+    store.remove(KEY)
+    store.remove(KEY)
+    assert store.find(KEY) is None
+    put(store)
+    assert store.find(KEY) is not None
+
+
+def test_a_store_that_cannot_be_made_is_an_error_of_the_settings(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="no store can be made here"):
+        Store(str(tmp_path / "file" / "store"))
+
+
+def test_a_store_that_is_away_is_waited_for(tmp_path, monkeypatch):
+    monkeypatch.setattr(store_module, "PATIENCE_S", 0.3)
+    store = Store(str(tmp_path / "store"))
+    put(store)
+    (tmp_path / "store").rename(tmp_path / "away")
+    with pytest.raises(CacheError, match="expected the store, not there for"):
         store.find(KEY)
+    monkeypatch.setattr(store_module, "PATIENCE_S", 30)
+    Timer(0.3, lambda: (tmp_path / "away").rename(tmp_path / "store")).start()
+    assert store.find(KEY) is not None

@@ -1,5 +1,6 @@
 """A small plan of numbers: what the engine does with it, it does with video."""
 
+from itertools import pairwise
 from typing import ClassVar
 
 import numpy as np
@@ -19,7 +20,7 @@ class Numbers(Source):
     def identity(self, clip):
         return clip.files["text"].read_text()
 
-    def run(self, clip, facts, emit):
+    def run(self, clip, facts, part, emit):
         shots, values = [], []
         for part in clip.files["text"].read_text().split("\n\n"):
             some = [float(line) for line in part.split()]
@@ -113,3 +114,23 @@ def clip_of(folder, name, text):
 
 def numbers(count, seed=0):
     return "\n".join(map(str, np.random.default_rng(seed).integers(0, 100, count)))
+
+
+class Parted(Numbers):
+    """The same, a part at a time; one shot."""
+
+    version: ClassVar[int] = 2
+
+    edges: tuple[int, ...]
+
+    def parts(self, facts):
+        return list(pairwise(self.edges))
+
+    def run(self, clip, facts, part, emit):
+        values = [float(line) for line in clip.files["text"].read_text().split()]
+        emit({"x": np.array(values[part[0] : part[1]])[:, None]})
+        return {"frames": part[1] - part[0]}
+
+    def conclude(self, said):
+        total = sum(facts["frames"] for facts in said)
+        return {"frames": total, "shots": [[0, total]], "colour": "red"}

@@ -16,7 +16,7 @@ from skimage.segmentation import felzenszwalb
 
 from stages.io.timeline import probe, working_size
 from stages.io.video import read_frames
-from stages.ops.shots import CutFinder
+from stages.ops.shots import Changes, find_cuts
 
 SHORT_SIDE = 480
 SMALLEST, LARGEST = 0.01, 0.5  # share of a picture that a region covers
@@ -55,15 +55,15 @@ def runs(
         Windows from every run of frames.
     """
     timeline = probe(video, rate=24.0)
-    finder, held = CutFinder(3.0), []
+    changes, held = Changes(), []
     for frame in read_frames(video, timeline, size=working_size(timeline.size, SHORT_SIDE)):
-        finder.look(frame)
+        changes.look(frame)
         held.append(frame)
         if len(held) == frames:
-            if not finder.cuts():
+            if not find_cuts(changes.values, 3.0):
                 for _ in range(each):
                     yield _window(held, rng, size)
-            finder, held = CutFinder(3.0), []
+            changes, held = Changes(), []
 
 
 def _window(frames: list[Picture], rng: np.random.Generator, size: int) -> list[Picture]:

@@ -3,7 +3,7 @@ import pytest
 import skimage.data
 
 from stages.ops.corruption import corrupt
-from stages.ops.shots import CutFinder, shots_between
+from stages.ops.shots import Changes, find_cuts, shots_between
 from stages.ops.soft import confidence, keep_labels, leave_alone, soften, winners
 
 LABELS = np.array([[0, 0, 3, 3], [0, 7, 7, 3], [255, 7, 7, 3]], np.uint16)
@@ -43,10 +43,10 @@ def test_an_unsure_mask_of_many_classes_has_the_least_confidence():
 
 def test_a_cut_is_found_where_the_picture_changes():
     scenes = skimage.data.astronaut(), skimage.data.coffee()
-    finder = CutFinder(3.0)
+    changes = Changes()
     for t in range(24):
-        finder.look(scenes[t >= 11][100:280, 2 * t : 2 * t + 320])
-    assert finder.cuts() == [11]
+        changes.look(scenes[t >= 11][100:280, 2 * t : 2 * t + 320])
+    assert find_cuts(changes.values, 3.0) == [11]
 
 
 def test_cuts_outside_the_clip_are_left_out():

@@ -1,0 +1,107 @@
+"""What became of every clip and stage, kept in the store: state, attempts, error, log."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from pipeline.events import Event
+from pipeline.store import Store
+
+State = Literal["open", "done", "failed", "quarantined"]
+
+
+@dataclass
+class StageEntry:
+    """What became of one stage of a clip. `frames` are those of the last failure."""
+
+    state: Literal["running", "done", "failed"] = "running"
+    done: int = 0  # nodes
+    attempts: int = 0  # most for one node
+    error: str = ""
+    text: str = ""
+    frames: tuple[int, int] = (0, -1)
+
+
+@dataclass
+class Entry:
+    """What became of one clip."""
+
+    clip: str
+    files: dict[str, str]
+    state: State = "open"
+    updated: float = 0.0
+    log: str = ""
+    stages: dict[str, StageEntry] = field(default_factory=dict)
+
+
+class Ledger:
+    """The entries of one library in a store. Follows a run; tells what earlier ones left.
+
+    Parameters
+    ----------
+    store : Store
+    out : Path
+        Of the run: a clip has one entry for each place that its results go to.
+    """
+
+    def __init__(self, store: Store, out: Path) -> None:
+        self._store, self._out = store, str(out.resolve())
+        self._open: dict[str, Entry] = {}
+
+    def entry(self, clip: str) -> Entry | None:
+        """Return what is known of a clip; None if it was never begun, or the entry is damaged."""
+        text = self._store.note(self._place(clip))
+        try:
+            plain: dict[str, Any] = json.loads(text or "")
+            stages = {name: StageEntry(**stage) for name, stage in plain.pop("stages").items()}
+            return Entry(**plain, stages=stages)
+        except (ValueError, TypeError, KeyError):
+            return None
+
+    def begin(self, clip: str, files: Mapping[str, Path]) -> None:
+        """Take down that a clip is begun."""
+        self._open[clip] = Entry(clip, {name: str(path) for name, path in files.items()})
+        self._write(clip)
+
+    def take(self, event: Event) -> None:
+        """Add one event; what ends a clip is written at once."""
+        entry = self._open.get(event.clip)
+        if entry is None:
+            return
+        if event.node is not None:
+            self._add(entry.stages.setdefault(event.node.stage, StageEntry()), event)
+        if event.kind in ("failed", "finished"):
+            entry.state = "done" if event.kind == "finished" else "failed"
+            if event.quarantined:
+                entry.state = "quarantined"
+            entry.log = event.log
+            self._write(event.clip)
+            del self._open[event.clip]
+        elif event.kind == "again":
+            self._write(event.clip)
+
+    @staticmethod
+    def _add(stage: StageEntry, event: Event) -> None:
+        stage.attempts = max(stage.attempts, event.attempts)
+        if event.kind in ("hit", "done"):
+            stage.done += 1
+            stage.state = "done"
+        elif event.kind in ("failed", "again") and event.node is not None:
+            stage.state = "failed" if event.kind == "failed" else "running"
+            stage.error, stage.text = event.error, event.text
+            stage.frames = (event.node.start, event.node.stop)
+
+    def _write(self, clip: str) -> None:
+        entry = self._open[clip]
+        entry.updated = time.time()
+        self._store.write_note(self._place(clip), json.dumps(asdict(entry), sort_keys=True))
+
+    def _place(self, clip: str) -> str:
+        name = hashlib.sha256(f"{self._out}\\0{clip}".encode()).hexdigest()
+        return f"ledger/{name[:2]}/{name}.json"
