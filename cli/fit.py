@@ -73,8 +73,8 @@ def main(arguments: Sequence[str]) -> int:
     clips, unpaired = pair_masks(options.footage, options.masks)
     for name, reason in unpaired.items():
         print(f"{name}: left out: {reason}")
-    store = Store(options.store or str(options.out / ".store"))
     with locked(options.out):
+        store = Store(options.store or str(options.out / ".store"))
         clips = _prepared(options, clips, steps, store, engine)
         refine = next(step for step in everything if step.name == "refine")
         _fit(options, clips, steps, store, engine, refine)

@@ -76,14 +76,16 @@ def main(arguments: Sequence[str]) -> int:
             "expected FOOTAGE and either --masks or --segmenter (or --demo); see --help"
         )
     clips, unpaired = pair_masks(options.footage, options.masks)
-    store = Store(options.store or str(options.out / ".store"))
+    url = options.store or str(options.out / ".store")
     if options.plan:
         from cli.plan import print_plan
 
+        store = Store(url, create=False)
         return print_plan(clips, steps, store, options.out, engine.chunk)
-    if options.retry_failed:
-        clips = _failed(clips, Ledger(store, options.out))
     with locked(options.out):
+        store = Store(url)
+        if options.retry_failed:
+            clips = _failed(clips, Ledger(store, options.out))
         return _run(options, clips, unpaired, steps, engine, store)
 
 

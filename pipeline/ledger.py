@@ -53,6 +53,7 @@ class Ledger:
     def __init__(self, store: Store, out: Path) -> None:
         self._store, self._out = store, str(out.resolve())
         self._open: dict[str, Entry] = {}
+        self._before: dict[str, State | None] = {}  # what the store says of those
 
     def entry(self, clip: str) -> Entry | None:
         """Return what is known of a clip; None if it was never begun, or the entry is damaged."""
@@ -64,27 +65,36 @@ class Ledger:
         except (ValueError, TypeError, KeyError):
             return None
 
-    def begin(self, clip: str, files: Mapping[str, Path]) -> None:
-        """Take down that a clip is begun."""
+    def begin(self, clip: str, files: Mapping[str, Path]) -> Entry | None:
+        """Follow a clip from now on; return what was known of it."""
+        before = self.entry(clip)
+        self._before[clip] = before.state if before is not None else None
         self._open[clip] = Entry(clip, {name: str(path) for name, path in files.items()})
-        self._write(clip)
+        return before
 
     def take(self, event: Event) -> None:
-        """Add one event; what ends a clip is written at once."""
+        """Add one event. Written is what changes: that work begins, is done again, and ends."""
         entry = self._open.get(event.clip)
         if entry is None:
             return
         if event.node is not None:
             self._add(entry.stages.setdefault(event.node.stage, StageEntry()), event)
+        begun = event.kind == "started" and self._before[event.clip] != "open"
         if event.kind in ("failed", "finished"):
             entry.state = "done" if event.kind == "finished" else "failed"
             if event.quarantined:
                 entry.state = "quarantined"
             entry.log = event.log
+            if entry.state != "done" or self._before[event.clip] != "done":
+                self._write(event.clip)
+            del self._open[event.clip], self._before[event.clip]
+        elif begun or event.kind == "again":
+            self._before[event.clip] = "open"
             self._write(event.clip)
-            del self._open[event.clip]
-        elif event.kind == "again":
-            self._write(event.clip)
+
+    def leave(self, clip: str) -> None:
+        """Follow a clip no more; what was known of it stays."""
+        del self._open[clip], self._before[clip]
 
     @staticmethod
     def _add(stage: StageEntry, event: Event) -> None:

@@ -23,6 +23,7 @@ from pipeline.work import perform_logged
 
 OBJECT_STORE_BYTES = 100 * 2**20  # only manifests travel
 TICK_S = 1.0
+QUEUED = 2  # tasks in flight for each that runs, so that no worker waits for the driver
 RECOUNT_S = 10.0  # the processors of a cluster
 GENERATION = "STEADYMASK_GENERATION"
 QUIET = {
@@ -40,8 +41,8 @@ class RayExecutor:
     store_url : str
         Must be reachable from every node.
     workers : int
-        Tasks in flight; on a machine of one's own also the processors given to Ray. 0 on a cluster:
-        half as many again as it has processors, as they come and go.
+        Tasks at a time, as many again wait at the workers. On a machine of one's own also the
+        processors given to Ray. 0 on a cluster: its processors, as they come and go.
     address : str
         Of a running cluster; empty starts Ray on this machine and stops it at the end.
     resources : mapping of stage name to Resources
@@ -61,7 +62,7 @@ class RayExecutor:
     ) -> None:
         self._store_url, self._resources, self._limits = store_url, resources, limits
         self._running: dict[Any, _Running] = {}
-        self._workers, self._slots, self._counted = workers, max(workers, 1), 0.0
+        self._workers, self._slots, self._counted = workers, QUEUED * max(workers, 1), 0.0
         self._began = time.monotonic()
         # Workers import what this process can: the project, and a user's modules in this folder.
         root = str(Path(__file__).parent.parent)
@@ -78,7 +79,7 @@ class RayExecutor:
         """How many tasks may be in flight."""
         if self._workers == 0 and time.monotonic() > self._counted + RECOUNT_S:
             self._counted = time.monotonic()
-            self._slots = max(int(1.5 * ray.cluster_resources().get("CPU", 1)), 2)
+            self._slots = QUEUED * max(int(ray.cluster_resources().get("CPU", 1)), 1)
         return self._slots
 
     def submit(self, task: Task) -> None:

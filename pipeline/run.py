@@ -105,16 +105,16 @@ class Run:
 
     def _begin(self, clip: Clip) -> None:
         """Open a clip, unless it kills whatever works at it."""
-        before = self._ledger.entry(clip.name)
+        before = self._ledger.begin(clip.name, clip.files)
         if before is not None and before.state == "quarantined" and not self._retry:
             text = (
                 f"in quarantine: its workers died {ATTEMPTS} times (see {before.log}): "
                 "look at the file, then give the command with --retry-failed"
             )
+            self._ledger.leave(clip.name)
             self._listener(Event("failed", clip.name, text=text))
             return
         where, identify = str(self._out / clip.name), partial(remembered, self._store)
-        self._ledger.begin(clip.name, clip.files)
         self._open[clip.name] = ClipPlan(clip, self._steps, self._chunk, where, identify)
 
     def _serve(self, plan: ClipPlan) -> None:

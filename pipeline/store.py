@@ -132,7 +132,7 @@ class Store:
     ----------
     url : str
     create : bool
-        Make the store if there is none. A worker does not: what it does not find is out of reach.
+        Make the store if there is none. A worker does not, for the store may only be away.
     """
 
     def __init__(self, url: str, *, create: bool = True) -> None:
@@ -142,8 +142,10 @@ class Store:
         self.local = protocol == "file"
         self._prefix = "" if self.local else f"{protocol}://"
         self._options = {} if self.local else dict(self.fs.storage_options)
-        if create and not self.reachable():
+        self._seen = self.reachable()
+        if create and not self._seen:
             self._create()
+            self._seen = True
 
     def _create(self) -> None:
         try:
@@ -293,7 +295,7 @@ class Store:
             try:
                 text: bytes = self.fs.cat_file(path)
             except (FileNotFoundError, NotADirectoryError):
-                if self.local and not self.reachable():
+                if self.local and self._seen and not self.reachable():
                     self.wait()
                     continue
                 return None
