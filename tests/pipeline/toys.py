@@ -1,6 +1,10 @@
 """A small plan of numbers: what the engine does with it, it does with video."""
 
+import os
+import signal
+import time
 from itertools import pairwise
+from pathlib import Path
 from typing import ClassVar
 
 import numpy as np
@@ -134,3 +138,28 @@ class Parted(Numbers):
     def conclude(self, said):
         total = sum(facts["frames"] for facts in said)
         return {"frames": total, "shots": [[0, total]], "colour": "red"}
+
+
+class Trap(Mean):
+    """The same, but what the file `trap` of the clip says happens first: once, or always."""
+
+    version: ClassVar[int] = 3
+
+    folder: str
+    always: bool = False
+
+    def run(self, window):
+        marker = Path(self.folder, f"sprung-{window.start}")
+        trap = Path(self.folder, "trap")
+        if trap.exists() and (self.always or not marker.exists()):
+            marker.write_text("")
+            what = trap.read_text()
+            if what == "abort":
+                os.abort()
+            if what == "kill":
+                os.kill(os.getpid(), signal.SIGKILL)
+            if what == "hang":
+                time.sleep(600)
+        Path(self.folder, f"by-{window.start}").write_text(str(os.getpid()))
+        time.sleep(0.3)
+        return super().run(window)

@@ -1,0 +1,94 @@
+"""What more workers bring, and what Ray and the store cost.
+
+    python benchmarks/scaling.py FOOTAGE MASKS [--runs 3]
+
+Every run starts with an empty store. "Busy" is the share of the workers' time that stages took,
+without the start and the end of the executor; the rest is the run, Ray, the store and waiting.
+Two threads of one processor are not two processors: `--kernel` shows what two processes that only
+compute gain here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+
+ROOT = Path(__file__).parent.parent
+
+
+def run(options: argparse.Namespace, executor: str, workers: int) -> tuple[float, float]:
+    """Return the seconds of a run, and those of all its stages."""
+    with tempfile.TemporaryDirectory() as out:
+        began = time.monotonic()
+        subprocess.run(
+            [
+                sys.executable, str(ROOT / "run_pipeline.py"), str(options.footage),
+                "--masks", str(options.masks), "--out", out, "--executor", executor,
+                "--workers", str(workers), *(f"--set={one}" for one in options.set),
+            ],
+            check=True, cwd=ROOT, capture_output=True,
+        )  # fmt: skip
+        seconds = time.monotonic() - began
+        clips = json.loads((Path(out) / "run.json").read_text())["clips"].values()
+    stages = (stage for clip in clips for stage in clip["stages"].values())
+    return seconds, sum(stage["seconds"] for stage in stages)
+
+
+def compute(_: int) -> None:
+    """Keep a processor busy."""
+    values = np.random.default_rng(0).random((512, 512), np.float32)
+    for _ in range(60):
+        values = np.sqrt(values * values + 1)
+
+
+def kernel() -> float:
+    """Return how many times as much two processes compute as one."""
+    took = []
+    for workers in (1, 2):
+        with ProcessPoolExecutor(workers) as pool:
+            list(pool.map(compute, range(workers)))
+            began = time.monotonic()
+            list(pool.map(compute, range(200)))
+            took.append(time.monotonic() - began)
+    return took[0] / took[1]
+
+
+def main() -> None:
+    """Print the table."""
+    made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    made.add_argument("footage", type=Path)
+    made.add_argument("masks", type=Path)
+    made.add_argument("--runs", type=int, default=3)
+    made.add_argument("--set", action="append", default=[])
+    options = made.parse_args()
+    print(f"two processes that only compute do {kernel():.2f} times the work of one here\n")
+    print("| executor | workers | s (each run) | times one worker | stages, s | busy |")
+    print("|---|---|---|---|---|---|")
+    for executor in ("inline", "ray"):
+        found = {
+            workers: [run(options, executor, workers) for _ in range(options.runs)]
+            for workers in (1, 2)
+        }
+        one = statistics.median(seconds for seconds, _ in found[1])
+        for workers, runs in found.items():
+            wall = statistics.median(seconds for seconds, _ in runs)
+            stages = statistics.median(spent for _, spent in runs)
+            each = ", ".join(f"{seconds:.1f}" for seconds, _ in runs)
+            print(
+                f"| {executor} | {workers} | {each} | {one / wall:.2f} | {stages:.1f} "
+                f"| {stages / wall / workers:.0%} |",
+                flush=True,
+            )
+
+
+if __name__ == "__main__":
+    main()
