@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
+import time
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,7 @@ from pipeline.keys import digest_array
 from pipeline.stage import Arrays
 
 MANIFEST = "manifest.json"
+USED_EVERY_S = 3600.0  # use is taken down no more often
 
 
 @dataclass(frozen=True)
@@ -124,12 +127,20 @@ class Store:
             text = self.fs.cat_file(path)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        self._mark_used(path)
         try:
             return Manifest(**json.loads(text))
         except (ValueError, TypeError) as error:
             raise CacheError(
                 f"{path}: expected a manifest, got {text[:40]!r}: delete {self.place(key)}"
             ) from error
+
+    def _mark_used(self, path: str) -> None:
+        """Let the time of a manifest tell of its use, to the hour; not in an object store."""
+        if self.local:
+            with suppress(OSError):  # it may only be read, or it is gone: that is no use
+                if time.time() - Path(path).stat().st_mtime > USED_EVERY_S:
+                    os.utime(path)
 
     @contextmanager
     def draft(self, key: str) -> Iterator[Draft]:
@@ -161,7 +172,7 @@ class Store:
                 Path(draft.folder).rename(place)
             except OSError:
                 if self.find(manifest.key) is None:
-                    raise
+                    Path(draft.folder).rename(place)  # the other copy was removed meanwhile
 
     def read(self, piece: Piece) -> NDArray[Any]:
         """Return the frames of a piece, checked against their digests.
