@@ -25,8 +25,8 @@ from pipeline.store import USED_EVERY_S, Store
 log = logging.getLogger(__name__)
 
 REFRESH_S = 60.0
-GONE_AFTER_S = 600.0  # a run that has not refreshed its note for so long is dead
 SKEW_S = 600.0  # between the clocks of machines on one store
+GONE_AFTER_S = SKEW_S + 10 * REFRESH_S  # a run that did not refresh its note for so long is dead
 DAY_S = 24 * 3600.0
 LOOK_EVERY_S = 1.0
 HEADROOM = 0.1  # of a budget, made free at a time so that it is not needed for every task
@@ -193,24 +193,36 @@ class Budget:
     def make_room(self, spare: Set[str]) -> int:
         """Remove what may go if the store is over its budget; return how many bytes that freed.
 
-        Costs nothing while the store is within its budget, but for a scan every ten minutes, which
-        counts what others have written.
+        Does nothing unless it is `due`.
+
+        Parameters
+        ----------
+        spare : set of str
+            Keys that must stay.
         """
-        now = time.monotonic()
-        over = self.stored_bytes > self._max
-        if now < (self._try_after if over else self._scan_after):
+        if not self.due:
             return 0
-        if not over:
+        began = time.monotonic()
+        if not self.over:
             self.stored_bytes = take_stock(self._store).stored_bytes
         freed = 0
         if self.stored_bytes > self._max:
             aim = self._max * (1 - HEADROOM)
             done = prune(self._store, aim, spare, mine=self._mine)
             freed, self.stored_bytes = done.freed_bytes, done.left_bytes
-        pause = SCAN_SHARE * (time.monotonic() - now)
+        pause = SCAN_SHARE * (time.monotonic() - began)
         self._scan_after = time.monotonic() + max(SCAN_EVERY_S, pause)
         self._try_after = time.monotonic() + (pause if self.over else 0.0)
         return freed
+
+    @property
+    def due(self) -> bool:
+        """Whether `make_room` has something to do; cheap, so that `spare` need not be made before.
+
+        It has while the store is over its budget, and every ten minutes, to count what others have
+        written; but no more than a twentieth of the time is spent on it where it is of no use.
+        """
+        return time.monotonic() >= (self._try_after if self.over else self._scan_after)
 
     @property
     def over(self) -> bool:

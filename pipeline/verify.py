@@ -58,8 +58,9 @@ def _verdict(store: Store, key: str) -> Verdict:
 
 def _problem(store: Store, key: str, manifest: Manifest) -> str:
     """Return what is wrong with an artifact: the first thing found, or nothing."""
-    if manifest.key != key or digest_json(manifest.record) != key:
-        return f"{MANIFEST}: expected that of {key[:8]}, got that of {manifest.key[:8]}"
+    found = {manifest.key, digest_json(manifest.record)} - {key}
+    if found:
+        return f"{MANIFEST}: expected that of {key}, got that of {found.pop()}"
     for name, entry in manifest.arrays.items():
         digests = entry["digests"]
         for low in range(0, len(digests), BATCH):
@@ -76,7 +77,7 @@ def _unreadable(store: Store, piece: Piece) -> str:
     except CacheError as error:
         if isinstance(error.__cause__, ConnectionError | TimeoutError | PermissionError):
             raise error.__cause__ from None
-        return str(error)
+        return str(error).rsplit(": delete ", 1)[0]
     except (IndexError, TypeError) as error:
         return f"{store.place(piece.key)}/{piece.array}: {type(error).__name__}: {error}"
     return ""
