@@ -36,7 +36,7 @@ class Entry:
     seconds : float
         Time it took to make.
     stored_bytes : int
-        Room it takes; see `size_of`.
+        Room it takes: what its writer measured, ``provenance["stored_bytes"]``, or `size_of` it.
     used : float
         Last use, seconds since 1970, to the hour; in an object store the time of writing.
     """
@@ -117,9 +117,16 @@ def manifest_of(store: Store, key: str) -> Manifest | None:
 
 
 def size_of(store: Store, key: str) -> int:
-    """Return the bytes that an artifact takes: blocks on a file system, as `du` counts them."""
-    place = store.place(key)
-    return _blocks(place) if store.local else int(store.fs.du(place))
+    """Return the bytes that an artifact takes; see `room_of`."""
+    return room_of(store, store.place(key))
+
+
+def room_of(store: Store, folder: str) -> int:
+    """Return the bytes that a folder of the store takes, be it an artifact's or a draft's.
+
+    On a file system the blocks of files and folders, as `du` counts them; else sizes of objects.
+    """
+    return _blocks(folder) if store.local else int(store.fs.du(folder))
 
 
 def remove(store: Store, key: str) -> None:
@@ -166,7 +173,7 @@ def leftovers(store: Store, stock: Stock, *, before: float) -> list[Leftover]:
     for name in names_in(store, "drafts") if store.local else []:
         path = f"{store.root}/drafts/{name}"
         if name.startswith(REMOVED) or _last_written(store, path) < before:
-            found.append(Leftover(path, _blocks(path)))
+            found.append(Leftover(path, room_of(store, path)))
     for key in stock.unfinished:
         if _last_written(store, store.place(key)) < before:
             found.append(Leftover(store.place(key), size_of(store, key)))
@@ -205,7 +212,8 @@ def _measured(store: Store, key: str) -> Entry | None:
         return None
     stage, made = str(manifest.record.get("stage", "")), manifest.provenance
     spent, ended = float(made.get("seconds", 0.0)), float(made.get("finished", 0.0))
-    return Entry(key, stage, str(made.get("clip", "")), spent, size_of(store, key), ended)
+    size = int(made.get("stored_bytes") or size_of(store, key))
+    return Entry(key, stage, str(made.get("clip", "")), spent, size, ended)
 
 
 def _remembered(store: Store, shelf: str) -> dict[str, Entry]:

@@ -187,7 +187,7 @@ class Budget:
         self.stored_bytes = 0
 
     def added(self, size: int) -> None:
-        """Count an artifact just made, of `size` bytes; see `size_of`."""
+        """Count an artifact just made, of `size` bytes on disk; see `room_of`."""
         self.stored_bytes += size
 
     def make_room(self, spare: Set[str]) -> int:

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from pipeline.errors import CacheError
-from pipeline.inventory import leftovers, remove, size_of, sweep, take_stock
-from pipeline.store import MANIFEST, USED_EVERY_S, Store
+from pipeline.inventory import leftovers, remove, room_of, size_of, sweep, take_stock
+from pipeline.keys import digest_json
+from pipeline.store import MANIFEST, USED_EVERY_S, Manifest, Store
 from tests.pipeline.kept import KINDS, damage, held, last_used, places, put, store_of, values_of
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -60,6 +61,18 @@ def test_a_folder_counts_as_du_does_and_an_object_store_by_the_sizes_of_objects(
     assert size_of(folder, key) == int(said.stdout.split()[0])
     files = [p for p in Path(bucket.place(key)).rglob("*") if p.is_file()]
     assert size_of(bucket, key) == sum(path.stat().st_size for path in files)
+
+
+def test_what_the_writer_measured_is_not_measured_again(store):
+    record = {"stage": "toy"}
+    key = digest_json(record)
+    with store.draft(key) as draft:
+        draft.append({"x": values_of("one")})
+        size = room_of(store, draft.folder)
+        made = {"stored_bytes": size}
+        store.publish(draft, Manifest(key, 0, draft.arrays, {}, record, made))
+    assert take_stock(store).entries[0].stored_bytes == size
+    assert 0 < size < size_of(store, key)  # that is with the manifest
 
 
 def test_what_was_measured_is_remembered_and_what_is_gone_forgotten(store):
