@@ -72,7 +72,6 @@ class Stock:
 
 def keys_of(store: Store) -> Iterator[str]:
     """Yield the keys of all artifacts, also of unfinished ones, in order."""
-    store.fs.invalidate_cache()
     for shelf in names_in(store, "objects"):
         yield from _keys(store, shelf)
 
@@ -83,7 +82,6 @@ def take_stock(store: Store) -> Stock:
     An artifact never changes, so what was once measured is kept in ``index/``, a note for each
     folder of ``objects/``, and only new artifacts are looked at.
     """
-    store.fs.invalidate_cache()
     entries: list[Entry] = []
     unfinished: list[str] = []
     for shelf in names_in(store, "objects"):
@@ -242,6 +240,7 @@ def _keys(store: Store, shelf: str) -> list[str]:
 
 def names_in(store: Store, folder: str) -> list[str]:
     """Return the names in a folder of the store, in order; none where there is no folder."""
+    store.fs.invalidate_cache()  # others write too, and some object stores remember listings
     try:
         paths = store.fs.ls(f"{store.root}/{folder}", detail=False)
     except (FileNotFoundError, NotADirectoryError):

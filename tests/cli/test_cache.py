@@ -120,6 +120,20 @@ def test_the_next_run_computes_what_was_damaged_again_and_nothing_else(library, 
     assert cache("verify", root / "out") == 0
 
 
+def test_what_was_pruned_is_made_again_just_as_it_was(library, tmp_path):
+    root = tmp_path / "copy"
+    shutil.copytree(library, root)
+    store = Store(str(root / "out" / ".store"))
+    before = {entry.key for entry in take_stock(store).entries}
+    masks = [path.read_bytes() for path in sorted((root / "out" / "a" / "masks").iterdir())]
+    assert cache("prune", root / "out", "--max-size", "0") == 0
+    assert held(store) == set()
+    shutil.rmtree(root / "out" / "a")
+    assert run(root) == 0
+    assert held(store) == before
+    assert masks == [p.read_bytes() for p in sorted((root / "out" / "a" / "masks").iterdir())]
+
+
 def test_old_leftovers_are_reported_and_removed_but_not_young_ones(tmp_path, capsys):
     store = store_of("folder", tmp_path)
     put(store, "one")

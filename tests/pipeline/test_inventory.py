@@ -227,7 +227,7 @@ def reading(store, key, truth):
 def test_who_reads_while_it_is_removed_and_made_again_never_gets_anything_wrong(store):
     key = put(store, "one")
     with reading(store, key, values_of("one")):
-        for _ in range(40):
+        for _ in range(15):
             remove(store, key)
             put(store, "one")
 
@@ -242,7 +242,7 @@ def test_many_may_write_an_artifact_while_it_is_removed(tmp_path):
 
     with reading(store, key, values_of("one")), ThreadPoolExecutor(3) as pool:
         writers = [pool.submit(write) for _ in range(3)]
-        for _ in range(60):
+        for _ in range(20):
             while store.find(key) is None and not any(writer.done() for writer in writers):
                 pass
             remove(store, key)
