@@ -18,7 +18,16 @@ from rich.table import Table
 
 from cli.sizes import age_seconds, age_text, size_bytes, size_text
 from pipeline.errors import CacheError, ConfigError
-from pipeline.inventory import Entry, Leftover, keys_of, leftovers, remove, sweep, take_stock
+from pipeline.inventory import (
+    Entry,
+    Leftover,
+    forget_stock,
+    keys_of,
+    leftovers,
+    remove,
+    sweep,
+    take_stock,
+)
 from pipeline.keeping import Pruned, dead_before, prune, running
 from pipeline.store import Store
 from pipeline.verify import Verdict, verify
@@ -162,6 +171,8 @@ def _verify(store: Store, options: argparse.Namespace) -> int:
         _say(console, f"damaged: {what}: {verdict.problem}")
         if not options.dry_run:
             remove(store, verdict.key)
+    if not options.dry_run:
+        forget_stock(store)  # a remover killed in an object store may have left it wrong
     dead = leftovers(store, take_stock(store), before=dead_before(running(store), time.time()))
     if not options.dry_run:
         sweep(store, dead)

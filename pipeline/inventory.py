@@ -98,6 +98,12 @@ def take_stock(store: Store) -> Stock:
     return Stock(entries, unfinished)
 
 
+def forget_stock(store: Store) -> None:
+    """Forget what was measured; the next `take_stock` looks at every artifact again."""
+    with suppress(OSError):  # nothing remembered, or it may only be read
+        store.fs.rm(f"{store.root}/{INDEX}", recursive=True)
+
+
 def manifest_of(store: Store, key: str) -> Manifest | None:
     """Return a manifest, None where there is none; ValueError if it cannot be understood."""
     try:
@@ -204,13 +210,14 @@ def _measured(store: Store, key: str) -> Entry | None:
     """Return an entry from the artifact itself; `used` is when it was written."""
     try:
         manifest = manifest_of(store, key)
-    except ValueError:
+        if manifest is None:
+            return None
+        stage, made = str(manifest.record.get("stage", "")), manifest.provenance
+        spent = int(float(made.get("seconds", 0)) * 1000) / 1000  # refuses what is no number
+        ended = int(float(made.get("finished", 0)) * 1000) / 1000
+        size = int(made.get("stored_bytes") or size_of(store, key))
+    except (ValueError, TypeError, OverflowError):
         return Entry(key, UNREADABLE, "", 0.0, size_of(store, key), 0.0)
-    if manifest is None:
-        return None
-    stage, made = str(manifest.record.get("stage", "")), manifest.provenance
-    spent, ended = float(made.get("seconds", 0.0)), float(made.get("finished", 0.0))
-    size = int(made.get("stored_bytes") or size_of(store, key))
     return Entry(key, stage, str(made.get("clip", "")), spent, size, ended)
 
 

@@ -148,6 +148,15 @@ def test_old_leftovers_are_reported_and_removed_but_not_young_ones(tmp_path, cap
     assert [path.name for path in Path(store.root, "drafts").iterdir()] == ["young"]
 
 
+def test_what_a_killed_remover_left_in_an_object_store_no_longer_counts(tmp_path, capsys):
+    store = store_of("bucket", tmp_path)
+    key, other = put(store, "one"), put(store, "two")
+    assert held(store) == {key, other}
+    store.fs.rm_file(f"{store.place(key)}/manifest.json")
+    assert cache("verify", store) == 0
+    assert held(store) == {other}
+
+
 def test_pruning_to_a_size_says_what_went(store, capsys):
     dear = put(store, "dear", "smooth", seconds=900)
     cheap = put(store, "cheap", "flow", seconds=1)

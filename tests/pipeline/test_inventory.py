@@ -13,6 +13,7 @@ import pytest
 
 from pipeline.errors import CacheError
 from pipeline.inventory import leftovers, remove, room_of, size_of, sweep, take_stock
+from pipeline.keeping import prune
 from pipeline.keys import digest_json
 from pipeline.store import MANIFEST, USED_EVERY_S, Manifest, Store
 from tests.pipeline.kept import KINDS, damage, held, last_used, places, put, store_of, values_of
@@ -82,6 +83,7 @@ def test_what_was_measured_is_remembered_and_what_is_gone_forgotten(store):
     assert [replace(entry, used=0) for entry in take_stock(store).entries] == first
     remove(store, one)
     assert held(store) == {two}
+    assert not store.local or one not in store.note(f"index/{one[:2]}.json")
     put(store, "one")
     assert held(store) == {one, two}
 
@@ -108,6 +110,18 @@ def test_an_artifact_that_cannot_be_understood_counts_with_its_room(store):
     (entry,) = take_stock(store).entries
     assert (entry.stage, entry.seconds) == ("(unreadable)", 0)
     assert entry.stored_bytes == size_of(store, key)
+
+
+@pytest.mark.parametrize("made", [{"seconds": "x"}, {"seconds": float("nan")}, {"finished": []}])
+def test_an_artifact_with_nonsense_in_its_provenance_counts_too(store, made):
+    record = {"stage": "toy"}
+    key = digest_json(record)
+    with store.draft(key) as draft:
+        draft.append({"x": values_of("one")})
+        store.publish(draft, Manifest(key, 0, draft.arrays, {}, record, made))
+    (entry,) = take_stock(store).entries
+    assert entry.stored_bytes == size_of(store, key)
+    assert prune(store, 0).freed_bytes == entry.stored_bytes
 
 
 def test_what_is_removed_is_absent_and_can_be_made_again(store):
