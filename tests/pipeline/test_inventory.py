@@ -215,33 +215,38 @@ def test_finding_an_artifact_is_taken_down_once_an_hour(tmp_path):
 
 @contextmanager
 def reading(store, key, truth):
-    """Read an artifact all the while, for as long as it lasts: the truth, an error, or nothing."""
-    over, tries = threading.Event(), 0
+    """Read an artifact all the while, for as long as it lasts: the truth, an error, or nothing.
+
+    Gives what waits until it is being read again.
+    """
+    over, begun = threading.Event(), threading.Event()
 
     def read():
-        nonlocal tries
         while not over.is_set():
             found = store.find(key)
-            if found is None:
-                continue
-            tries += 1
-            with suppress(CacheError):
-                np.testing.assert_array_equal(store.read(found.piece("x", 10, 16)), truth)
+            if found is not None:
+                begun.set()
+                with suppress(CacheError):
+                    np.testing.assert_array_equal(store.read(found.piece("x", 10, 16)), truth)
+
+    def begin():
+        begun.clear()
+        assert begun.wait(60) or reader.result()
 
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(read)
         try:
-            yield
+            yield begin
         finally:
             over.set()
         reader.result()
-    assert tries > 0
 
 
 def test_who_reads_while_it_is_removed_and_made_again_never_gets_anything_wrong(store):
     key = put(store, "one")
-    with reading(store, key, values_of("one")):
+    with reading(store, key, values_of("one")) as begin:
         for _ in range(15):
+            begin()
             remove(store, key)
             put(store, "one")
 
