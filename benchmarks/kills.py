@@ -214,11 +214,10 @@ def main() -> None:
         "| killed | runs | same as the quiet run | committed before | of these made again ", end=""
     )
     print("| in work when killed | too late to kill |\n|---|---|---|---|---|---|---|")
+    columns = ("runs", "same", "committed before", "made again", "in work when killed")
     for kind, row in rows.items():
-        print(
-            f"| {kind} | {row['runs']} | {row['same']} | {row['committed before']} "
-            f"| {row['made again']} | {row['in work when killed']} | {row['nothing left to kill']} |"
-        )
+        cells = [str(row[name]) for name in (*columns, "nothing left to kill")]
+        print(f"| {kind} | {' | '.join(cells)} |")
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Hashable, Sequence
 from heapq import heappop, heappush
 from typing import Any, Generic, TypeVar
@@ -19,11 +19,15 @@ class Graph(Generic[N]):
         self._rank: dict[N, tuple[Any, int]] = {}
         self._ready: list[tuple[tuple[Any, int], N]] = []
         self._given: set[N] = set()  # by `pop`, not done since
+        self._needs: dict[N, Sequence[N]] = {}
+        self._unread: Counter[N] = Counter()  # readers that are not done
 
     def add(self, node: N, rank: object, needs: Sequence[N], missing: int) -> None:
         """Add a node that reads `needs`, `missing` of them not done; a lower rank goes first."""
         self._rank[node] = (rank, len(self._rank))  # no two alike: nodes are not compared
         self._missing[node] = missing
+        self._needs[node] = needs
+        self._unread.update(needs)
         for other in needs:
             self._readers[other].append(node)
         self._offer(node)
@@ -37,18 +41,21 @@ class Graph(Generic[N]):
                 return node
         return None
 
-    def complete(self, node: N) -> None:
-        """Take down that a node is done."""
+    def complete(self, node: N) -> list[N]:
+        """Take down that a node is done; return those that no other will read."""
         del self._missing[node]
         self._given.discard(node)
         for reader in self._readers[node]:
             if reader in self._missing:
                 self._missing[reader] -= 1
                 self._offer(reader)
+        self._unread.subtract(self._needs[node])
+        return [other for other in self._needs[node] if not self._unread[other]]
 
     def undo(self, node: N, missing: int) -> None:
         """Take down that a node that was done is not, and waits for `missing` others."""
         self._missing[node] = missing
+        self._unread.update(self._needs[node])
         for reader in self._readers[node]:
             if reader in self._missing:
                 self._missing[reader] += 1

@@ -133,13 +133,17 @@ class ClipPlan:
         node = self._graph.pop()
         return None if node is None else self._task(node, self.waiting[node])
 
-    def complete(self, node: Node, manifest: Manifest) -> None:
-        """Take down that `node` is done. The facts of the last source make the chunks known."""
+    def complete(self, node: Node, manifest: Manifest) -> list[tuple[Node, str]]:
+        """Take down that `node` is done. The facts of the last source make the chunks known.
+
+        Return the nodes that nothing will read any more, with their keys.
+        """
         step = self.waiting.pop(node)
         self.done[node] = manifest.lean()
-        self._graph.complete(node)
+        spent = self._graph.complete(node)
         if isinstance(step, Source) and self._source_complete(step):
             self._conclude(step)
+        return [(other, self.done[other].key) for other in spent if other in self.done]
 
     def undo(self, keys: Collection[str], reader: Node) -> None:
         """Take down that what was made under `keys` is gone; it is made again before `reader`."""

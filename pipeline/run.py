@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -12,9 +12,11 @@ from pipeline.errors import DamageError, FullError, LostError, PipelineError
 from pipeline.events import Event, Listener
 from pipeline.executor import Executor
 from pipeline.identity import remembered
+from pipeline.keeping import Budget
 from pipeline.ledger import Ledger
 from pipeline.plan import ClipPlan, Node, Task, check_steps
-from pipeline.stage import Clip, Sink, Step
+from pipeline.room import Room
+from pipeline.stage import Clip, Sink, Stage, Step
 from pipeline.store import Manifest, Store
 from pipeline.work import log_file, written_before
 
@@ -45,6 +47,13 @@ class Run:
         Told of everything that happens.
     retry : bool
         Also take up clips whose tasks killed their workers every time.
+    drop : collection of str
+        Stages whose arrays are deleted when nothing in the plan reads them any more. They are
+        made again if a later run with other settings wants them.
+    budget : Budget, optional
+        Keeps the store within bounds.
+    room : Room, optional
+        Refuses clips that do not fit on the disk.
     """
 
     def __init__(
@@ -57,11 +66,15 @@ class Run:
         chunk: int,
         listener: Listener,
         retry: bool = False,
+        drop: Collection[str] = (),
+        budget: Budget | None = None,
+        room: Room | None = None,
     ) -> None:
         check_steps(steps)
         self._steps, self._store, self._out = steps, store, out
         self._start_executor, self._chunk, self._listener = start_executor, chunk, listener
-        self._retry = retry
+        self._retry, self._drop, self._budget = retry, frozenset(drop), budget
+        self._room = room
         self._ledger = Ledger(store, out)
         self._executor: Executor | None = None
         self._open: dict[str, ClipPlan] = {}
@@ -130,13 +143,15 @@ class Run:
             self._fail(plan, None, error)
             return
         if plan.finished:
-            del self._open[plan.clip.name]
+            self._close(plan)
             self._tell(Event("finished", plan.clip.name))
 
     def _full(self) -> bool:
         return self._executor is not None and self._in_flight >= self._executor.slots
 
     def _submit(self, plan: ClipPlan, task: Task) -> None:
+        if isinstance(task.step, Stage):
+            self._admit(plan)
         if self._executor is None:
             self._executor = self._start_executor()
         self._executor.submit(task)
@@ -146,7 +161,9 @@ class Run:
 
     def _settle(self, plan: ClipPlan, node: Node, manifest: Manifest, kind: str) -> None:
         before = len(plan.waiting)
-        plan.complete(node, manifest)
+        for other, key in plan.complete(node, manifest):
+            if other.stage in self._drop:
+                self._store.drop(key)
         if len(plan.waiting) >= before:
             self._tell(Event("known", plan.clip.name, nodes=len(plan.waiting)))
         seconds = float(manifest.provenance.get("seconds", 0.0))
@@ -166,12 +183,29 @@ class Run:
             return  # its clip has failed meanwhile
         if isinstance(outcome, Manifest):
             self._settle(plan, task.node, outcome, "done")
+            self._make_room(outcome)
         elif isinstance(outcome, DamageError | LostError):
             self._again(plan, task, outcome)
         elif isinstance(outcome, FullError) or not isinstance(outcome, Exception):
             raise outcome
         else:
             self._fail(plan, task.node, outcome)
+
+    def _admit(self, plan: ClipPlan) -> None:
+        """Step down, or raise, where what a clip is about to make does not fit."""
+        if self._room is not None and self._room.admit(plan.clip.name, plan.facts, self._drop):
+            self._drop |= frozenset(self._room.spendable)
+            names = " and ".join(self._room.spendable)
+            text = f"little room: from here on {names} are deleted after use"
+            self._tell(Event("again", plan.clip.name, text=text))
+
+    def _make_room(self, made: Manifest) -> None:
+        if self._budget is None:
+            return
+        self._budget.added(int(made.provenance.get("stored_bytes", 0)))
+        if self._budget.due:
+            kept = {m.key for plan in self._open.values() for m in plan.done.values()}
+            self._budget.make_room(kept)
 
     def _again(self, plan: ClipPlan, task: Task, error: DamageError | LostError) -> None:
         """Have a task done once more, and before it what it found damaged or gone."""
@@ -196,10 +230,15 @@ class Run:
         again = Event("again", plan.clip.name, task.node, text=str(error), attempts=attempts)
         self._tell(replace(again, error=type(error).__name__))
 
+    def _close(self, plan: ClipPlan) -> None:
+        del self._open[plan.clip.name]
+        if self._room is not None:
+            self._room.leave(plan.clip.name)
+
     def _fail(
         self, plan: ClipPlan, node: Node | None, error: Exception, *, quarantined: bool = False
     ) -> None:
-        del self._open[plan.clip.name]
+        self._close(plan)
         expected = isinstance(error, PipelineError)
         text = str(error) if expected else f"{type(error).__name__}: {error}"
         cause = error.__cause__ or error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 import time
 import uuid
@@ -29,6 +30,9 @@ SIGN = "store.json"  # lies in every store: without it nothing is there, or noth
 REMOTE = ("aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "s3fs", "zarr")
 PATIENCE_S = 120.0  # with a store that does not answer
 NO_ROOM = "no room left on the disk: free some and give the same command again"
+DROPPED = "dropped"  # in the provenance of what has no arrays any more
+REMOVED = "removed-"  # begins the names of folders that are being deleted
+USED_EVERY_S = 3600.0  # use is taken down no more often
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,7 @@ class Draft:
             dtype=values.dtype,
             compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
             config={"write_empty_chunks": True},
+            overwrite=bool(self._options),  # in an object store, of a writer that was killed
             storage_options=dict(self._options) or None,
         )
 
@@ -199,9 +204,12 @@ class Store:
         """Return the manifest of `key`; None if that artifact is not there, or not whole."""
         text = self._text(f"{self.place(key)}/{MANIFEST}")
         try:
-            return None if text is None else Manifest(**json.loads(text))
+            found = None if text is None else Manifest(**json.loads(text))
         except (ValueError, TypeError):
             return None  # damaged: it is made again and takes this one's place
+        if found is not None:
+            self._mark_used(f"{self.place(key)}/{MANIFEST}")
+        return found
 
     def holds(self, key: str) -> bool:
         """Return whether the arrays of an artifact are there; they are not looked at."""
@@ -211,6 +219,13 @@ class Store:
             return all(self.fs.exists(f"{self.place(key)}/{name}/zarr.json") for name in names)
         except CacheError:
             return False
+
+    def _mark_used(self, path: str) -> None:
+        """Let the time of a manifest tell of its use, to the hour; not in an object store."""
+        if self.local:
+            with suppress(OSError):  # it may only be read, or it is gone: that is no use
+                if time.time() - Path(path).stat().st_mtime > USED_EVERY_S:
+                    os.utime(path)
 
     @contextmanager
     def draft(self, key: str) -> Iterator[Draft]:
@@ -245,17 +260,53 @@ class Store:
                 Path(draft.folder).rename(place)
 
     def remove(self, key: str) -> None:
-        """Make the artifact not exist, at once and wholly to those who look for it."""
+        """Make an artifact absent, then delete it; one that is absent already is no error.
+
+        Absent at once, whatever happens after: on a file system its folder is renamed away, in an
+        object store its manifest goes first. Who is reading it gets a `CacheError` and finds no
+        manifest any more.
+
+        Raises
+        ------
+        CacheError
+            If the store may not be written.
+        """
         place = self.place(key)
-        if self.local:
-            aside = Path(self.root, "drafts", uuid.uuid4().hex)
-            with suppress(FileNotFoundError):
-                Path(place).rename(aside)
-            shutil.rmtree(aside, ignore_errors=True)
+        try:
+            if self.local:
+                self._delete(Path(place))
+            else:
+                with suppress(FileNotFoundError):
+                    self.fs.rm_file(f"{place}/{MANIFEST}")
+                self.fs.rm(place, recursive=True)
+        except FileNotFoundError:
             return
-        with suppress(FileNotFoundError):
-            self.fs.rm_file(f"{place}/{MANIFEST}")
-            self.fs.rm(place, recursive=True)
+        except OSError as error:
+            raise CacheError(f"{place}: cannot be removed: {error}") from error
+
+    def drop(self, key: str) -> None:
+        """Delete the arrays of an artifact and keep what it says of them.
+
+        What was made from them is found as before; who reads them has them made again.
+        """
+        manifest = self.find(key)
+        if manifest is None or DROPPED in manifest.provenance:
+            return
+        manifest.provenance.update({DROPPED: True, "stored_bytes": 0})
+        text = json.dumps(asdict(manifest), sort_keys=True)
+        self.write_note(f"{self.place(key).removeprefix(self.root)}/{MANIFEST}".lstrip("/"), text)
+        for name in manifest.arrays:
+            with suppress(FileNotFoundError):
+                if self.local:
+                    self._delete(Path(self.place(key), name))
+                else:
+                    self.fs.rm(f"{self.place(key)}/{name}", recursive=True)
+
+    def _delete(self, folder: Path) -> None:
+        away = Path(self.root, "drafts", f"{REMOVED}{uuid.uuid4().hex}")
+        away.parent.mkdir(parents=True, exist_ok=True)
+        folder.rename(away)
+        shutil.rmtree(away, ignore_errors=True)
 
     def read(self, piece: Piece) -> NDArray[Any]:
         """Return the frames of a piece, checked against their digests.

@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import DamageError, FullError, PipelineError, ShapeError
+from pipeline.inventory import room_of
 from pipeline.plan import Node, Task
 from pipeline.stage import Sink, Source, Span, Stage, Window
 from pipeline.store import NO_ROOM, Draft, Manifest, Piece, Store
@@ -155,6 +156,7 @@ def _make(task: Task, store: Store) -> Manifest:
                 "python": platform.python_version(),
                 "finished": time.time(),
                 "seconds": round(time.time() - began, 3),
+                "stored_bytes": room_of(store, draft.folder),
                 "cpu_seconds": round(time.process_time() - spent, 3),
             },
         )

@@ -175,5 +175,6 @@ def shrunk(mask: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float
     """Return a mask (H, W, C) at another size, areas averaged."""
     if mask.shape[:2] == size:
         return mask
-    out: NDArray[np.float32] = cv2.resize(mask, size[::-1], interpolation=cv2.INTER_AREA)
-    return out.reshape(*size, mask.shape[-1])
+    parts = [mask[..., low : low + 4] for low in range(0, mask.shape[-1], 4)]  # OpenCV takes four
+    small = [cv2.resize(part, size[::-1], interpolation=cv2.INTER_AREA) for part in parts]
+    return np.concatenate([part.reshape(*size, -1) for part in small], axis=-1)
