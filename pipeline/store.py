@@ -190,7 +190,9 @@ class Store:
                 storage_options=self._options or None,
             )
             values = np.asarray(held[piece.offset : piece.offset + len(piece.digests)])
-        except (OSError, RuntimeError, ValueError, KeyError, BaseZarrError) as error:
+            if len(values) != len(piece.digests):
+                raise ValueError(f"it ends after {held.shape[0]} frames")
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError, BaseZarrError) as error:
             raise CacheError(
                 f"{place}/{piece.array}: cannot be read ({error}): delete {place}"
             ) from error
