@@ -121,7 +121,7 @@ class Draft:
             dtype=values.dtype,
             compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
             config={"write_empty_chunks": True},
-            overwrite=bool(self._options),  # in an object store, of a writer that was killed
+            overwrite="://" in self._url,  # in an object store, of a writer that was killed
             storage_options=dict(self._options) or None,
         )
 
@@ -324,7 +324,9 @@ class Store:
                 storage_options=self._options or None,
             )
             values = np.asarray(held[piece.offset : piece.offset + piece.frames])
-        except (OSError, RuntimeError, ValueError, KeyError, BaseZarrError) as error:
+            if len(values) != piece.frames:
+                raise ValueError(f"it ends after {held.shape[0]} frames")
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError, BaseZarrError) as error:
             if not self.reachable():
                 raise
             text = f"{place}/{piece.array}: cannot be read ({error})"

@@ -80,6 +80,4 @@ def _unreadable(store: Store, piece: Piece) -> str:
         if isinstance(error.__cause__, ConnectionError | TimeoutError | PermissionError):
             raise error.__cause__ from None
         return str(error).rsplit(": delete ", 1)[0]
-    except (IndexError, TypeError) as error:
-        return f"{store.place(piece.key)}/{piece.array}: {type(error).__name__}: {error}"
     return ""

@@ -77,30 +77,26 @@ def places(store):
     return set(keys_of(store))
 
 
+FRAME, ABOUT = "x/c/3/0", "x/zarr.json"
+HARMS = {
+    "flipped": (FRAME, lambda text: text[:-5] + bytes([text[-5] ^ 255]) + text[-4:]),
+    "shortened": (FRAME, lambda text: text[:20]),
+    "missing": (FRAME, None),
+    "fewer frames": (ABOUT, lambda text: text.replace(b"6,", b"2,", 1)),
+    "misspelt": (ABOUT, lambda text: text.replace(b"chunk_grid", b"chunk_grip")),
+    "array gone": ("x", None),
+    "no JSON": (MANIFEST, lambda text: b"{"),
+    "another's": (MANIFEST, lambda text: text.replace(b'"flow"', b'"wolf"')),
+}
+
+
 def damage(store, key, harm):
-    """Do harm to frame 3, to the description of the array, or to the manifest."""
-    place = store.place(key)
-    frame, about = f"{place}/x/c/3/0", f"{place}/x/zarr.json"
-    if harm == "flipped":
-        text = bytearray(store.fs.cat_file(frame))
-        text[-5] ^= 255
-        store.fs.pipe_file(frame, bytes(text))
-    elif harm == "shortened":
-        store.fs.pipe_file(frame, store.fs.cat_file(frame)[:20])
-    elif harm == "missing":
-        store.fs.rm_file(frame)
-    elif harm == "fewer frames":
-        text = store.fs.cat_file(about).replace(b"6,\n    500", b"2,\n    500")
-        store.fs.pipe_file(about, text)
-    elif harm == "array gone":
-        store.fs.rm(f"{place}/x", recursive=True)
-    elif harm == "no JSON":
-        store.fs.pipe_file(f"{place}/{MANIFEST}", b"{")
-    elif harm == "another's":
-        other = store.fs.cat_file(f"{place}/{MANIFEST}").replace(b'"flow"', b'"wolf"')
-        store.fs.pipe_file(f"{place}/{MANIFEST}", other)
-
-
-HARMS = (
-    "flipped", "shortened", "missing", "fewer frames", "array gone", "no JSON", "another's",
-)  # fmt: skip
+    """Do harm to a frame, to the description of the array, or to the manifest."""
+    name, change = HARMS[harm]
+    path = f"{store.place(key)}/{name}"
+    if change is None:
+        store.fs.rm(path, recursive=True)
+        return
+    text = store.fs.cat_file(path)
+    assert change(text) != text
+    store.fs.pipe_file(path, change(text))

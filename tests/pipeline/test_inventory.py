@@ -230,7 +230,7 @@ def reading(store, key, truth):
 
     def begin():
         begun.clear()
-        assert begun.wait(60) or reader.result()
+        assert begun.wait(30) or reader.result()
 
     with ThreadPoolExecutor(1) as pool:
         reader = pool.submit(read)
