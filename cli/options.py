@@ -35,6 +35,12 @@ def add_library(made: argparse.ArgumentParser) -> None:
     made.add_argument(
         "--store", default="", help="folder or URL of cached intermediates (OUT/.store)"
     )
+    made.add_argument(
+        "--store-budget",
+        default="",
+        metavar="SIZE",
+        help="keep the store below, e.g. 200GB: what is cheap to make again goes first",
+    )
     made.add_argument("--executor", choices=("ray", "inline"), default="ray")
     made.add_argument(
         "--workers", type=int, default=0, help="tasks at a time (all processors, on a cluster too)"

@@ -13,6 +13,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cli.room import clip_bytes
 from pipeline.errors import PipelineError
 from pipeline.identity import remembered
 from pipeline.plan import ClipPlan
@@ -22,7 +23,6 @@ from pipeline.store import Store
 
 # Measured on 2 cores at 854x480, one class; scaled by pixels. See docs/benchmarks.md.
 REFERENCE_PIXELS = 854 * 480
-BYTES_A_PIXEL = 4.0
 SECONDS_A_FRAME = 0.3
 
 
@@ -33,7 +33,7 @@ def print_plan(
     console = Console(markup=False, emoji=False, highlight=False)  # names are of strangers
     before = _settings_before(out)
     table = Table("clip", "stage", "chunks there", "to do", "why")
-    pixels = 0
+    pixels, size, unknown = 0.0, 0.0, 0
     for clip in clips:
         where = str(out / clip.name)
         plan = ClipPlan(clip, steps, chunk, where, partial(remembered, store))
@@ -42,13 +42,18 @@ def print_plan(
         except PipelineError as error:
             table.add_row(clip.name, "", "", "", str(error))
             continue
-        pixels += _rows(table, plan, there, before)
+        known = _rows(table, plan, there, before)
+        if known is None:
+            unknown += 1
+        else:
+            pixels, size = pixels + known[0], size + known[1]
     console.print(table)
     share = pixels / REFERENCE_PIXELS
     room = shutil.disk_usage(_existing(out)).free
     console.print(
         f"to compute: about {share * SECONDS_A_FRAME:.0f} processor seconds and "
-        f"{pixels * BYTES_A_PIXEL / 1e9:.1f} GB in the store ({room / 1e9:.0f} GB are free)",
+        f"{size / 1e9:.1f} GB in the store ({room / 1e9:.0f} GB are free)"
+        + (f"; besides {unknown} clips whose length is not known yet" if unknown else ""),
         soft_wrap=True,
     )
     return 0
@@ -65,8 +70,10 @@ def _settle(plan: ClipPlan, store: Store) -> Counter[str]:
     return there
 
 
-def _rows(table: Table, plan: ClipPlan, there: Counter[str], before: dict[str, Any]) -> int:
-    """Add a clip's rows; return how many pixels of working frames are to be computed."""
+def _rows(
+    table: Table, plan: ClipPlan, there: Counter[str], before: dict[str, Any]
+) -> tuple[float, float] | None:
+    """Add a clip's rows; return pixels to be computed and bytes they take, if these are known."""
     todo = Counter(node.stage for node in plan.waiting)
     changed_above = ""
     for step in plan.steps:
@@ -79,12 +86,16 @@ def _rows(table: Table, plan: ClipPlan, there: Counter[str], before: dict[str, A
             if not isinstance(step, Sink):
                 changed_above = f"{step.name} above changes"
         table.add_row(plan.clip.name, step.name, str(there[step.name]), str(todo[step.name]), why)
-    if "size" not in plan.facts:
-        return 0
+    if "shots" not in plan.facts:
+        return None
     stages = [step.name for step in plan.steps if not isinstance(step, Source | Sink)]
     frames = sum(node.stop - node.start for node in plan.waiting if node.stage in stages)
     rows, columns = plan.facts["size"]
-    return int(frames / len(stages) * rows * columns)
+    size = sum(
+        need * todo[stage] / max(todo[stage] + there[stage], 1)
+        for stage, need in clip_bytes(plan.steps, plan.facts).items()
+    )
+    return frames / len(stages) * rows * columns, size
 
 
 def _difference(step: Step, before: dict[str, Any]) -> str:

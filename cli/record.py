@@ -7,6 +7,7 @@ import json
 import platform
 import time
 from collections import deque
+from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
@@ -104,6 +105,17 @@ class Record:
             if event.kind == "done":
                 stage["seconds"] = round(stage["seconds"] + event.seconds, 3)
                 total[2] += event.seconds
+
+    def keep(self, others: Container[str]) -> None:
+        """Take over from the last ``run.json`` the clips that were done, but for `others`."""
+        try:
+            before = json.loads((self.out / "run.json").read_text(encoding="utf-8"))["clips"]
+        except (OSError, ValueError, KeyError):
+            return
+        for name, clip in before.items():
+            if clip["done"] and name not in others:
+                self._ended[name] = json.dumps(clip)
+                self.finished.append(name)
 
     def fail(self, clip: str, reason: str) -> None:
         """Take down that a clip could not be done."""

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from pipeline.stage import Facts, Step
+
+SPENDABLE = ("flow", "visibility")  # what most is taken by, and what is read by few
+
 # Measured as the store compresses them, highest of four DAVIS clips (dog, bmx-trees at 854x480;
 # libby, car-shadow at 640x360 with flow at full size), bytes per pixel of a frame, or of a flow.
 FRAME = 2.6
@@ -71,3 +77,12 @@ def needed_bytes(
     for stage, (first, other) in MASKS.items():
         a_frame[stage] = (first + other * max(classes - 1, 0)) * pixels
     return {stage: round(frames * (a_frame[stage] + blocks)) for stage, blocks in BLOCKS.items()}
+
+
+def clip_bytes(steps: Sequence[Step], facts: Facts) -> dict[str, int]:
+    """Return the bytes that a clip takes in the store by stage, with the settings of a run."""
+    flow = next((step for step in steps if step.name == "flow"), None)
+    how = {name: getattr(flow, name) for name in ("radius", "scale") if flow is not None}
+    rows, columns = facts["size"]
+    classes = len(facts.get("classes", (1,)))
+    return needed_bytes(facts["frames"], rows, columns, classes=classes, **how)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
+from functools import partial
 
 import yaml
 
@@ -12,11 +13,15 @@ from cli.options import add_library, read_settings, starter
 from cli.pages import write_pages
 from cli.progress import Progress
 from cli.record import Record, print_table
+from cli.room import SPENDABLE, clip_bytes
+from cli.sizes import size_bytes
 from cli.steps import Engine, build_steps
 from pipeline.errors import ConfigError
 from pipeline.events import Event
+from pipeline.keeping import Budget, in_use
 from pipeline.ledger import Ledger
 from pipeline.lock import locked
+from pipeline.room import Room, gigabytes
 from pipeline.run import Run
 from pipeline.settings import Sections
 from pipeline.stage import Clip, Step
@@ -84,8 +89,6 @@ def main(arguments: Sequence[str]) -> int:
         return print_plan(clips, steps, store, options.out, engine.chunk)
     with locked(options.out):
         store = Store(url)
-        if options.retry_failed:
-            clips = _failed(clips, Ledger(store, options.out))
         return _run(options, clips, unpaired, steps, engine, store)
 
 
@@ -100,22 +103,32 @@ def _run(
     """Run the library, keep the record, print the table."""
     names = [step.name for step in steps]
     clip_count = len(clips) + len(unpaired)
+    if options.retry_failed:
+        clips = _failed(clips, Ledger(store, options.out))
     record = Record(options.out, _resolved(steps, engine), names, clip_count)
+    if options.retry_failed:
+        record.keep({clip.name for clip in clips})
     for name, reason in unpaired.items():
         record.fail(name, reason)
     record.save("running")
-    with Progress(len(clips)) as progress:
+    most = size_bytes("--store-budget", options.store_budget) if options.store_budget else 0
+    with Progress(len(clips)) as progress, in_use(store, str(options.out.resolve())) as mine:
 
         def listen(event: Event) -> None:
             record.take(event)
             progress.take(event)
 
         start = starter(options, store, engine)
+        budget = Budget(store, most, mine=mine) if most else None
+        room = Room(store, partial(clip_bytes, steps), SPENDABLE)
         run = Run(
             steps, store, options.out, start,
             chunk=engine.chunk, listener=listen, retry=options.retry_failed,
+            drop=engine.drop, budget=budget, room=room,
         )  # fmt: skip
         run.go(clips)
+    if budget is not None and budget.over:
+        print(f"store: {gigabytes(budget.stored_bytes)}, over its budget: the last clips needed it")
     record.save("done")
     print_table(record)
     print(f"report: {write_pages(options.out)}")

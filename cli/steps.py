@@ -27,6 +27,9 @@ class Engine(BaseModel):
     worker_limit_s: float = Field(
         14400.0, ge=0, description="seconds after which workers are replaced; on Ray; 0 is never"
     )
+    drop: tuple[str, ...] = Field(
+        (), description="stages whose arrays are deleted after use, such as flow and visibility"
+    )
     resources: dict[str, Resources] = Field(
         default_factory=dict, description="by stage: cpus, gpus, memory_bytes; on Ray"
     )
@@ -75,8 +78,8 @@ def build_steps(given: Sections, source: str) -> tuple[list[Step], Engine]:
     types = step_types(segmenter=segmenter)
     check_names(given, [*types, "engine"], source)
     engine = build(Engine, "engine", given.get("engine", {}), source)
-    for stage in engine.resources:
-        check_names({stage: None}, types, f"{source}: engine.resources")
+    for stage in (*engine.resources, *engine.drop):
+        check_names({stage: None}, types, f"{source}: engine")
     filled = _with_shared(given, types)
     steps: list[Step] = [
         build(model, name, filled.get(name, {}), source) for name, model in types.items()

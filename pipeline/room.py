@@ -30,7 +30,9 @@ class Room:
     _open: dict[str, int] = field(default_factory=dict)
 
     def admit(self, clip: str, facts: Facts, dropped: Collection[str]) -> bool:
-        """Return whether a clip, asked about for the first time, fits only if the spendable stages are dropped after use.
+        """Return whether a clip fits only if the spendable stages are dropped after use.
+
+        A clip that was asked about before fits.
 
         Parameters
         ----------

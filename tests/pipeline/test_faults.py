@@ -7,6 +7,7 @@ import pickle
 from collections import Counter
 from pathlib import Path
 from threading import Timer
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from pipeline import work
 from pipeline.errors import FullError, LostError
 from pipeline.executor import InlineExecutor
 from pipeline.ledger import Ledger
+from pipeline.room import Room
 from pipeline.run import ATTEMPTS, Run
 from pipeline.store import Store
 from tests.pipeline.toys import STEPS, Difference, Mean, Page, Parted, clip_of, numbers
@@ -240,3 +242,59 @@ def test_each_node_costs_the_same_in_a_clip_of_any_length(tmp_path, monkeypatch)
     steps = (*STEPS[:1], Mean(reach=1), Difference(), Page())
     events = run(tmp_path, [clip_of(tmp_path, "a", numbers(300))], steps, chunk=1)
     assert looks["n"] == kinds(events)["done"] == 602
+
+
+def arrays_held(tmp_path, stage):
+    return [any(place.glob("*/c")) for place in artifacts(tmp_path, stage)]
+
+
+def test_what_nothing_reads_any_more_is_dropped_and_made_again_where_it_is_wanted(tmp_path):
+    clip = clip_of(tmp_path, "a", numbers(20))
+    run(tmp_path, [clip], out="kept")
+    steps = (*STEPS[:1], Mean(scale=2.0), *STEPS[2:])
+    store, events = Store(str(tmp_path / "store")), []
+
+    def go(steps, **how):
+        start = lambda: InlineExecutor(store.url, 1)  # noqa: E731
+        events.clear()
+        out = tmp_path / "out"
+        Run(steps, store, out, start, chunk=4, listener=events.append, **how).go([clip])
+        assert [event.text for event in events if event.kind == "failed"] == []
+        return kinds(events)
+
+    go(steps, drop=("mean",))
+    made = page(tmp_path)
+    assert sorted(arrays_held(tmp_path, "mean")) == [False] * 5 + [True] * 5
+    assert all(arrays_held(tmp_path, "difference"))
+    assert go(steps)["done"] == 0  # a warm run finds all that it needs
+    (tmp_path / "out" / "a" / "page.txt").unlink()
+    assert go(steps)["done"] == 1
+    assert go((*steps[:2], Difference(step=2), Page()))["again"] > 0
+    assert all(arrays_held(tmp_path, "mean"))
+    assert go(steps)["done"] == 1
+    assert page(tmp_path) == made
+
+
+def test_a_clip_that_does_not_fit_on_the_disk_is_refused_or_steps_down(tmp_path, monkeypatch):
+    clips = [clip_of(tmp_path, f"c{k}", numbers(9, k)) for k in range(3)]
+    store, events = Store(str(tmp_path / "store")), []
+
+    def go(free):
+        events.clear()
+        usage = SimpleNamespace(free=free)
+        monkeypatch.setattr("pipeline.room.shutil.disk_usage", lambda _: usage)
+        needs = {"mean": 4e9, "difference": 2e9}
+        room = Room(store, lambda facts: needs, ("mean",))
+        start = lambda: InlineExecutor(store.url, 1)  # noqa: E731
+        Run(STEPS, store, tmp_path / "out", start, chunk=64, listener=events.append, room=room).go(
+            clips
+        )
+        return [event.text for event in events if event.kind in ("failed", "again")]
+
+    assert all("expected about 2.0 GB" in text and "1.0 GB are free" in text for text in go(1e9))
+    assert kinds(events)["failed"] == 3
+    assert "deleted after use" in go(5e9)[0]
+    assert kinds(events)["finished"] >= 1
+    for place in artifacts(tmp_path, "mean"):
+        Store(str(tmp_path / "store")).remove(place.name)
+    assert go(1e12) == []

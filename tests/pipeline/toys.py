@@ -66,12 +66,14 @@ class Difference(Stage):
     name: ClassVar[str] = "difference"
     version: ClassVar[int] = 1
 
+    step: int = 1
+
     def inputs(self, facts):
-        return (Input("mean", "y", 1),)
+        return (Input("mean", "y", self.step),)
 
     def run(self, window):
         y = window["mean.y"]
-        return {"d": np.stack([y[min(t + 1, y.stop - 1)] - y[t] for t in window.frames])}
+        return {"d": np.stack([y[min(t + self.step, y.stop - 1)] - y[t] for t in window.frames])}
 
 
 class Page(Sink):
