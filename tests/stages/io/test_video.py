@@ -1,6 +1,7 @@
 """Timelines and frames of real and of broken footage."""
 
 import re
+from itertools import pairwise
 
 import av
 import cv2
@@ -8,6 +9,8 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
+from stages.io import timeline as timeline_module
+from stages.io import video as video_module
 from stages.io.timeline import Timeline, content_digest, probe, working_size
 from stages.io.video import read_frames
 
@@ -215,3 +218,76 @@ def test_the_digest_of_a_folder_knows_names_and_bytes(tmp_path):
     renamed = content_digest(folder)
     (folder / "3.png").write_bytes(b"other")
     assert len({before, renamed, content_digest(folder)}) == 3
+
+
+def parted(path, monkeypatch, length, **how):
+    """Return the frames of all parts, their holes, and the first frame decoded for each part."""
+    monkeypatch.setattr(timeline_module, "PART", length)
+    line, first = probe(path), []
+    real = video_module._decoded
+
+    def watched(*given):
+        for k, (pts, picture) in enumerate(real(*given)):
+            if k == 0:
+                first.append(pts)
+            yield pts, picture
+
+    monkeypatch.setattr(video_module, "_decoded", watched)
+    levels_seen, holes = [], []
+    for part in pairwise((*line.parts, line.frames)):
+        frames = read_frames(path, line, frames=part, **how)
+        levels_seen += [frame.tobytes() for frame in frames]
+        holes += frames.holes
+    return line, levels_seen, holes, [line.pts.index(pts) for pts in first if pts in line.pts]
+
+
+@pytest.mark.parametrize("bframes", ["0", "3"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "mov", "ts", "avi"])
+def test_parts_of_a_video_give_what_the_whole_gives(tmp_path, monkeypatch, suffix, bframes):
+    path = write_video(tmp_path / f"a.{suffix}", 48, bf=bframes)
+    whole = read_frames(path, probe(path))
+    wanted = [frame.tobytes() for frame in whole]
+    line, seen, holes, _ = parted(path, monkeypatch, 10)
+    assert seen == wanted
+    assert holes == whole.holes
+    if line.timed:
+        assert len(line.parts) > 2
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv"])
+def test_decoding_a_part_begins_near_it(tmp_path, monkeypatch, suffix):
+    path = write_video(tmp_path / f"a.{suffix}", 48)
+    line, _, _, first = parted(path, monkeypatch, 10)
+    assert len(first) == len(line.parts)  # none began once more
+    assert all(0 <= start - t <= 16 for start, t in zip(line.parts, first, strict=True))
+
+
+def test_parts_of_a_real_video_give_what_the_whole_gives(data, monkeypatch):
+    path = data / "videos" / "kitten-vfr-audio.mp4"
+    whole = [frame.tobytes() for frame in read_frames(path, probe(path), size=(60, 106))]
+    line, seen, _, _ = parted(path, monkeypatch, 20, size=(60, 106))
+    assert len(line.parts) > 1
+    assert seen == whole
+
+
+@pytest.mark.parametrize("broken", [[], [7], [0, 1, 2], [8, 9], [8, 9, 10, 11, 12, 13, 14, 15]])
+def test_parts_of_a_folder_have_the_holes_of_the_whole(tmp_path, monkeypatch, broken):
+    folder = write_folder(tmp_path / "a", 24)
+    for t in broken:
+        (folder / f"{t}.png").write_bytes(b"broken")
+    whole = read_frames(folder, probe(folder))
+    wanted = [frame.tobytes() for frame in whole]
+    _, seen, holes, _ = parted(folder, monkeypatch, 8)
+    assert seen == wanted
+    assert holes == whole.holes == broken
+
+
+def test_parts_of_a_damaged_video_are_whole_and_the_same_each_time(tmp_path, monkeypatch):
+    path = write_video(tmp_path / "a.mkv", 48)
+    data = bytearray(path.read_bytes())
+    middle = len(data) // 2
+    data[middle : middle + 60] = bytes(60)
+    path.write_bytes(data)
+    line, seen, holes, _ = parted(path, monkeypatch, 10)
+    assert len(seen) == line.frames
+    assert (seen, holes) == parted(path, monkeypatch, 10)[1:3]
