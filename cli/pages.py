@@ -146,6 +146,9 @@ def _read(path: Path) -> Any:
 
 
 def _write(path: Path, text: str) -> None:
+    """Write a file, unless it says so already: replacing one is slow on many file systems."""
+    if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == text:
+        return
     draft = path.with_name(f".draft-{path.name}")
     draft.write_text(text, encoding="utf-8")
     draft.replace(path)

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from pipeline.stage import Step
 
 SCHEMA = 1
+MOST_KNOWN = 256
+_known: dict[int, tuple[Step, dict[str, Any]]] = {}
 DIGEST = 32  # hex digits of a frame's
 
 
@@ -32,10 +34,19 @@ def record_of(step: Step, frames: tuple[int, int], inputs: Mapping[str, str]) ->
         "schema": SCHEMA,
         "stage": step.name,
         "version": step.version,
-        "settings": step.model_dump(mode="json", exclude=set(step.outside_key)),
+        "settings": _settings(step),
         "frames": list(frames),
         "inputs": dict(inputs),
     }
+
+
+def _settings(step: Step) -> dict[str, Any]:
+    """Return the fields that count; the same for every task of a step, which is frozen."""
+    if id(step) not in _known or _known[id(step)][0] is not step:
+        if len(_known) > MOST_KNOWN:
+            _known.clear()
+        _known[id(step)] = step, step.model_dump(mode="json", exclude=set(step.outside_key))
+    return _known[id(step)][1]
 
 
 def digest_json(value: Any) -> str:
