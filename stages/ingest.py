@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Arrays, Clip, Facts, Source
+from stages.io.limits import USUAL, Limits
 from stages.io.timeline import Timeline, content_digest, probe, working_size
 from stages.io.video import read_frames
 from stages.ops.shots import CutFinder, shots_between
@@ -23,24 +24,26 @@ class Ingest(Source):
     name: ClassVar[str] = "ingest"
     version: ClassVar[int] = 1
     reads: ClassVar[str] = "footage"
+    outside_key: ClassVar[tuple[str, ...]] = ("limits",)
 
     short_side: int = Field(480, ge=1, description="working size in pixels; never upscaled")
     frame_rate: float = Field(24.0, gt=0, description="of folders of frames, per second")
     cuts: tuple[int, ...] | Literal["auto"] = Field(
         "auto", description="first frames of new shots, or auto to find them"
     )
+    limits: Limits = Field(USUAL, description="what a clip may announce; else it is refused")
     cut_threshold: float = Field(
         3.0, gt=0, description="how many times a cut stands out from the changes around it"
     )
 
     def identity(self, clip: Clip) -> str:
         """Return the digest of the video's bytes, or of all the frame files."""
-        return content_digest(clip.files[self.reads])
+        return content_digest(clip.files[self.reads], self.limits)
 
     def run(self, clip: Clip, facts: Facts, emit: Callable[[Arrays], None]) -> Facts:
         """Emit the frames; return the timeline, the working size and the shots."""
         path = clip.files[self.reads]
-        timeline = probe(path, rate=self.frame_rate)
+        timeline = probe(path, rate=self.frame_rate, limits=self.limits)
         size = working_size(timeline.size, self.short_side)
         finder = CutFinder(self.cut_threshold)
         batch: list[NDArray[np.uint8]] = []

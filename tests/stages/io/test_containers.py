@@ -185,6 +185,7 @@ def test_a_moment_that_is_shown_twice_shifts_nothing(tmp_path, monkeypatch):
     program.write_text("\n".join(["#!/bin/bash", *lines, ""]))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(video, "ffmpeg_path", lambda: str(program))
+    (tmp_path / "clip.mp4").touch()
     frames = read_frames(
         tmp_path / "clip.mp4", Timeline(4, (0, 40, 80, 120), (1, 1000), 40, 25, (1, 1))
     )
@@ -200,7 +201,7 @@ def test_leaving_early_ends_the_decoder(whole, monkeypatch):
         children.append(popen(*arguments, **options))
         return children[-1]
 
-    monkeypatch.setattr(video.subprocess, "Popen", remembered)
+    monkeypatch.setattr(ffmpeg.subprocess, "Popen", remembered)
     frames = iter(read_frames(whole, timeline))
     next(frames)
     frames.close()
