@@ -71,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
     voting = dict(settings.get("refine", {})) | {"method": "vote"}
     everything, engine = build_steps({**settings, "refine": voting}, source)
     steps = [step for step in everything if step.name in NEEDED[options.method]]
-    clips, unpaired = pair_masks(options.footage, options.masks)
+    clips, unpaired = pair_masks(options.footage, options.masks, follow_links=options.follow_links)
     for name, reason in unpaired.items():
         print(f"{name}: left out: {reason}")
     store = Store(options.store or str(options.out / ".store"))

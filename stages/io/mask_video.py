@@ -36,7 +36,7 @@ class VideoMasks(MaskSource):
         codec, is_exact = found["codec"], found["exact"]
         if found["bits"] > 8:
             raise InputError(
-                f"{path}: expected 8 bits a value, got {found['bits']}: give labels over 255 as "
+                f"{path}: expected 8 bits a value, got {found['layout']}: give labels over 255 as "
                 "16-bit PNG"
             )
         seen = learn(map(self._grey, self._pictures()), kind)

@@ -68,6 +68,7 @@ def _properties(container: Any, stream: Any) -> dict[str, Any]:
         "codec": codec.canonical_name,
         "exact": not codec.lossy,
         "bits": layout.components[0].bits if layout is not None else 8,
+        "layout": layout.name if layout is not None else "",
     }
 
 

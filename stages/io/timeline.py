@@ -7,31 +7,24 @@ import json
 import math
 import os
 import re
-import struct
 import subprocess
 import sys
-import zlib
 from collections import Counter
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
-from typing import IO, Any
-
-from PIL import Image
+from typing import Any
 
 from pipeline.errors import InputError
 from stages.io.ffmpeg import CONFINED, run
-from stages.io.files import open_regular
+from stages.io.files import open_regular, picture_size
 from stages.io.library import IMAGES
 from stages.io.limits import GIB, USUAL, Limits
 
 PROBE_LIMIT_S = 600
 PROBE_BYTES = 6 * GIB  # of memory; five million frames take one
-PICTURES = ("JPEG", "PNG")  # no format behind which Pillow starts a program, as for EPS
 FOLDER_TICKS = 90000  # a second, for folders of frames
 READ_BYTES = 1 << 20
-# what Pillow raises for a damaged header
-BROKEN_PICTURE = (OSError, SyntaxError, ValueError, struct.error, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -287,21 +280,4 @@ def _header_size(file: Path) -> tuple[int, int] | None:
         with open_regular(file) as source:
             return picture_size(file, source)
     except OSError:
-        return None
-
-
-def picture_size(where: Path, source: IO[bytes]) -> tuple[int, int] | None:
-    """Return (H, W) of a JPEG or PNG file from its header, or None if it is neither.
-
-    Raises
-    ------
-    InputError
-        If it has more pixels than Pillow opens.
-    """
-    try:
-        with Image.open(source, formats=PICTURES) as picture:
-            return picture.height, picture.width
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{where}: more pixels than any frame may have: {error}") from error
-    except BROKEN_PICTURE:
         return None

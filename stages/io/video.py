@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from stages.io.ffmpeg import CONFINED, INPUT, ffmpeg_path, start
-from stages.io.files import open_regular
+from stages.io.files import open_regular, picture_size
 from stages.io.limits import USUAL, decoder_bytes
-from stages.io.timeline import Timeline, frame_files, picture_size
+from stages.io.timeline import Timeline, frame_files
 
 STALLED_S = 120  # for one frame, after which a decoder is given up
 BYTES_A_PIXEL, SLACK_BYTES = 16, 2**24  # that are read of a picture file at most
