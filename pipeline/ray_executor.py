@@ -49,9 +49,9 @@ class RayExecutor:
         self.slots = workers
         self._store_url, self._resources = store_url, resources
         self._running: dict[Any, Task] = {}
-        # Workers import what this process can: the project, and a user's modules in this folder.
+        # Workers import the project; not what lies in this folder, which may be strangers' footage.
         root = str(Path(__file__).parent.parent)
-        path = os.pathsep.join(filter(None, [root, str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         if address:
             _join(address, path)
         else:
