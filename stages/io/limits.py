@@ -45,7 +45,10 @@ class Limits(BaseModel):
         """
         rows, columns = size
         if min(size) < 1:
-            raise InputError(f"{where}: expected frames of at least 1x1, got {columns}x{rows}")
+            raise InputError(
+                f"{where}: expected frames of at least 1x1, got {columns}x{rows}: it announces no "
+                "size, or one that no decoder takes"
+            )
         got = f"got {columns}x{rows}"
         if max(size) > self.side:
             raise self._error(where, "side", f"at most {self.side} pixels a side, {got}")

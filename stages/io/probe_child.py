@@ -112,11 +112,17 @@ def _codec(stream: Any) -> str:
     return codec.canonical_name if codec else "unknown"
 
 
+def _reason(error: av.FFmpegError) -> str:
+    """Return what FFmpeg said last; its numbers of errors say less."""
+    return str(error.log[2]).strip() if error.log else str(error.strerror)
+
+
 if __name__ == "__main__":
+    av.logging.set_level(av.logging.ERROR)
     try:
         answer = announced(json.loads(sys.argv[1]), int(sys.argv[2]))
     except av.FFmpegError as error:
-        answer = {"error": error.strerror}
+        answer = {"error": _reason(error)}
     except MemoryError:
         answer = {"error": "it asks for more memory than a probe may take"}
     json.dump(answer, sys.stdout)
