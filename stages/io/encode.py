@@ -213,7 +213,7 @@ class Overlay(_Video):
             ffmpeg.output(
                 picture["v:0"], sound["a:0"], f"file:{both.resolve()}",
                 vcodec="copy", acodec="copy" if self._timeline.audio in COPIED else "aac",
-                movflags="+faststart", fs=self._most_bytes(),
+                movflags="+faststart",
             )
             .global_args("-hide_banner", "-nostdin", "-loglevel", "error", "-y")
             .global_args("-copyts", "-bitexact")
@@ -222,13 +222,14 @@ class Overlay(_Video):
         try:
             with open_regular(self._source) as source:
                 status, _, said = run(
-                    command, source, limit_s=AUDIO_LIMIT_S, memory_bytes=AUDIO_BYTES
-                )
+                    command, source,
+                    limit_s=AUDIO_LIMIT_S, memory_bytes=AUDIO_BYTES, file_bytes=self._most_bytes(),
+                )  # fmt: skip
         except subprocess.TimeoutExpired as error:
             status, said = 1, str(error).encode()
         if status:
             both.unlink(missing_ok=True)
-            why = said.decode(errors="replace").strip()[-300:]
+            why = said.decode(errors="replace").strip()[-300:] or f"ffmpeg ended with {status}"
             log.warning("%s: preview without sound, it cannot be read: %s", self._source, why)
         else:
             both.replace(self._draft)

@@ -41,8 +41,12 @@ def _is_new(program: str) -> bool:
     return int(number[1]) >= OLDEST if number else said.startswith("ffmpeg version N-")
 
 
-def start(command: list[str], source: IO[bytes], *, memory_bytes: int) -> subprocess.Popen[bytes]:
-    """Start a program on a file, with its output on pipes and a bound on its memory.
+def start(
+    command: list[str], source: IO[bytes], *, memory_bytes: int, file_bytes: int = 0
+) -> subprocess.Popen[bytes]:
+    """Start a program on a file, with its output on pipes and bounds on what it takes.
+
+    Only Linux can bound another process; elsewhere it runs without.
 
     Parameters
     ----------
@@ -50,22 +54,30 @@ def start(command: list[str], source: IO[bytes], *, memory_bytes: int) -> subpro
     source : file
         Becomes its standard input.
     memory_bytes : int
-        It may take; only Linux can bound another process.
+        It may take.
+    file_bytes : int
+        It may write into a file.
     """
     child = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     if hasattr(resource, "prlimit"):
+        bounds = {resource.RLIMIT_DATA: memory_bytes, resource.RLIMIT_FSIZE: file_bytes}
         try:
-            _, hard = resource.prlimit(child.pid, resource.RLIMIT_DATA)
-            if hard == resource.RLIM_INFINITY or hard > memory_bytes:
-                bounds = (memory_bytes, memory_bytes)
-                resource.prlimit(child.pid, resource.RLIMIT_DATA, bounds)
+            for kind, most in bounds.items():
+                _, hard = resource.prlimit(child.pid, kind)
+                if hard == resource.RLIM_INFINITY or hard > most:
+                    resource.prlimit(child.pid, kind, (most, most))
         except ProcessLookupError:
             pass  # it has ended already
     return child
 
 
 def run(
-    command: list[str], source: IO[bytes], *, limit_s: float, memory_bytes: int
+    command: list[str],
+    source: IO[bytes],
+    *,
+    limit_s: float,
+    memory_bytes: int,
+    file_bytes: int = 0,
 ) -> tuple[int, bytes, bytes]:
     """Run a program on a file as `start` does; return its status and what it wrote.
 
@@ -74,7 +86,7 @@ def run(
     subprocess.TimeoutExpired
         If it takes longer than `limit_s`; it is killed.
     """
-    with start(command, source, memory_bytes=memory_bytes) as child:
+    with start(command, source, memory_bytes=memory_bytes, file_bytes=file_bytes) as child:
         try:
             out, said = child.communicate(timeout=limit_s)
         except BaseException:

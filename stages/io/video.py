@@ -163,7 +163,7 @@ def _decoded(
     said = _Listener(child.stderr)
     try:
         while (data := _read(child.stdout, rows * columns * 3, path)) is not None:
-            yield said.next_pts(), np.frombuffer(data, np.uint8).reshape(rows, columns, 3)
+            yield said.next_pts(path), np.frombuffer(data, np.uint8).reshape(rows, columns, 3)
         if child.wait() != 0 and not said.shown:
             said.join()
             raise InputError(f"{path}: cannot be decoded: {said.last_words()}")
@@ -211,9 +211,12 @@ class _Listener(threading.Thread):
             elif b"showinfo" not in line and line.strip():
                 self._words.append(line.decode(errors="replace").strip())
 
-    def next_pts(self) -> int | None:
+    def next_pts(self, path: Path) -> int | None:
         """Return the timestamp of the next frame, None if it has none."""
-        return self._pts.get(timeout=STALLED_S)
+        try:
+            return self._pts.get(timeout=STALLED_S)
+        except queue.Empty:
+            raise InputError(f"{path}: the decoder gave a frame without saying which") from None
 
     def last_words(self) -> str:
         """Return the last lines that were no timestamps."""

@@ -145,3 +145,25 @@ def test_a_folder_called_like_a_protocol_is_written_to_the_disk(tmp_path, listen
             overlay.write(np.zeros((48, 64), np.uint16), picture)
     assert probe(folder / "overlay.mp4").audio == "aac"
     assert not called(listener)
+
+
+def test_sound_that_an_index_repeats_does_not_fill_the_disk(tmp_path, monkeypatch):
+    source = tmp_path / "loud.mkv"
+    subprocess.run(
+        [
+            *(ffmpeg_path(), "-v", "error", "-f", "lavfi", "-i", "color=s=64x48:d=1"),
+            *("-f", "lavfi", "-i", "anoisesrc=d=60", "-c:a", "aac", str(source)),
+        ],
+        check=True,
+    )
+    timeline, audio = probe(source), []
+    for most in (None, 200_000):
+        if most:
+            monkeypatch.setattr(Overlay, "_most_bytes", lambda self, most=most: most)
+        with Overlay(tmp_path, timeline, source, 0.5) as overlay:
+            for picture in read_frames(source, timeline):
+                overlay.write(np.zeros((48, 64), np.uint16), picture)
+        audio.append(probe(tmp_path / "overlay.mp4").audio)
+    assert audio == ["aac", ""]
+    assert (tmp_path / "overlay.mp4").stat().st_size < 200_000
+    assert {path.name for path in tmp_path.iterdir()} == {"loud.mkv", "overlay.mp4"}
