@@ -53,6 +53,7 @@ def main() -> None:
                 (masks / name).symlink_to(sequence / kind)
         command = [sys.executable, str(ROOT / "run_pipeline.py"), str(footage)]
         command += ["--masks", str(masks), "--out", str(out), "--config", options.config]
+        command += ["--follow-links"]
         command += [part for text in options.set for part in ("--set", text)]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
         report(options.sequences, masks, out)

@@ -72,7 +72,7 @@ def stabilise(options: argparse.Namespace, kind: str, folder: Path) -> list[str]
         for name in names:
             (folder / part / name).symlink_to((options.sequences / name / source).resolve())
     command = [sys.executable, str(ROOT / "run_pipeline.py"), str(folder / "footage")]
-    command += ["--masks", str(folder / "masks"), "--out", str(folder / "out")]
+    command += ["--masks", str(folder / "masks"), "--out", str(folder / "out"), "--follow-links"]
     command += ["--config", options.config, "--set", "segment.union=true"]
     if options.store:
         command += ["--store", str(options.store)]

@@ -75,6 +75,7 @@ def timed(footage: Path, masks: Path, config: str, out: Path) -> tuple[float, in
     """Run the command once; return its seconds and the peak of memory in bytes."""
     command = [sys.executable, str(ROOT / "run_pipeline.py"), str(footage), "--masks", str(masks)]
     command += ["--out", str(out), "--config", config, "--set", "segment.union=true"]
+    command += ["--follow-links"]
     began = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak, ended = [0], threading.Event()

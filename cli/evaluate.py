@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from cli.score_tables import print_clips, print_summary, write_csv, write_json
+from cli.terminal import line
 from evaluation.clip import TRUTH, ClipScores, Options, add_excess, score_clip
 from evaluation.judge import EstimatedFlow, Judge, KnownFlow, flow_used
 from evaluation.layouts import Files, find_frames, find_labels
@@ -95,7 +96,7 @@ def main(arguments: Sequence[str]) -> int:
     failures += [why for one in scores for why in _problems(one, systems)]
     lines = [line for gate in gates for line in gate.failures(scores)]
     for text in [*(f"not scored: {why}" for why in failures), *(f"failed: {x}" for x in lines)]:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(line(text), markup=False, highlight=False, soft_wrap=True)
     if options.json:
         write_json(options.json, flow, summary, scores, failures, lines)
     if options.csv:

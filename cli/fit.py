@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from cli.library import pair_masks
 from cli.options import add_library, read_settings, starter
 from cli.steps import Engine, build_steps
+from cli.terminal import line
 from pipeline.errors import ConfigError
 from pipeline.events import Event
 from pipeline.lock import locked
@@ -70,9 +71,9 @@ def main(arguments: Sequence[str]) -> int:
     voting = dict(settings.get("refine", {})) | {"method": "vote"}
     everything, engine = build_steps({**settings, "refine": voting}, source)
     steps = [step for step in everything if step.name in NEEDED[options.method]]
-    clips, unpaired = pair_masks(options.footage, options.masks)
+    clips, unpaired = pair_masks(options.footage, options.masks, follow_links=options.follow_links)
     for name, reason in unpaired.items():
-        print(f"{name}: left out: {reason}")
+        print(line(f"{name}: left out: {reason}"))
     with locked(options.out):
         store = Store(options.store or str(options.out / ".store"))
         clips = _prepared(options, clips, steps, store, engine)
@@ -91,7 +92,7 @@ def _prepared(
         computed[0] += event.kind == "done"
         if event.kind == "failed":
             failed.add(event.clip)
-            print(f"{event.clip}: left out: {event.text}")
+            print(line(f"{event.clip}: left out: {event.text}"))
 
     start = starter(options, store, engine)
     Run(steps, store, options.out / "fit", start, chunk=engine.chunk, listener=listen).go(clips)

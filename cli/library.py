@@ -10,7 +10,9 @@ from stages.io.library import find_clips
 from stages.io.masks import find_masks
 
 
-def pair_masks(footage: Path, masks: Path | None) -> tuple[list[Clip], dict[str, str]]:
+def pair_masks(
+    footage: Path, masks: Path | None, *, follow_links: bool = False
+) -> tuple[list[Clip], dict[str, str]]:
     """Return the clips to run, and why others cannot be.
 
     Raises
@@ -18,16 +20,19 @@ def pair_masks(footage: Path, masks: Path | None) -> tuple[list[Clip], dict[str,
     ConfigError
         If nothing matches at all.
     """
-    found = find_clips(footage)
+    library = find_clips(footage, follow_links=follow_links)
+    found, failures = library.clips, dict(library.refused)
+    if not found:
+        raise ConfigError(f"{footage}: no clip can be taken{_first(failures)}")
     if masks is None:
-        return [Clip(name, {"footage": path}) for name, path in found.items()], {}
+        return [Clip(name, {"footage": path}) for name, path in found.items()], failures
     if not masks.exists():
         raise ConfigError(f"{masks}: no such file or directory")
-    clips, failures = [], {}
+    clips = []
     for name, path in found.items():
         try:
-            mask = find_masks(masks, name, alone=len(found) == 1)
-        except InputError as error:
+            mask = find_masks(masks, name, alone=len(found) == 1, follow_links=follow_links)
+        except (InputError, OSError) as error:
             failures[name] = str(error)
             continue
         if mask is None:

@@ -6,8 +6,8 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from cli.terminal import seen, write_anything
 from pipeline.errors import PipelineError
 
 COMMANDS = ("run", "evaluate", "status", "cache", "fit", "perturb", "corrupt", "doctor")
@@ -20,15 +20,14 @@ def main(arguments: Sequence[str]) -> int:
     """
     # One thread a task: tasks run side by side, and OpenCV's own pool would fight them.
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
-    if str(Path.cwd()) not in sys.path:
-        sys.path.append(str(Path.cwd()))  # for users' own segmenters
+    write_anything()
     name, rest = "run", list(arguments)
     if rest and rest[0] in COMMANDS:
         name = rest.pop(0)
     try:
         status: int = importlib.import_module(f"cli.{name}").main(rest)
     except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {seen(str(error))}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on from here", file=sys.stderr)

@@ -23,6 +23,9 @@ def add_library(made: argparse.ArgumentParser) -> None:
         "--segmenter", help="make the masks: a torchvision model, file.onnx, or module:function"
     )
     made.add_argument(
+        "--follow-links", action="store_true", help="also those that lead out of FOOTAGE or MASKS"
+    )
+    made.add_argument(
         "--config",
         type=Path,
         action="append",

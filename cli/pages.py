@@ -14,6 +14,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from cli.record import remarks
+from cli.terminal import line
 
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = ("report.css", "report.js", "player.js", "plots.js")
@@ -116,8 +117,8 @@ def _failures(run: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def _readable(text: str) -> str:
-    """Return a text that can be written: file names may hold bytes that are no UTF-8."""
-    return os.fsencode(text).decode("utf-8", "replace")
+    """Return a text that can be read: file names may hold control characters, or no UTF-8."""
+    return line(os.fsencode(text).decode("utf-8", "replace"))
 
 
 def _page(name: str) -> str:

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.room import clip_bytes
+from cli.terminal import line
 from pipeline.errors import PipelineError
 from pipeline.identity import remembered
 from pipeline.plan import ClipPlan
@@ -40,7 +41,7 @@ def print_plan(
         try:
             there = _settle(plan, store)
         except PipelineError as error:
-            table.add_row(clip.name, "", "", "", str(error))
+            table.add_row(line(clip.name), "", "", "", line(str(error)))
             continue
         known = _rows(table, plan, there, before)
         if known is None:
@@ -75,17 +76,17 @@ def _rows(
 ) -> tuple[float, float] | None:
     """Add a clip's rows; return pixels to be computed and bytes they take, if these are known."""
     todo = Counter(node.stage for node in plan.waiting)
-    changed_above = ""
+    changed_above, name = "", line(plan.clip.name)
     for step in plan.steps:
         if not todo[step.name] and not there[step.name]:
-            table.add_row(plan.clip.name, step.name, "0", "all", "not known before the first stage")
+            table.add_row(name, step.name, "0", "all", "not known before the first stage")
             continue
         why = ""
         if todo[step.name]:
             why = _difference(step, before) or changed_above or "never computed"
             if not isinstance(step, Sink):
                 changed_above = f"{step.name} above changes"
-        table.add_row(plan.clip.name, step.name, str(there[step.name]), str(todo[step.name]), why)
+        table.add_row(name, step.name, str(there[step.name]), str(todo[step.name]), why)
     if "shots" not in plan.facts:
         return None
     stages = [step.name for step in plan.steps if not isinstance(step, Source | Sink)]

@@ -10,6 +10,7 @@ from typing import Self
 import rich.progress
 from rich.console import Console
 
+from cli.terminal import line
 from pipeline.events import Event
 
 
@@ -59,12 +60,12 @@ class Progress:
 
     def _advance(self, bar: rich.progress.Progress, event: Event) -> None:
         if event.clip not in self._steps:
-            self._steps[event.clip] = bar.add_task(event.clip, total=None)
+            self._steps[event.clip] = bar.add_task(line(event.clip), total=None)
         step = self._steps[event.clip]
         if event.kind == "known":
             bar.update(step, total=bar.tasks[bar.task_ids.index(step)].completed + event.nodes)
         elif event.node is not None:
-            bar.update(step, advance=1, description=f"{event.clip}  {event.node.stage}")
+            bar.update(step, advance=1, description=f"{line(event.clip)}  {event.node.stage}")
 
     def _end(self, event: Event) -> None:
         if self._bar is not None and event.clip in self._steps:
@@ -72,5 +73,5 @@ class Progress:
         place = f" ({event.node.stage})" if event.node else ""
         said = f"failed{place}: {event.text}" if event.kind == "failed" else "done"
         spent = time.monotonic() - self._began
-        line = f"[{self._ended}/{self._clips}] {event.clip}: {said}  ({spent:.1f} s)"
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        text = f"[{self._ended}/{self._clips}] {event.clip}: {said}  ({spent:.1f} s)"
+        self._console.print(line(text), markup=False, highlight=False, soft_wrap=True)

@@ -14,6 +14,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cli.terminal import line
 from pipeline.events import Event
 
 SAVE_EVERY_S = 2.0
@@ -184,12 +185,13 @@ def print_table(record: Record) -> None:
             for system in ("input", "output")
         ]
         iou = f"{scores['iou_with_input']:.3f}"
-        clips.add_row(clip, str(scores["frames"]), *values, iou, remarks(scores))
+        clips.add_row(line(clip), str(scores["frames"]), *values, iou, remarks(scores))
     console.print(clips)
     if len(every) > ROWS:
         console.print(f"the {ROWS} clips with most left of {len(every)}; all are in the report")
     for clip, reason in record.failures.items():
-        console.print(f"failed: {clip}: {reason}", markup=False, highlight=False, soft_wrap=True)
+        said = f"failed: {line(clip)}: {line(reason)}"
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
     done = f"{len(record.finished)} clips done, {len(record.failures)} failed: {record.out}"
     console.print(done, markup=False, highlight=False, soft_wrap=True)
 

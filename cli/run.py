@@ -80,7 +80,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(
             "expected FOOTAGE and either --masks or --segmenter (or --demo); see --help"
         )
-    clips, unpaired = pair_masks(options.footage, options.masks)
+    clips, unpaired = pair_masks(options.footage, options.masks, follow_links=options.follow_links)
     url = options.store or str(options.out / ".store")
     if options.plan:
         from cli.plan import print_plan

@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.terminal import line
 from evaluation.clip import TRUTH, ClipScores
 from evaluation.summary import HIGHER, LOWER, MEASURES, Mean, Summary
 
@@ -35,7 +36,7 @@ def print_summary(console: Console, summary: Summary, systems: Sequence[str]) ->
         table.add_row(measure, ARROWS.get(way, ""), *texts)
     console.print(table)
     if summary.left_out:
-        names_out = ", ".join(summary.left_out)
+        names_out = line(", ".join(summary.left_out))
         console.print(
             f"left out of the means, since not every system has them: {names_out}",
             markup=False, highlight=False, soft_wrap=True,
@@ -49,7 +50,7 @@ def print_clips(console: Console, scores: Sequence[ClipScores]) -> None:
     for one in scores:
         for system, values in one.values.items():
             cells = [_number(values[name]) if name in values else "" for name in shown]
-            table.add_row(one.name, system, *cells)
+            table.add_row(line(one.name), line(system), *cells)
     console.print(table)
 
 

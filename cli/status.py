@@ -12,6 +12,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from cli.terminal import line
 from pipeline.errors import ConfigError
 from pipeline.lock import at_work
 
@@ -123,7 +124,7 @@ def _print(found: dict[str, Any]) -> None:
     console = Console()
 
     def say(text: str) -> None:
-        console.print(text, markup=False, highlight=False, soft_wrap=True)
+        console.print(line(text), markup=False, highlight=False, soft_wrap=True)
 
     share = "" if found["share"] is None else f", {found['share']:.0%} of the work"
     say(

@@ -64,9 +64,9 @@ class RayExecutor:
         self._running: dict[Any, _Running] = {}
         self._workers, self._slots, self._counted = workers, QUEUED * max(workers, 1), 0.0
         self._began = time.monotonic()
-        # Workers import what this process can: the project, and a user's modules in this folder.
+        # Workers import the project; not what lies in this folder, which may be strangers' footage.
         root = str(Path(__file__).parent.parent)
-        path = os.pathsep.join(filter(None, [root, str(Path.cwd()), os.environ.get("PYTHONPATH")]))
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         if address:
             _join(address, path)
         else:
@@ -86,7 +86,8 @@ class RayExecutor:
         """Start a task on a worker that has what its stage needs."""
         needs = self._resources.get(task.step.name, task.step.resources)
         remote = self._remote.options(
-            name=f"{task.clip.name}: {task.node}",
+            # Names of clips may hold bytes that are no UTF-8, which Ray takes nowhere.
+            name=ascii(f"{task.clip.name}: {task.node}")[1:-1],
             num_cpus=needs.cpus,
             num_gpus=needs.gpus,
             memory=needs.memory_bytes or None,
@@ -156,6 +157,7 @@ def _start_here(workers: int) -> None:
             logging_level=logging.ERROR,
             object_store_memory=OBJECT_STORE_BYTES,
             configure_logging=False,
+            job_config=_without_this_folder(),
         )
 
 
@@ -167,7 +169,18 @@ def _join(address: str, path: str) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env={"env_vars": {"PYTHONPATH": path}},
+            job_config=_without_this_folder(),
         )
+
+
+def _without_this_folder() -> ray.job_config.JobConfig:
+    """Keep the current folder, which may hold strangers' files, out of the workers' imports.
+
+    Ray would put it before all others, where a file numpy.py in it would be run.
+    """
+    config = ray.job_config.JobConfig()
+    config._client_job = True  # what Ray looks at; tests/end_to_end/test_hostile.py guards it
+    return config
 
 
 @contextmanager

@@ -15,6 +15,11 @@ from pipeline.errors import ConfigError
 Sections = dict[str, dict[str, Any]]
 """Settings by section and field, as a preset or the command line gives them."""
 
+MOST_BYTES = 2**20  # of a preset
+LONGEST = 200  # letters of a wrong value that are shown
+# a number of many digits or an impossible date is a ValueError, deep nesting the last
+BROKEN = (yaml.YAMLError, ValueError, RecursionError)
+
 Model = TypeVar("Model", bound=BaseModel)
 
 
@@ -27,17 +32,43 @@ def read_preset(path: Path) -> Sections:
         If the file cannot be read or is not sections of fields.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+        with path.open("rb") as file:
+            text = file.read(MOST_BYTES + 1)
+        if len(text) > MOST_BYTES:
+            raise ConfigError(f"{path}: expected at most {MOST_BYTES} bytes of settings, got more")
+        content = _read(text.decode("utf-8")) or {}
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())}") from error
+    except BROKEN as error:
+        raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())[:LONGEST]}") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected sections such as 'flow:', got {content!r}")
+        raise ConfigError(f"{path}: expected sections such as 'flow:', got {_short(content)}")
     for name, fields in content.items():
         if fields is not None and not isinstance(fields, dict):
-            raise ConfigError(f"{path}: {name}: expected fields, got {fields!r}")
+            raise ConfigError(f"{path}: {name}: expected fields, got {_short(fields)}")
     return {str(name): dict(fields or {}) for name, fields in content.items()}
+
+
+class _Loader(yaml.SafeLoader):
+    """Makes plain values only, and each once: by aliases a few lines can stand for billions."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        """Return the next node."""
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("expected values, got an alias, such as *name or <<: *name")
+        return super().compose_node(parent, index)
+
+
+def _read(text: str) -> Any:
+    return yaml.load(text, _Loader)
+
+
+def _short(value: Any) -> str:
+    try:
+        text = repr(value)
+    except ValueError:  # Python writes no number of more than 4300 digits
+        return "a number of thousands of digits"
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
 def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Sections:
@@ -69,8 +100,8 @@ def read_overrides(texts: Iterable[str]) -> Sections:
 
 def _value(text: str, value: str) -> Any:
     try:
-        read = yaml.safe_load(value)
-    except yaml.YAMLError as error:
+        read = _read(value)
+    except BROKEN as error:
         raise ConfigError(f"--set {text!r}: the value is not YAML") from error
     if isinstance(read, str):  # YAML 1.1 takes 1e-3 for a word
         try:
@@ -101,17 +132,17 @@ def build(model: type[Model], section: str, fields: Mapping[str, Any], source: s
     ConfigError
         Naming the field, its value, what was expected and the nearest valid name.
     """
-    for field in fields:
+    for field in map(str, fields):
         if field not in model.model_fields:
             hint = _hint(field, list(model.model_fields))
-            raise ConfigError(f"{source}: no setting {section}.{field}{hint}")
+            raise ConfigError(f"{source}: no setting {section}.{field[:LONGEST]}{hint}")
     try:
         return model(**fields)
     except ValidationError as error:
         first = error.errors()[0]
         name = ".".join([section, *(str(part) for part in first["loc"] if isinstance(part, str))])
         expected = first["msg"][:1].lower() + first["msg"][1:]
-        raise ConfigError(f"{source}: {name} = {first['input']!r}: {expected}") from error
+        raise ConfigError(f"{source}: {name} = {_short(first['input'])}: {expected}") from error
 
 
 def _hint(name: str, known: list[str]) -> str:

@@ -14,6 +14,7 @@ from pydantic import Field
 
 from pipeline.errors import InputError
 from pipeline.stage import Arrays, Clip, Facts, Source
+from stages.io.limits import USUAL, Limits
 from stages.io.timeline import Timeline, content_digest, probe, working_size
 from stages.io.video import read_frames
 from stages.ops.shots import Changes, find_cuts, shots_between
@@ -28,18 +29,21 @@ class Probe(Source):
     version: ClassVar[int] = 1
     reads: ClassVar[str] = "footage"
 
+    outside_key: ClassVar[tuple[str, ...]] = ("limits",)
+
     short_side: int = 480
     frame_rate: float = 24.0
+    limits: Limits = USUAL
 
     def identity(self, clip: Clip) -> str:
         """Return the digest of the video's bytes, or of all the frame files."""
-        return content_digest(clip.files[self.reads])
+        return content_digest(clip.files[self.reads], self.limits)
 
     def run(
         self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
     ) -> Facts:
         """Return the timeline, the working size and the parts to decode."""
-        timeline = probe(clip.files[self.reads], rate=self.frame_rate)
+        timeline = probe(clip.files[self.reads], rate=self.frame_rate, limits=self.limits)
         edges = (*timeline.parts, timeline.frames)
         return {
             "frames": timeline.frames,
@@ -59,19 +63,21 @@ class Ingest(Source):
     reads: ClassVar[str] = "footage"
     identified_as: ClassVar[str] = "probe"
     uses: ClassVar[tuple[str, ...]] = ("size", "timeline", "parts")
+    outside_key: ClassVar[tuple[str, ...]] = ("limits",)
 
     short_side: int = Field(480, ge=1, description="working size in pixels; never upscaled")
     frame_rate: float = Field(24.0, gt=0, description="of folders of frames, per second")
     cuts: tuple[int, ...] | Literal["auto"] = Field(
         "auto", description="first frames of new shots, or auto to find them"
     )
+    limits: Limits = Field(USUAL, description="what a clip may announce; else it is refused")
     cut_threshold: float = Field(
         3.0, gt=0, description="how many times a cut stands out from the changes around it"
     )
 
     def identity(self, clip: Clip) -> str:
         """Return the digest of the video's bytes, or of all the frame files."""
-        return content_digest(clip.files[self.reads])
+        return content_digest(clip.files[self.reads], self.limits)
 
     def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
         """Return what can be decoded by itself."""

@@ -20,6 +20,8 @@ from stages.models.segmenters import (
     Activation,
     ChannelOrder,
     Segmenter,
+    is_function,
+    let_import,
     load_segmenter,
     segmenter_digest,
 )
@@ -134,6 +136,7 @@ class Segment(Stage):
     name: ClassVar[str] = "segment"
     version: ClassVar[int] = 1
     resources: ClassVar[Resources] = Resources(cpus=1)
+    outside_key: ClassVar[tuple[str, ...]] = ("modules",)
 
     segmenter: str = Field(description="torchvision name, file.onnx, or module:function")
     weights: str = Field("", description="of a torchvision model: a path; empty downloads them")
@@ -145,15 +148,22 @@ class Segment(Stage):
     channels: ChannelOrder = Field("rgb", description="order of an ONNX model's input")
     activation: Activation = Field("auto", description="of an ONNX model's output")
     device: str = Field("cpu", description="of a network: cpu or cuda")
+    modules: str = Field("", description="folder of the user's own function; empty: this one")
 
     def model_post_init(self, context: object) -> None:
         """Put the digest of the weights where the key sees it."""
+        if is_function(self.segmenter):
+            folder = self.modules or str(Path.cwd())
+            object.__setattr__(self, "modules", folder)
+            let_import(folder)
         if not self.weights_digest:
             digest = segmenter_digest(self.segmenter, weights=self.weights)
             object.__setattr__(self, "weights_digest", digest)
 
     def load(self) -> Segmenter:
         """Return the network, loaded once a process."""
+        if self.modules:
+            let_import(self.modules)
         names = ("weights", "classes", "union", "mean", "std", "channels", "activation", "device")
         return load_segmenter(self.segmenter, **{name: getattr(self, name) for name in names})
 

@@ -17,13 +17,18 @@ import numpy as np
 from av.codec.context import Flags
 from numpy.typing import NDArray
 
-from stages.io.ffmpeg import CONFINED, ffmpeg_path
+from stages.io.ffmpeg import CONFINED, INPUT, ffmpeg_path, run
+from stages.io.files import open_regular
+from stages.io.limits import GIB
 from stages.io.palette import overlay, write_indexed_png
 from stages.io.timeline import Timeline
 
 log = logging.getLogger(__name__)
 
 AUDIO_LIMIT_S = 600
+AUDIO_BYTES = 4 * GIB  # of memory
+SOUND_BYTES_A_S = 64_000  # of what was transcoded, generously
+SLACK_BYTES = 2**26
 # what players take from an MP4
 COPIED = frozenset(["aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"])
 
@@ -114,10 +119,10 @@ class _Video(Writer):
     def _open(self, frame: Any) -> None:
         base = Fraction(*self._timeline.time_base)
         self._container = av.open(
-            str(self._draft), "w", format=self.format,
+            str(self._draft.resolve()), "w", format=self.format,  # else a "tcp:" is a protocol
             container_options={"fflags": "+bitexact", **self.muxing},
         )  # fmt: skip
-        rate = Fraction(self._timeline.rate).limit_denominator(1001)
+        rate = max(Fraction(self._timeline.rate).limit_denominator(1001), Fraction(1, 1001))
         self._stream = self._container.add_stream(self.codec, rate=rate, options=self.options())
         self._stream.width, self._stream.height = frame.width, frame.height
         self._stream.pix_fmt = self.pixels
@@ -201,9 +206,9 @@ class Overlay(_Video):
     def _add_sound(self) -> None:
         """Put the source's sound beside the picture, in a child process."""
         both = self._draft.with_name(f"{self._draft.name}.sound.mp4")
-        picture = ffmpeg.input(f"file:{self._draft.resolve()}", protocol_whitelist="file,pipe")
+        picture = ffmpeg.input(f"file:{self._draft.resolve()}", protocol_whitelist="file")
         start = float(Fraction(*self._timeline.time_base) * self._timeline.origin)
-        sound = ffmpeg.input(f"file:{self._source.resolve()}", itsoffset=-start, **CONFINED)
+        sound = ffmpeg.input(INPUT, itsoffset=-start, **CONFINED)
         command = (
             ffmpeg.output(
                 picture["v:0"], sound["a:0"], f"file:{both.resolve()}",
@@ -215,14 +220,26 @@ class Overlay(_Video):
             .compile(cmd=ffmpeg_path())
         )  # fmt: skip
         try:
-            subprocess.run(command, capture_output=True, timeout=AUDIO_LIMIT_S, check=True)
-        except subprocess.SubprocessError as error:
+            with open_regular(self._source) as source:
+                status, _, said = run(
+                    command, source,
+                    limit_s=AUDIO_LIMIT_S, memory_bytes=AUDIO_BYTES, file_bytes=self._most_bytes(),
+                )  # fmt: skip
+        except subprocess.TimeoutExpired as error:
+            status, said = 1, str(error).encode()
+        if status:
             both.unlink(missing_ok=True)
-            said = getattr(error, "stderr", None) or str(error).encode()
-            why = said.decode(errors="replace").strip()[-300:]
+            why = said.decode(errors="replace").strip()[-300:] or f"ffmpeg ended with {status}"
             log.warning("%s: preview without sound, it cannot be read: %s", self._source, why)
         else:
             both.replace(self._draft)
+
+    def _most_bytes(self) -> int:
+        """Return how large the preview may become: an index can give the same sound many times."""
+        line = self._timeline
+        length_s = (line.pts[-1] - line.origin + line.last_duration) * Fraction(*line.time_base)
+        files = self._draft.stat().st_size + self._source.stat().st_size
+        return files + SLACK_BYTES + round(SOUND_BYTES_A_S * length_s)
 
 
 def open_writers(

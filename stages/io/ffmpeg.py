@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+import resource
 import shutil
 import subprocess
 from functools import lru_cache
+from typing import IO
 
 import imageio_ffmpeg
 
@@ -17,8 +19,10 @@ DEMUXERS = ",".join(
         *("vc1", "webm", "wmv", "yuv4mpegpipe"),
     ]
 )
-CONFINED = {"protocol_whitelist": "file,pipe", "format_whitelist": DEMUXERS}
-
+# The file comes as standard input, already open: there is no protocol left that could open another,
+# and its name, which may hold anything, is never read as a URL.
+INPUT = "fd:"
+CONFINED = {"protocol_whitelist": "fd", "format_whitelist": DEMUXERS}
 
 OLDEST = 6  # major version that knows all options used here
 
@@ -35,3 +39,57 @@ def _is_new(program: str) -> bool:
     said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stdout
     number = re.match(r"ffmpeg version n?(\d+)\.", said)
     return int(number[1]) >= OLDEST if number else said.startswith("ffmpeg version N-")
+
+
+def start(
+    command: list[str], source: IO[bytes], *, memory_bytes: int, file_bytes: int = 0
+) -> subprocess.Popen[bytes]:
+    """Start a program on a file, with its output on pipes and bounds on what it takes.
+
+    Only Linux can bound another process; elsewhere it runs without.
+
+    Parameters
+    ----------
+    command : list of str
+    source : file
+        Becomes its standard input.
+    memory_bytes : int
+        It may take.
+    file_bytes : int
+        It may write into a file.
+    """
+    child = subprocess.Popen(command, stdin=source, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    if hasattr(resource, "prlimit"):
+        bounds = {resource.RLIMIT_DATA: memory_bytes, resource.RLIMIT_FSIZE: file_bytes}
+        try:
+            for kind, most in bounds.items():
+                _, hard = resource.prlimit(child.pid, kind)
+                if hard == resource.RLIM_INFINITY or hard > most:
+                    resource.prlimit(child.pid, kind, (most, most))
+        except ProcessLookupError:
+            pass  # it has ended already
+    return child
+
+
+def run(
+    command: list[str],
+    source: IO[bytes],
+    *,
+    limit_s: float,
+    memory_bytes: int,
+    file_bytes: int = 0,
+) -> tuple[int, bytes, bytes]:
+    """Run a program on a file as `start` does; return its status and what it wrote.
+
+    Raises
+    ------
+    subprocess.TimeoutExpired
+        If it takes longer than `limit_s`; it is killed.
+    """
+    with start(command, source, memory_bytes=memory_bytes, file_bytes=file_bytes) as child:
+        try:
+            out, said = child.communicate(timeout=limit_s)
+        except BaseException:
+            child.kill()
+            raise
+    return child.returncode, out, said

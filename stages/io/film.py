@@ -30,7 +30,7 @@ class Film:
 
     def __init__(self, path: Path, rate: float) -> None:
         self._target, self._draft = path, path.with_name(f".draft-{path.name}")
-        self._rate = Fraction(rate).limit_denominator(1001)
+        self._rate = max(Fraction(rate).limit_denominator(1001), Fraction(1, 1001))
         self._container: Any = None
         self._stream: Any = None
         self._written = 0
@@ -48,7 +48,7 @@ class Film:
     def _open(self, frame: Any) -> None:
         options = {"preset": "ultrafast", "crf": "24", "g": str(KEYFRAMES)}
         self._container = av.open(
-            str(self._draft), "w", format="mp4",
+            str(self._draft.resolve()), "w", format="mp4",  # else a "tcp:" is a protocol
             container_options={"fflags": "+bitexact", "movflags": "+faststart"},
         )  # fmt: skip
         self._stream = self._container.add_stream("libx264", rate=self._rate, options=options)

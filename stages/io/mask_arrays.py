@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import math
 import zipfile
 import zlib
@@ -16,33 +17,57 @@ from numpy.lib import format as npy
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from stages.io.files import open_regular
 from stages.io.mask_legend import learn, raw_of
 from stages.io.mask_source import Kind, MaskSource, check_size
+
+MOST_CHANNELS, WIDEST = 255, 16  # of a frame; bytes of the widest number
+MOST_MAPPED = 2**44
+MOST_UNPACKED = 2**32  # of an array that can only be unpacked as a whole
 
 BROKEN = (
     *(ValueError, EOFError, OSError, MemoryError, OverflowError),
     # a damaged or encrypted archive
-    *(zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError),
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError),
     # a damaged header: numpy parses it as Python
     *(TypeError, SyntaxError, TokenError),
 )
 
 
-def load_array(file: Path) -> NDArray[Any]:
+def load_array(file: Path, *, most_bytes: int) -> NDArray[Any]:
     """Return the array of a .npy (mapped), or the only one of a .npz; nothing is unpickled.
 
     Raises
     ------
     InputError
-        If it is unreadable, holds objects or several arrays.
+        If it is unreadable, holds objects or several arrays, or would take more than `most_bytes`.
     """
     with _naming(file):
         if file.suffix.lower() != ".npz":
-            return npy.open_memmap(file, mode="r")
+            open_regular(file).close()
+            mapped = npy.open_memmap(file, mode="r")
+            _check_bytes(file, mapped.shape, mapped.dtype, most_bytes)
+            return mapped
         # np.load would leave a damaged archive open
+        with _member(file) as packed:
+            shape, _, dtype = _header(packed)
+            _check_bytes(file, shape, dtype, most_bytes)
         with _member(file) as packed:
             array: NDArray[Any] = npy.read_array(packed, allow_pickle=False)
             return array
+
+
+def frame_bytes(size: tuple[int, int]) -> int:
+    """Return the most that one frame's mask may take: of all classes, in the widest type."""
+    return MOST_CHANNELS * WIDEST * size[0] * size[1]
+
+
+def _check_bytes(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any], most_bytes: int) -> None:
+    found = math.prod(shape) * dtype.itemsize
+    if found > most_bytes:
+        raise InputError(
+            f"{file}: expected at most {most_bytes} bytes, got {dtype} {shape}: {found}"
+        )
 
 
 class ArrayMasks(MaskSource):
@@ -59,6 +84,8 @@ class ArrayMasks(MaskSource):
         if shape[0] != frames:
             raise InputError(f"{file}: expected {frames} masks, one a frame, got {shape[0]}")
         check_size(file, shape[-2:], size)
+        if len(shape) == 4 and shape[1] > MOST_CHANNELS:
+            raise InputError(f"{file}: expected at most {MOST_CHANNELS} channels, got {shape[1]}")
         self._legend = learn((raw_of(file, values) for values in self._frames()), kind)
         self.kind, self.classes = self._legend.kind, self._legend.classes
         self.warnings = self._legend.warnings
@@ -70,7 +97,7 @@ class ArrayMasks(MaskSource):
 
     def _shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         if self._file.suffix.lower() != ".npz":
-            array = load_array(self._file)
+            array = load_array(self._file, most_bytes=MOST_MAPPED)
             return array.shape, array.dtype
         with _naming(self._file), _member(self._file) as packed:
             shape, _, dtype = _header(packed)
@@ -78,12 +105,12 @@ class ArrayMasks(MaskSource):
 
     def _frames(self) -> Iterator[NDArray[Any]]:
         if self._file.suffix.lower() != ".npz":
-            yield from load_array(self._file)
+            yield from load_array(self._file, most_bytes=MOST_MAPPED)
             return
         with _naming(self._file), _member(self._file) as packed:
             shape, by_columns, dtype = _header(packed)
             if by_columns:  # frames lie interleaved: only the whole can be unpacked
-                yield from load_array(self._file)
+                yield from load_array(self._file, most_bytes=MOST_UNPACKED)
                 return
             length = math.prod(shape[1:]) * dtype.itemsize
             for _ in range(shape[0]):
@@ -92,7 +119,11 @@ class ArrayMasks(MaskSource):
 
 @contextmanager
 def _member(file: Path) -> Iterator[IO[bytes]]:
-    with zipfile.ZipFile(file) as archive, archive.open(_only(file, archive.namelist())) as packed:
+    with (
+        open_regular(file) as source,
+        zipfile.ZipFile(source) as archive,
+        archive.open(_only(file, archive.namelist())) as packed,
+    ):
         yield packed
 
 
@@ -108,7 +139,7 @@ def _header(packed: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
 
 def _only(file: Path, names: list[str]) -> str:
     if len(names) != 1:
-        raise InputError(f"{file}: expected one array in it, got {names}")
+        raise InputError(f"{file}: expected one array in it, got {names[:5]}")
     return names[0]
 
 

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.errors import InputError
-from stages.io.mask_arrays import load_array
+from stages.io.files import open_regular
+from stages.io.mask_arrays import frame_bytes, load_array
 from stages.io.mask_legend import Raw, learn, raw_of
 from stages.io.mask_numbers import place
 from stages.io.mask_source import Kind, MaskSource, Missing, check_size
@@ -58,15 +59,27 @@ class FolderMasks(MaskSource):
                 yield self._legend.apply(self._read(file).values)
 
     def _read(self, file: Path) -> Raw:
-        raw = read_png(file) if file.suffix.lower() == ".png" else raw_of(file, load_array(file))
-        check_size(file, raw.values.shape[-2:], self._size)
-        return raw
+        if file.suffix.lower() == ".png":
+            return read_png(file, size=self._size)
+        array = load_array(file, most_bytes=frame_bytes(self._size))
+        if array.ndim in (2, 3):
+            check_size(file, array.shape[-2:], self._size)
+        return raw_of(file, array)
 
 
-def read_png(file: Path) -> Raw:
-    """Return a PNG's values: the index where it has a palette."""
+def read_png(file: Path, *, size: tuple[int, int] | None = None) -> Raw:
+    """Return a PNG's values: the index where it has a palette.
+
+    Raises
+    ------
+    InputError
+        If it is unreadable, or of another size than `size`.
+    """
     try:
-        with Image.open(file) as picture:
+        # no other format: for EPS, Pillow would start a program
+        with open_regular(file) as source, Image.open(source, formats=["PNG"]) as picture:
+            if size is not None:
+                check_size(file, (picture.height, picture.width), size)
             mode, values = picture.mode, np.asarray(picture)
     except BROKEN as error:
         raise InputError(f"{file}: not a readable PNG ({error})") from error

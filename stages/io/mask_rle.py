@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import warnings
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,11 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from stages.io.files import open_regular
 from stages.io.mask_numbers import place
 from stages.io.mask_source import MaskSource, Missing, check_size, empty_warning
+from stages.io.rle import check_polygons, decode_rle
 from stages.io.timeline import natural_key
 
 MOST = 65535  # labels are 16 bits wide
+MOST_BYTES = 2**30  # of a file, which takes ten times its size in memory
+BROKEN = (ValueError, KeyError, TypeError, IndexError, AttributeError, RecursionError)
 
 Shapes = dict[int, list[tuple[int, Any]]]  # by frame: label and segmentation
 
@@ -35,12 +38,12 @@ class RleMasks(MaskSource):
     ) -> None:
         self._path, self._frames, self._size = path, frames, size
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
+            content = _read(path)
             if "videos" in content:
                 self._shapes = self._vis(content)
             else:
                 self._shapes = self._coco(content, frame_names, missing)
-        except (ValueError, KeyError, TypeError, IndexError, AttributeError) as error:
+        except BROKEN as error:
             raise InputError(
                 f"{path}: expected COCO or YouTube-VIS JSON ({type(error).__name__}: {error})"
             ) from error
@@ -68,6 +71,9 @@ class RleMasks(MaskSource):
         if "height" in video:
             check_size(self._path, (video["height"], video["width"]), self._size)
         shapes: Shapes = defaultdict(list)
+        if len(content["annotations"]) > MOST:
+            count = len(content["annotations"])
+            raise InputError(f"{self._path}: expected at most {MOST} objects, got {count}")
         for label, found in enumerate(content["annotations"], start=1):
             if len(found["segmentations"]) != self._frames:
                 raise InputError(
@@ -108,19 +114,19 @@ class RleMasks(MaskSource):
             return np.zeros(self._size, np.bool_)
         from pycocotools import mask as coco
 
-        rows, columns = self._size
         try:
             if isinstance(shape, list):
-                if any(len(corners) < 6 for corners in shape):
-                    raise ValueError("a polygon of fewer than three corners")
-                shape = coco.merge(coco.frPyObjects(shape, rows, columns))
+                check_polygons(shape, self._size)
+                shape = coco.merge(coco.frPyObjects(shape, *self._size))
             check_size(self._path, shape["size"], self._size)
-            if isinstance(shape["counts"], list):
-                shape = coco.frPyObjects(shape, rows, columns)
-            with warnings.catch_warnings():
-                # pycocotools has not caught up with numpy 2
-                warnings.simplefilter("ignore", DeprecationWarning)
-                found: NDArray[np.bool_] = coco.decode(shape).astype(np.bool_)
+            return decode_rle(shape["counts"], self._size)
         except (ValueError, KeyError, TypeError, IndexError, OverflowError) as error:
             raise InputError(f"{self._path}: not a run-length mask ({error})") from error
-        return found
+
+
+def _read(path: Path) -> Any:
+    with open_regular(path) as source:
+        text = source.read(MOST_BYTES + 1)
+    if len(text) > MOST_BYTES:
+        raise InputError(f"{path}: expected at most {MOST_BYTES} bytes, got more: split it by clip")
+    return json.loads(text)

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from stages.io.ffmpeg import CONFINED
+from stages.io.limits import Limits
 from stages.io.mask_legend import IntegerLegend, Raw, learn
 from stages.io.mask_source import Kind, MaskSource, check_size
-from stages.io.timeline import probe
+from stages.io.timeline import announced, timeline_of
 from stages.io.video import read_frames
 
 MOST_TINT = 32  # grey levels between red, green and blue that compression may leave in a grey video
@@ -24,13 +24,21 @@ class VideoMasks(MaskSource):
     """See `stages.io.masks.open_masks`."""
 
     def __init__(self, path: Path, frames: int, size: tuple[int, int], kind: Kind) -> None:
-        self._path, self._timeline = path, probe(path)
+        self._path = path
+        limits = Limits.like(frames, size)
+        found = announced(path, limits)
+        self._timeline = timeline_of(path, found, limits)
         if self._timeline.frames != frames:
             raise InputError(
                 f"{path}: expected {frames} frames like the footage, got {self._timeline.frames}"
             )
         check_size(path, self._timeline.size, size)
-        codec, is_exact = self._codec()
+        codec, is_exact = found["codec"], found["exact"]
+        if found["bits"] > 8:
+            raise InputError(
+                f"{path}: expected 8 bits a value, got {found['layout']}: give labels over 255 as "
+                "16-bit PNG"
+            )
         seen = learn(map(self._grey, self._pictures()), kind)
         self.warnings = ()
         if kind == "auto" and not is_exact and isinstance(seen, IntegerLegend):
@@ -43,20 +51,6 @@ class VideoMasks(MaskSource):
         """Yield the masks of all frames."""
         for picture in self._pictures():
             yield self._legend.apply(picture[..., 0])
-
-    def _codec(self) -> tuple[str, bool]:
-        """Return the codec, and whether it keeps values exactly."""
-        import av
-
-        with av.open(str(self._path), options=dict(CONFINED)) as container:
-            stream = container.streams.video[0]
-            codec, layout = stream.codec_context.codec, stream.format
-        if layout is not None and layout.components[0].bits > 8:
-            raise InputError(
-                f"{self._path}: expected 8 bits a value, got {layout.name}: give labels over 255 "
-                "as 16-bit PNG"
-            )
-        return codec.canonical_name, not codec.lossy
 
     def _cut(self, seen: IntegerLegend, codec: str) -> tuple[str, ...]:
         """Take a lossy video for black and white; return the warning if greys are between."""

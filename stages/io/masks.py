@@ -10,7 +10,8 @@ from pathlib import Path
 from unicodedata import normalize
 
 from pipeline.errors import InputError
-from stages.io.library import VIDEOS
+from stages.io.files import leads_out
+from stages.io.library import VIDEOS, not_followed
 from stages.io.mask_arrays import ArrayMasks
 from stages.io.mask_files import SUFFIXES, FolderMasks
 from stages.io.mask_rle import RleMasks
@@ -24,7 +25,9 @@ ARRAYS = frozenset({".npy", ".npz"})
 FILES = ARRAYS | VIDEOS | {".json"}
 
 
-def find_masks(root: Path, clip: str, *, alone: bool = False) -> Path | None:
+def find_masks(
+    root: Path, clip: str, *, alone: bool = False, follow_links: bool = False
+) -> Path | None:
     """Return the masks of a clip; None if there are none.
 
     They are a folder ``root/<clip>/`` or ``root/<clip>.mp4/``, or a file ``root/<clip>.<ext>``.
@@ -37,14 +40,23 @@ def find_masks(root: Path, clip: str, *, alone: bool = False) -> Path | None:
         Its name, which may be a path.
     alone : bool
         The library's only clip: `root` may then be its masks.
+    follow_links : bool
+        Whether links below `root` may lead out of it.
 
     Raises
     ------
     InputError
-        If several match, naming them.
+        If several match, naming them, or a link leads out.
     """
-    if root.is_file():
+    if not root.is_dir():
         return root if alone else None
+    found = _found(root, clip, alone=alone)
+    if found is not None and not follow_links:
+        _check_links(found, root)
+    return found
+
+
+def _found(root: Path, clip: str, *, alone: bool) -> Path | None:
     wanted = root / clip
     found: tuple[Path, ...] = ()
     if wanted.parent.is_dir():
@@ -55,6 +67,18 @@ def find_masks(root: Path, clip: str, *, alone: bool = False) -> Path | None:
     if not found and alone and any(path.suffix.lower() in SUFFIXES for path in root.iterdir()):
         return root
     return found[0] if found else None
+
+
+def _check_links(found: Path, root: Path) -> None:
+    """Refuse masks outside of `root`."""
+    links = [found]
+    if found.is_dir():
+        with os.scandir(found) as entries:
+            links += [found / entry.name for entry in entries if entry.is_symlink()]
+    for link in links:
+        target = leads_out(link, root)
+        if target is not None:
+            raise InputError(f"{found}: {not_followed(link, target)}")
 
 
 @lru_cache(maxsize=64)

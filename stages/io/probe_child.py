@@ -1,4 +1,4 @@
-"""Runs as a program of its own: prints as JSON what a video's container announces.
+"""Runs as a program of its own: prints as JSON what the video on its standard input announces.
 
 In a process of its own because a malformed file can crash the demuxer.
 """
@@ -6,6 +6,7 @@ In a process of its own because a malformed file can crash the demuxer.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator
 from itertools import chain
@@ -14,34 +15,31 @@ from typing import Any
 import av
 from av.stream import Disposition
 
+INPUT = "fd:"  # standard input: no protocol that could open another file is allowed
 JOINED_ANYWHERE = {"mpegts", "mpeg"}  # broadcast: may begin with pictures that lack their keyframe
 
 
-def announced(path: str, options: dict[str, str]) -> dict[str, Any]:
-    """Return timestamps and properties of the first video stream, or why there are none."""
-    with av.open(path, options=options) as container:
+def announced(options: dict[str, str], most_frames: int) -> dict[str, Any]:
+    """Return timestamps and properties of the first video stream, or why there are none.
+
+    After `most_frames` + 1 frames it stops, so that the caller sees that there are too many.
+    """
+    with _opened(options) as container:
         stream = _moving(container)
         if stream is None:
             return {"error": "no video stream in it"}
-        packets, last = [], 0
-        for packet in container.demux(stream):
-            if packet.size:
-                packets.append((packet.pts, packet.is_keyframe, packet.is_discard))
-                last = packet.duration or last
-        found = {
-            "last_duration": last,
-            "time_base": [stream.time_base.numerator, stream.time_base.denominator],
-            "rate": float(stream.average_rate or 0),
-            "size": [stream.height, stream.width],
-            "aspect": str(stream.sample_aspect_ratio or 1),
-            "start_us": container.start_time,
-            "audio": next((_codec(sound) for sound in container.streams.audio), ""),
-        }
+        if stream.codec_context is None:
+            return {"error": "its codec is not known"}
+        found = _properties(container, stream)
+        if stream.height * stream.width > int(options["max_pixels"]):
+            return found | {"pts": [], "size": [stream.height, stream.width]}
+        packets, last = _packets(container, stream, most_frames + 1)
+        if len(packets) > most_frames:
+            return found | {"pts": [pts for pts, _, _ in packets]}
         reordered = bool(stream.codec_context.has_b_frames)
         joined = container.format.name in JOINED_ANYWHERE
-    frames = _decoded(path, options)
+    frames = _decoded(options)
     first = next(frames, None)
-    found["rotation"] = first.rotation if first else 0
     pts = [p for p, _, discard in packets if not discard]
     if None in pts:  # those that decode are counted
         pts = [frame.pts for frame in chain([first] if first else [], frames)]
@@ -50,19 +48,57 @@ def announced(path: str, options: dict[str, str]) -> dict[str, Any]:
         pts = [p for p in pts if p >= min(keys, default=p)]
     # AVI stores pictures out of order but no times for them: those it gives are made up.
     made_up = reordered and len(pts) > 1 and None not in pts and pts == sorted(pts)
-    found["pts"] = pts
-    found["timed"] = None not in pts and not made_up and len(set(pts)) == len(pts)
-    found["entries"] = []  # where decoding may begin: frames shown from a keyframe on need no other
-    if found["timed"]:
-        number = {p: k for k, p in enumerate(sorted(pts))}
-        found["entries"] = sorted(number[p] for p, key, _ in packets if key and p in number)
-    return found
+    timed = None not in pts and not made_up and len(set(pts)) == len(pts)
+    number = {p: k for k, p in enumerate(sorted(pts))} if timed else {}
+    return found | {
+        "last_duration": last,
+        "rotation": first.rotation if first else 0,
+        "pts": pts,
+        "timed": timed,
+        # Where decoding may begin: frames shown from a keyframe on need none before it.
+        "entries": sorted(number[p] for p, key, _ in packets if key and p in number),
+    }
 
 
-def _decoded(path: str, options: dict[str, str]) -> Iterator[Any]:
+def _properties(container: Any, stream: Any) -> dict[str, Any]:
+    codec, layout = stream.codec_context.codec, stream.format
+    return {
+        "time_base": [stream.time_base.numerator, stream.time_base.denominator],
+        "rate": float(stream.average_rate or 0),
+        "size": [stream.height, stream.width],
+        "aspect": str(stream.sample_aspect_ratio or 1),
+        "start_us": container.start_time,
+        "audio": next((_codec(sound) for sound in container.streams.audio), ""),
+        "codec": codec.canonical_name,
+        "exact": not codec.lossy,
+        "bits": layout.components[0].bits if layout is not None else 8,
+        "layout": layout.name if layout is not None else "",
+    }
+
+
+def _packets(container: Any, stream: Any, most: int) -> tuple[list[tuple[Any, ...]], int]:
+    """Return time, keyframe and discard of at most `most` packets, and how long the last lasts."""
+    packets, last = [], 0
+    for packet in container.demux(stream):
+        if packet.size:
+            packets.append((packet.pts, packet.is_keyframe, packet.is_discard))
+            last = packet.duration or last
+        if len(packets) == most:
+            break
+    return packets, last
+
+
+def _opened(options: dict[str, str]) -> Any:
+    os.lseek(sys.stdin.fileno(), 0, os.SEEK_SET)
+    return av.open(INPUT, options=options)
+
+
+def _decoded(options: dict[str, str]) -> Iterator[Any]:
     """Yield the pictures that can be decoded."""
-    with av.open(path, options=options) as container:
-        for packet in container.demux(_moving(container)):
+    with _opened(options) as container:
+        stream = _moving(container)
+        stream.codec_context.options = {"max_pixels": options["max_pixels"]}
+        for packet in container.demux(stream):
             try:
                 yield from packet.decode()
             except av.FFmpegError:
@@ -80,9 +116,17 @@ def _codec(stream: Any) -> str:
     return codec.canonical_name if codec else "unknown"
 
 
+def _reason(error: av.FFmpegError) -> str:
+    """Return what FFmpeg said last; its numbers of errors say less."""
+    return str(error.log[2]).strip() if error.log else str(error.strerror)
+
+
 if __name__ == "__main__":
+    av.logging.set_level(av.logging.ERROR)
     try:
-        answer = announced(sys.argv[1], json.loads(sys.argv[2]))
+        answer = announced(json.loads(sys.argv[1]), int(sys.argv[2]))
     except av.FFmpegError as error:
-        answer = {"error": error.strerror}
+        answer = {"error": _reason(error)}
+    except MemoryError:
+        answer = {"error": "it asks for more memory than a probe may take"}
     json.dump(answer, sys.stdout)

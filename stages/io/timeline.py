@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 import subprocess
@@ -15,13 +16,14 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-from PIL import Image, UnidentifiedImageError
-
 from pipeline.errors import InputError
-from stages.io.ffmpeg import CONFINED
+from stages.io.ffmpeg import CONFINED, run
+from stages.io.files import open_regular, picture_size
 from stages.io.library import IMAGES
+from stages.io.limits import GIB, USUAL, Limits
 
 PROBE_LIMIT_S = 600
+PROBE_BYTES = 6 * GIB  # of memory; five million frames take one
 FOLDER_TICKS = 90000  # a second, for folders of frames
 READ_BYTES = 1 << 20
 PART = 240  # frames, at least, of a part that is decoded by itself
@@ -89,7 +91,7 @@ class Timeline:
         return cls(**lists)
 
 
-def probe(path: Path, *, rate: float = 24.0) -> Timeline:
+def probe(path: Path, *, rate: float = 24.0, limits: Limits = USUAL) -> Timeline:
     """Return the timeline of a video file or of a folder of frames.
 
     Parameters
@@ -97,13 +99,18 @@ def probe(path: Path, *, rate: float = 24.0) -> Timeline:
     path : Path
     rate : float
         Frames per second of a folder.
+    limits : Limits
+        On what it may announce.
 
     Raises
     ------
     InputError
-        If there is no frame in it, or a folder's frames differ in size; names the file.
+        If there is no frame in it, more than the limits allow, or a folder's frames differ in size;
+        names the file.
     """
-    return _probe_folder(path, rate) if path.is_dir() else _probe_video(path)
+    if path.is_dir():
+        return _probe_folder(path, rate, limits)
+    return timeline_of(path, announced(path, limits), limits)
 
 
 def working_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
@@ -112,12 +119,24 @@ def working_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
     return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
 
 
-def content_digest(path: Path) -> str:
-    """Return the SHA-256 of a file, or of the names and bytes of all files of a folder."""
+def content_digest(path: Path, limits: Limits = USUAL) -> str:
+    """Return the SHA-256 of a file, or of the names and bytes of all files of a folder.
+
+    Raises
+    ------
+    InputError
+        If they are larger than the limits allow: a file with holes may claim any size.
+    """
     seen = hashlib.sha256()
-    for file in sorted(path.iterdir()) if path.is_dir() else [path]:
-        if not file.is_file():
-            continue
+    inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = [file for file in inside if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    if size > limits.file_bytes:
+        raise InputError(
+            f"{path}: expected at most {limits.file_bytes} bytes, got {size}: if you trust it, "
+            "raise file_bytes in ingest.limits"
+        )
+    for file in files:
         if path.is_dir():
             seen.update(os.fsencode(file.name) + b"\0" + str(file.stat().st_size).encode() + b"\0")
         with file.open("rb") as handle:
@@ -138,39 +157,66 @@ def frame_files(folder: Path) -> list[Path]:
     return sorted(files, key=lambda path: natural_key(path.name))
 
 
-def _probe_video(path: Path) -> Timeline:
-    if not path.is_file():
-        raise InputError(f"{path}: no such file")
-    if path.stat().st_size == 0:
-        raise InputError(f"{path}: the file is empty")
-    child = Path(__file__).with_name("probe_child.py")
-    command = [sys.executable, "-P", str(child), str(path.resolve()), json.dumps(CONFINED)]
+def announced(path: Path, limits: Limits) -> dict[str, Any]:
+    """Return what `stages.io.probe_child` finds in a video; size and number of frames are checked.
+
+    Raises
+    ------
+    InputError
+        If it is no readable video, or larger than the limits; names the file.
+    """
+    child = str(Path(__file__).with_name("probe_child.py"))
+    options = json.dumps({**CONFINED, "max_pixels": str(limits.pixels)})
+    command = [sys.executable, "-P", child, options, str(limits.frames)]
     try:
-        done = subprocess.run(command, capture_output=True, timeout=PROBE_LIMIT_S, check=False)
-        found = json.loads(done.stdout)
+        with open_regular(path) as source:
+            if os.fstat(source.fileno()).st_size == 0:
+                raise InputError(f"{path}: the file is empty")
+            answer = run(command, source, limit_s=PROBE_LIMIT_S, memory_bytes=PROBE_BYTES)
+        found: dict[str, Any] = json.loads(answer[1])
+    except OSError as error:
+        raise InputError(f"{path}: {_why(error)}") from error
     except subprocess.TimeoutExpired as error:
         raise InputError(f"{path}: not understood within {PROBE_LIMIT_S} s") from error
     except ValueError as error:
         raise InputError(f"{path}: reading it crashed the demuxer") from error
     if "error" in found:
         raise InputError(f"{path}: not a readable video: {found['error']}")
+    rows, columns = found["size"]
+    limits.check_size(path, (rows, columns))
+    limits.check_length(path, len(found["pts"]), (rows, columns))
     if not found["pts"]:
         raise InputError(f"{path}: expected frames, found none")
-    return _timeline(found)
+    return found
 
 
-def _timeline(found: dict[str, Any]) -> Timeline:
+def _why(error: OSError) -> str:
+    return "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+
+
+def timeline_of(path: Path, found: dict[str, Any], limits: Limits) -> Timeline:
+    """Return the timeline of a video from what was `announced`.
+
+    Raises
+    ------
+    InputError
+        If it has no clock, or lasts longer than the limits allow.
+    """
+    if min(found["time_base"]) < 1:
+        raise InputError(f"{path}: expected a unit of time, got {found['time_base']}")
     base = Fraction(*found["time_base"])
-    rate = found["rate"] or 25.0
+    rate = found["rate"] if 0 < found["rate"] < math.inf else 25.0
     tick = 1 / (rate * base)
     pts = _increasing(found["pts"], tick)
     start = (
         pts[0] if found["start_us"] is None else round(Fraction(found["start_us"], 10**6) / base)
     )
-    aspect = Fraction(found["aspect"])
+    aspect = _aspect(found["aspect"])
     last = (found["timed"] and found["last_duration"]) or max(round(tick), 1)
     length = float((pts[-1] + last - pts[0]) * base)
-    rows, columns = found["size"]
+    size = (found["size"][0], found["size"][1])
+    limits.check_length(path, len(pts), size, max(length, float((pts[-1] - start) * base)))
+    rows, columns = size
     turned = found["rotation"] % 180 != 0
     if turned:
         rows, columns, aspect = columns, rows, 1 / aspect
@@ -199,6 +245,12 @@ def _parts(entries: Iterable[int], frames: int) -> tuple[int, ...]:
     return tuple(starts)
 
 
+def _aspect(text: str) -> Fraction:
+    """Return the shape of a pixel; square where the file says what no pixel has."""
+    found = Fraction(text)
+    return found if found > 0 else Fraction(1)
+
+
 def _increasing(announced: list[int | None], tick: float) -> list[int]:
     """Return timestamps in display order; where they are missing or equal, a frame later."""
     if any(pts is None for pts in announced):
@@ -210,10 +262,11 @@ def _increasing(announced: list[int | None], tick: float) -> list[int]:
     return pts
 
 
-def _probe_folder(folder: Path, rate: float) -> Timeline:
+def _probe_folder(folder: Path, rate: float, limits: Limits) -> Timeline:
     files = frame_files(folder)
     if not files:
         raise InputError(f"{folder}: expected JPEG or PNG frames, found none")
+    limits.check_length(folder, len(files), (0, 0), len(files) / rate)
     sizes = {file: size for file in files if (size := _header_size(file)) is not None}
     if not sizes:
         raise InputError(f"{folder}: none of its {len(files)} frames can be read")
@@ -222,7 +275,9 @@ def _probe_folder(folder: Path, rate: float) -> Timeline:
         odd = next(file for file in files if file in sizes and sizes[file] != size)
         got = f"{sizes[odd][1]}x{sizes[odd][0]}"
         raise InputError(f"{odd}: expected {size[1]}x{size[0]} like the other frames, got {got}")
-    tick = round(FOLDER_TICKS / rate)
+    limits.check_size(next(file for file in files if file in sizes), size)
+    limits.check_length(folder, len(files), size)
+    tick = max(round(FOLDER_TICKS / rate), 1)
     return Timeline(
         frames=len(files),
         pts=tuple(k * tick for k in range(len(files))),
@@ -238,7 +293,7 @@ def _probe_folder(folder: Path, rate: float) -> Timeline:
 def _header_size(file: Path) -> tuple[int, int] | None:
     """Return (H, W), or None where the header cannot be read."""
     try:
-        with Image.open(file) as picture:
-            return picture.height, picture.width
-    except (UnidentifiedImageError, OSError):
+        with open_regular(file) as source:
+            return picture_size(file, source)
+    except OSError:
         return None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import re
 import select
-import subprocess
 import threading
+import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
@@ -20,10 +21,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from stages.io.ffmpeg import CONFINED, ffmpeg_path
+from stages.io.ffmpeg import CONFINED, INPUT, ffmpeg_path
+from stages.io.files import open_regular, picture_size
+from stages.io.limits import USUAL, decoder_bytes
 from stages.io.timeline import Timeline, frame_files
 
-STALLED_S = 120  # without a new frame, after which a decoder is given up
+STALLED_S = 120  # for one frame, after which a decoder is given up
+BYTES_A_PIXEL, SLACK_BYTES = 16, 2**24  # that are read of a picture file at most
 SHOWN = re.compile(rb"Parsed_showinfo.* n: *\d+ pts: *(-?\d+|NOPTS)")
 
 Picture = NDArray[np.uint8]
@@ -119,8 +123,8 @@ class Frames:
                 yield number, picture
 
     def _from_file(self, file: Path) -> Picture | None:
-        picture = _picture(file)
-        if picture is None or picture.shape[:2] != self._timeline.size:
+        picture = _picture(file, self._timeline.size)
+        if picture is None:
             return None
         if self._size != self._timeline.size:
             picture = cv2.resize(picture, self._size[::-1], interpolation=cv2.INTER_AREA)
@@ -164,48 +168,56 @@ def read_picture(file: Path) -> Picture:
     return picture
 
 
-def _picture(file: Path) -> Picture | None:
-    """Return an image file's picture, or None where it is unreadable or cut off."""
+def _picture(file: Path, size: tuple[int, int] | None = None) -> Picture | None:
+    """Return an image file's picture; None where it is unreadable, cut off or of another size."""
     try:
-        data = file.read_bytes()
+        with open_regular(file) as source:
+            found = picture_size(file, source)  # before anything of that size is allocated
+            if found is None or size not in (None, found):
+                return None
+            if size is None:
+                USUAL.check_size(file, found)
+            source.seek(0)
+            data = source.read(BYTES_A_PIXEL * math.prod(found) + SLACK_BYTES)
     except OSError:
         return None
     # OpenCV fills the missing part of a JPEG with grey: no end marker after the last scan's start.
     cut = data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    if cut or not data:
+    if cut:
         return None
     how = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    return cv2.imdecode(np.frombuffer(data, np.uint8), how)
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), how)
+    return picture if picture is not None and picture.shape[:2] == found else None
 
 
 def _decoded(
-    path: Path, timeline: Timeline, size: tuple[int, int], start: int
+    path: Path, timeline: Timeline, size: tuple[int, int], first: int
 ) -> Iterator[tuple[int | None, Picture]]:
-    """Yield timestamp and picture of each frame that ffmpeg delivers, from about `start` on."""
+    """Yield timestamp and picture of each frame that ffmpeg delivers, from about `first` on."""
     rows, columns = size
+    most = max(USUAL.pixels, 2 * math.prod(timeline.size))  # a stream may change its size
     seek: dict[str, Any] = {}
-    if start:
-        ticks = Fraction(timeline.pts[start]) * Fraction(*timeline.time_base)
+    if first:
+        ticks = Fraction(timeline.pts[first]) * Fraction(*timeline.time_base)
         seek = {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{float(ticks):.6f}"}
-    source = ffmpeg.input(f"file:{path.resolve()}", threads=1, copyts=None, **seek, **CONFINED)
+    video = ffmpeg.input(INPUT, threads=1, copyts=None, max_pixels=most, **seek, **CONFINED)["V:0"]
     command = (
-        source["V:0"]
-        .filter("scale", columns, rows, flags="area+accurate_rnd+full_chroma_int+bitexact")
+        video.filter("scale", columns, rows, flags="area+accurate_rnd+full_chroma_int+bitexact")
         .filter("settb", "{}/{}".format(*timeline.time_base))
         .filter("showinfo", checksum=0)
         .output("pipe:", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
         .global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info")
         .compile(cmd=ffmpeg_path())
     )
-    child = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE
-    )
+    with open_regular(path) as source:
+        memory = decoder_bytes(math.prod(timeline.size))
+        child = start(command, source, memory_bytes=memory)
     if child.stdout is None or child.stderr is None:
         raise RuntimeError("ffmpeg was started without pipes")
     said = _Listener(child.stderr)
     try:
         while (data := _read(child.stdout, rows * columns * 3, path)) is not None:
-            yield said.next_pts(), np.frombuffer(data, np.uint8).reshape(rows, columns, 3)
+            yield said.next_pts(path), np.frombuffer(data, np.uint8).reshape(rows, columns, 3)
         if child.wait() != 0 and not said.shown:
             said.join()
             raise InputError(f"{path}: cannot be decoded: {said.last_words()}")
@@ -221,8 +233,9 @@ def _read(pipe: IO[bytes], count: int, path: Path) -> bytearray | None:
     """Return the next `count` bytes, or None at the end."""
     data = bytearray(count)
     view, filled = memoryview(data), 0
+    ends = time.monotonic() + STALLED_S
     while filled < count:
-        if not select.select([pipe], [], [], STALLED_S)[0]:
+        if not select.select([pipe], [], [], max(ends - time.monotonic(), 0))[0]:
             raise InputError(f"{path}: the decoder stood still for {STALLED_S} s")
         got = pipe.raw.readinto(view[filled:])  # type: ignore[attr-defined]
         if not got:
@@ -252,9 +265,12 @@ class _Listener(threading.Thread):
             elif b"showinfo" not in line and line.strip():
                 self._words.append(line.decode(errors="replace").strip())
 
-    def next_pts(self) -> int | None:
+    def next_pts(self, path: Path) -> int | None:
         """Return the timestamp of the next frame, None if it has none."""
-        return self._pts.get(timeout=STALLED_S)
+        try:
+            return self._pts.get(timeout=STALLED_S)
+        except queue.Empty:
+            raise InputError(f"{path}: the decoder gave a frame without saying which") from None
 
     def last_words(self) -> str:
         """Return the last lines that were no timestamps."""

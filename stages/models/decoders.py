@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 FORMAT, VERSION = "steadymask.decoder", "1"
 SUFFIX = ".safetensors"
 CLASSES = {"aligned": "AlignedDecoder", "deeplab": "DeepLabDecoder"}
+WINDOWS = (1, 3, 5, 7)
+MOST_LEVELS, WIDEST = 8, 1024
 SHIPPED = {"aligned": Path(__file__).parent / "aligned.safetensors"}
 
 
@@ -104,7 +106,7 @@ def load_decoder(kind: str, weights: str = "", device: str = "cpu") -> nn.Module
         settings["encoder_weights"] = RANDOM  # they are in the file
     try:
         decoder = build_decoder(kind, **settings)
-    except TypeError as error:
+    except (TypeError, ValueError, RuntimeError, IndexError) as error:
         raise InputError(f"{path}: settings {settings} do not build a {kind} decoder") from error
     fill(decoder, load_checkpoint(path), path=path, name=f"the {kind} decoder")
     place(decoder, device, setting="refine.device")
@@ -131,6 +133,26 @@ def _read_about(path: Path, kind: str) -> dict[str, Any]:
             f"{found[1]!r}"
         )
     try:
-        return dict(json.loads(about["settings"]))
-    except (KeyError, TypeError, ValueError) as error:
+        settings = dict(json.loads(about["settings"]))
+    except (KeyError, TypeError, ValueError, RecursionError) as error:
         raise InputError(f"{path}: its settings are not readable: {reason(error)}") from error
+    _check_settings(path, settings)
+    return settings
+
+
+def _check_settings(path: Path, settings: dict[str, Any]) -> None:
+    """Refuse settings of which a network would be built that no machine can hold."""
+    if settings.get("window") not in WINDOWS:
+        got = str(settings.get("window"))[:40]
+        raise InputError(f"{path}: expected a window of one of {WINDOWS} frames, got {got}")
+    for name, value in settings.items():
+        numbers = value if isinstance(value, list) else [value]
+        if len(numbers) > MOST_LEVELS or not all(_is_width(number) for number in numbers):
+            raise InputError(
+                f"{path}: expected at most {MOST_LEVELS} numbers of 0 to {WIDEST} for {name}, got "
+                f"{str(value)[:40]}"
+            )
+
+
+def _is_width(value: object) -> bool:
+    return isinstance(value, int) and 0 <= value <= WIDEST

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, InputError
+from stages.models.onnx_files import external_files
 from stages.models.segmenter_base import RGB, Segmenter, fitted, normalised, resized
 from stages.models.weights import file_digest, reason
 
@@ -94,7 +95,10 @@ class OnnxSegmenter(Segmenter):
     def _read_input(self) -> None:
         """Find what the model wants."""
         entries = self._session.get_inputs()
-        found = [(entry.name, entry.type, entry.shape) for entry in entries]
+        try:
+            found = [(entry.name, entry.type, entry.shape) for entry in entries]
+        except UnicodeDecodeError as error:
+            raise InputError(f"{self._path}: its inputs have no readable names") from error
         if len(entries) != 1 or len(entries[0].shape) != 4 or entries[0].type not in DTYPES:
             raise InputError(
                 f"{self._path}: expected one input, a picture of 4 dimensions of float or uint8, "
@@ -141,12 +145,18 @@ class OnnxSegmenter(Segmenter):
 
 
 def onnx_digest(path: Path) -> str:
-    """Return the SHA-256 of a model, with the file of its weights where they lie apart."""
-    apart = path.with_name(path.name + ".data")
-    if not apart.is_file():
-        return file_digest(path)
-    both = file_digest(path) + file_digest(apart)
-    return hashlib.sha256(both.encode()).hexdigest()
+    """Return the SHA-256 of a model, with the files of its weights where they lie apart.
+
+    Raises
+    ------
+    InputError
+        If a file is missing, or the model is damaged or names files of elsewhere.
+    """
+    own = file_digest(path)
+    apart = external_files(path)
+    if not apart:
+        return own
+    return hashlib.sha256("".join([own, *map(file_digest, apart)]).encode()).hexdigest()
 
 
 def _open(path: Path, device: str) -> Any:
@@ -161,6 +171,7 @@ def _open(path: Path, device: str) -> Any:
             f"segment.device = {device!r}: onnxruntime offers {', '.join(offered)} here; expected "
             "cpu, or cuda with onnxruntime-gpu installed"
         )
+    external_files(path)  # refuses those of elsewhere; only new versions of onnxruntime do
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 4  # its errors come as exceptions

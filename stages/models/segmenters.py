@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from stages.models.segmenter_base import IMAGENET, RGB, Segmenter
-from stages.models.segmenter_function import FunctionSegmenter, function_digest
+from stages.models.segmenter_function import FunctionSegmenter, function_digest, let_import
 from stages.models.segmenter_onnx import Activation, ChannelOrder, OnnxSegmenter, onnx_digest
 from stages.models.segmenter_torchvision import TorchvisionSegmenter, torchvision_digest
 
@@ -19,6 +19,8 @@ __all__ = [
     "Activation",
     "ChannelOrder",
     "Segmenter",
+    "is_function",
+    "let_import",
     "load_segmenter",
     "segmenter_digest",
 ]
@@ -74,7 +76,7 @@ def load_segmenter(
             f"segment.classes: expected different labels above 0, the background's; got {classes}"
         )
     inner: Segmenter
-    if _is_function(spec):
+    if is_function(spec):
         inner = FunctionSegmenter(spec, classes)
     elif _is_onnx(spec):
         inner = OnnxSegmenter(
@@ -109,14 +111,15 @@ def segmenter_digest(spec: str, *, weights: str = "") -> str:
     ConfigError, InputError
         As `load_segmenter`.
     """
-    if _is_function(spec):
+    if is_function(spec):
         return function_digest(spec)
     if _is_onnx(spec):
         return onnx_digest(Path(spec))
     return torchvision_digest(spec, weights)
 
 
-def _is_function(spec: str) -> bool:
+def is_function(spec: str) -> bool:
+    """Return whether a segmenter is a user's own ``module:function``."""
     return ":" in spec and not _is_onnx(spec)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
+import struct
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,11 @@ from typing import Any
 from pipeline.errors import InputError
 
 READ_BYTES = 1 << 20
+# what a crafted checkpoint makes torch raise: its readers check little
+BROKEN = (
+    *(OSError, RuntimeError, EOFError, ValueError, TypeError, LookupError, AttributeError),
+    *(AssertionError, MemoryError, OverflowError, SyntaxError, struct.error),
+)
 INNER = ("state_dict", "model")  # under which training scripts put the tensors
 HASH_IN_NAME = re.compile(r"-([0-9a-f]{8,})\.")  # raft-things-802bbcfd.ckpt
 
@@ -56,9 +62,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             "loaded because they may run code; expected tensors only, as .safetensors or from "
             "torch.save(model.state_dict(), …)"
         ) from error
-    except (OSError, RuntimeError, EOFError, ValueError, SafetensorError) as error:
+    except (*BROKEN, SafetensorError) as error:
         raise InputError(f"{path}: not readable as weights: {reason(error)}") from error
-    if not isinstance(found, Mapping):
+    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
         raise InputError(f"{path}: expected tensors by name, got a {type(found).__name__}")
     return dict(found)
 

@@ -58,3 +58,46 @@ def test_a_preset_that_is_no_preset_is_refused_by_name(tmp_path, text):
 def test_a_preset_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match="cannot be read: No such file"):
         read_preset(tmp_path / "none.yaml")
+
+
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{chr(98 + k)}: &{chr(98 + k)} [{', '.join([f'*{chr(97 + k)}'] * 9)}]\n" for k in range(20)
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (BOMB, "not YAML: expected values, got an alias"),
+        ("a: &a {x: 1}\nsmooth:\n  <<: *a\n", "not YAML: expected values, got an alias"),
+        ("smooth: !!python/object/apply:os.mkdir [{place}]", "not YAML: could not determine a con"),
+        ("smooth: !!python/name:os.system", "not YAML: could not determine a constructor"),
+        ("smooth: " + "[" * 5000 + "]" * 5000, "not YAML: maximum recursion depth exceeded"),
+        ("smooth: {eps: " + "9" * 9999 + "}", "not YAML: Exceeds the limit"),
+        ("smooth: {eps: 2026-99-99}", "not YAML: month must be in 1..12"),
+        ("smooth: {eps: !!int one}", "not YAML: invalid literal for int"),
+        ("smooth: \0", "not YAML: unacceptable character"),
+        ("#" * 2**20 + "\n", "expected at most 1048576 bytes of settings, got more"),
+        ("[" + "x," * 9999 + "x]", "expected sections such as 'flow:', got ['x', "),
+    ],
+)
+def test_a_hostile_preset_is_refused_at_once(tmp_path, text, message):
+    path = tmp_path / "preset.yaml"
+    path.write_text(text.replace("{place}", str(tmp_path / "sprung")))
+    with pytest.raises(ConfigError) as caught:
+        read_preset(path)
+    assert str(path) in str(caught.value)
+    assert message in str(caught.value)
+    assert len(str(caught.value)) < 1000
+    assert not (tmp_path / "sprung").exists()
+
+
+@pytest.mark.parametrize("value", ["&a [*a]", "!!python/name:os.system", "9" * 9999, "[" * 9999])
+def test_a_hostile_override_is_refused_too(value):
+    with pytest.raises(ConfigError, match="the value is not YAML"):
+        read_overrides([f"smooth.eps={value}"])
+
+
+def test_a_number_that_python_does_not_write_is_still_named():
+    with pytest.raises(ConfigError, match=r"smooth\.eps = a number of thousands of digits"):
+        build(Filter, "smooth", read_overrides([f"smooth.eps=0x{'f' * 5000}"])["smooth"], "--set")

@@ -2,6 +2,7 @@
 
 import stat
 import subprocess
+import sys
 from fractions import Fraction
 
 import av
@@ -175,6 +176,36 @@ def test_a_decoder_that_stands_still_is_given_up(whole, tmp_path, monkeypatch):
         next(iter(read_frames(whole, probe(whole))))
 
 
+def test_a_decoder_that_gives_a_byte_now_and_then_is_given_up_too(whole, tmp_path, monkeypatch):
+    slow = tmp_path / "ffmpeg"
+    slow.write_text("#!/bin/sh\nwhile printf x; do sleep 0.05; done\n")
+    slow.chmod(slow.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(video, "ffmpeg_path", lambda: str(slow))
+    monkeypatch.setattr(video, "STALLED_S", 0.4)
+    with pytest.raises(InputError, match=r"whole\.mp4: the decoder stood still"):
+        next(iter(read_frames(whole, probe(whole))))
+
+
+def test_a_decoder_that_does_not_say_which_frame_it_gives_is_given_up(whole, tmp_path, monkeypatch):
+    mute = tmp_path / "ffmpeg"
+    mute.write_text("#!/bin/sh\nexec cat /dev/zero\n")
+    mute.chmod(mute.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(video, "ffmpeg_path", lambda: str(mute))
+    monkeypatch.setattr(video, "STALLED_S", 0.5)
+    with pytest.raises(InputError, match=r"whole\.mp4: the decoder gave a frame without saying"):
+        next(iter(read_frames(whole, probe(whole))))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux bounds another process")
+def test_a_child_has_no_more_memory_than_it_was_given(tmp_path):
+    (tmp_path / "empty").touch()
+    greedy = [sys.executable, "-c", "x = bytearray(2**29); print('had it')"]
+    for most, said in ((2**28, b""), (2**31, b"had it\n")):
+        with (tmp_path / "empty").open("rb") as source:
+            status, out, _ = ffmpeg.run(greedy, source, limit_s=60, memory_bytes=most)
+        assert (out, status == 0) == (said, bool(said))
+
+
 def test_a_moment_that_is_shown_twice_shifts_nothing(tmp_path, monkeypatch):
     program = tmp_path / "ffmpeg"
     lines = [
@@ -185,6 +216,7 @@ def test_a_moment_that_is_shown_twice_shifts_nothing(tmp_path, monkeypatch):
     program.write_text("\n".join(["#!/bin/bash", *lines, ""]))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(video, "ffmpeg_path", lambda: str(program))
+    (tmp_path / "clip.mp4").touch()
     frames = read_frames(
         tmp_path / "clip.mp4", Timeline(4, (0, 40, 80, 120), (1, 1000), 40, 25, (1, 1))
     )
@@ -200,7 +232,7 @@ def test_leaving_early_ends_the_decoder(whole, monkeypatch):
         children.append(popen(*arguments, **options))
         return children[-1]
 
-    monkeypatch.setattr(video.subprocess, "Popen", remembered)
+    monkeypatch.setattr(ffmpeg.subprocess, "Popen", remembered)
     frames = iter(read_frames(whole, timeline))
     next(frames)
     frames.close()

@@ -101,7 +101,7 @@ def test_weights_that_are_not_a_decoders_are_refused_with_their_reason(tmp_path)
         "deeplab": about | {"kind": "deeplab", "version": "1"},
         "future": about | {"version": "2"},
         "wide": about | {"version": "1"},
-        "odd": about | {"version": "1", "settings": json.dumps({"wings": 2})},
+        "odd": about | {"version": "1", "settings": json.dumps({"window": 7, "wings": 2})},
     }
     for name, (content, message) in cases.items():
         path = tmp_path / f"{name}.safetensors"

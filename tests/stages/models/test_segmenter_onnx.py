@@ -1,14 +1,12 @@
 """ONNX segmenters: tiny ones of every kind, and a real one."""
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, InputError
 from stages.metrics.accuracy import jaccard
-from stages.models.segmenters import load_segmenter, segmenter_digest
+from stages.models.segmenters import load_segmenter
 from tests.stages.models.tiny_onnx import FLOAT, INT64, UINT8, model
 
 AS_IT_IS = {"mean": (0, 0, 0), "std": (1, 1, 1)}  # the network sees RGB in [0, 1]
@@ -208,13 +206,6 @@ def test_garbage_is_no_onnx_model(tmp_path):
     (tmp_path / "m.onnx").write_bytes(b"garbage")
     with pytest.raises(InputError, match=r"m\.onnx: not a readable ONNX model"):
         load_segmenter(str(tmp_path / "m.onnx"))
-
-
-def test_the_digest_sees_weights_that_lie_beside_the_model(write):
-    path = write(SAME)
-    alone = segmenter_digest(path)
-    Path(path + ".data").write_bytes(b"weights")
-    assert segmenter_digest(path) != alone
 
 
 def test_a_real_model_finds_the_player(data):

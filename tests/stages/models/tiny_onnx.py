@@ -27,6 +27,19 @@ def model(nodes, inputs, *, output_type=FLOAT):
     return _number(1, 8) + _part(7, graph) + _part(8, opset)
 
 
+def adding(location, *, dims=(1, 3, 1, 1), output=FLOAT):
+    """Return a model that adds a tensor to a picture; the tensor lies in another file."""
+    tensor = b"".join(_number(1, side) for side in dims) + _number(2, FLOAT) + _part(8, b"w")
+    for key, value in (("location", location), ("length", str(4 * 3))):
+        tensor += _part(13, _part(1, key.encode()) + _part(2, value.encode()))
+    tensor += _number(14, 1)  # external
+    node = _part(1, b"x") + _part(1, b"w") + _part(2, b"y") + _part(4, b"Add")
+    graph = _part(1, node) + _part(2, b"graph") + _part(5, tensor)
+    graph += _part(11, _value("x", FLOAT, [1, 3, "rows", "columns"]))
+    graph += _part(12, _value("y", output, None))
+    return _number(1, 8) + _part(7, graph) + _part(8, _part(1, b"") + _number(2, 13))
+
+
 def _node(operator, source, target, attributes):
     out = _part(1, source.encode()) + _part(2, target.encode()) + _part(4, operator.encode())
     for name, value in attributes.items():
