@@ -237,5 +237,6 @@ def written_before(task: Task) -> Manifest | None:
 def _size(path: Path) -> int:
     """Return a file's size, or the number of files in a folder and their size, as one figure."""
     if path.is_dir():
-        return sum(entry.stat().st_size + 1 for entry in os.scandir(path))
+        with os.scandir(path) as entries:
+            return sum(entry.stat().st_size + 1 for entry in entries)
     return path.stat().st_size

@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from stages.io.ffmpeg import CONFINED, INPUT, ffmpeg_path
+from stages.io.ffmpeg import CONFINED, INPUT, ffmpeg_path, start
 from stages.io.files import open_regular, picture_size
 from stages.io.limits import USUAL, decoder_bytes
 from stages.io.timeline import Timeline, frame_files
