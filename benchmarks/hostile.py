@@ -162,6 +162,11 @@ def write_masks(folder: Path, good: Path, rng: np.random.Generator, k: int) -> N
     """Write damaged masks of one of the formats."""
     from stages.io.mask_files import read_png
 
+    lies = mask_lies()
+    if k < len(lies):
+        suffix, content = lies[k]
+        folder.with_suffix(suffix).write_bytes(content)
+        return
     labels = np.stack([read_png(path).values for path in sorted(good.iterdir())])
     way: Mutation = list(made.MUTATIONS.values())[k // 5 % len(made.MUTATIONS)]
     if k % 5 in (0, 1):
@@ -180,6 +185,25 @@ def write_masks(folder: Path, good: Path, rng: np.random.Generator, k: int) -> N
     else:
         np.savez_compressed(path, labels)
     path.write_bytes(way(path.read_bytes(), rng))
+
+
+def mask_lies() -> list[tuple[str, bytes]]:
+    """Return suffixes and contents of masks for the whole clip that lie about what they are."""
+    far = [[0, 0, 1e9, 0, 1e9, 1e9]]  # pycocotools crashes at it
+    runs = {"size": list(SIZE), "counts": "PPPPo"}
+    shapes = [
+        {"videos": [{}], "annotations": [{"segmentations": [x] * FRAMES}]} for x in (far, runs)
+    ]
+    return [
+        *((".json", json.dumps(shape).encode()) for shape in shapes),
+        (".json", b"[" * 100_000),
+        (".npy", made.npy_header((FRAMES, *SIZE), "|O") + bytes(9999)),
+        (".npy", made.npy_header((2**40, *SIZE))),
+        (".npz", made.npz_bomb((FRAMES, 2**16, *SIZE), stored=2**28)),
+        (".npz", made.npz_bomb((FRAMES, *SIZE), "<U99", stored=99)),
+        (".mp4", made.playlist("m3u8", "http://127.0.0.1:9/x")),
+        (".mp4", made.huge_y4m()),
+    ]
 
 
 def run_library(
