@@ -139,7 +139,6 @@ def killed_run(
         facts[_kill(kind, run, nodes, rng)] += 1
         before = finished_at(out)
         if run.poll() is not None and run.returncode < 0:
-            _reap()
             run = start(made)
         said = run.communicate(timeout=600)[1]
         if run.returncode:
@@ -160,7 +159,7 @@ def _kill(kind: str, run: subprocess.Popen[bytes], nodes: Nodes | None, rng: ran
     if run.poll() is not None:
         return "nothing left to kill"
     if kind == "driver":
-        os.killpg(run.pid, signal.SIGKILL)
+        run.kill()
         run.wait()
     elif nodes is not None:
         nodes.kill()
@@ -169,16 +168,6 @@ def _kill(kind: str, run: subprocess.Popen[bytes], nodes: Nodes | None, rng: ran
     else:
         return "nothing left to kill"
     return "killed"
-
-
-def _reap() -> None:
-    """Stop what is left of a Ray whose driver is gone."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and re.search(r"raylet|gcs_server|^ray::", title(int(entry.name))):
-            try:
-                os.kill(int(entry.name), signal.SIGKILL)
-            except OSError:
-                continue
 
 
 def main() -> None:
