@@ -311,3 +311,39 @@ def test_the_demo_runs_to_the_end_and_nears_the_truth(tmp_path):
     assert all(
         after > before + 0.05 for before, after in zip(scores[::2], scores[1::2], strict=True)
     )
+
+
+def test_failed_clips_alone_are_taken_up_again_and_the_others_stay_in_the_record(tmp_path):
+    write_clip(tmp_path, "good", 4)
+    write_clip(tmp_path, "bad", 4)
+    mask = tmp_path / "masks" / "bad" / "00002.png"
+    kept = mask.read_bytes()
+    mask.write_bytes(b"not a mask")
+    assert stabilise(tmp_path).returncode == 1
+    before = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert list(before["failures"]) == ["bad"]
+    mask.write_bytes(kept)
+    done = stabilise(tmp_path, "--retry-failed")
+    assert done.returncode == 0, done.stderr
+    assert "good: done" not in done.stderr
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert {name for name, clip in run["clips"].items() if clip["done"]} == {"bad", "good"}
+    assert set(json.loads((tmp_path / "out" / "metrics.json").read_text())["clips"]) == {
+        "bad",
+        "good",
+    }
+    assert len(list((tmp_path / "out" / "report").glob("*.html"))) == 3
+    again = stabilise(tmp_path, "--retry-failed")
+    assert again.returncode == 0
+    assert "2 clips done, 0 failed" in again.stdout
+
+
+def test_a_store_is_kept_below_its_budget_and_results_stay(tmp_path):
+    for name in ("a", "b", "c"):
+        write_clip(tmp_path, name, 12)
+    assert stabilise(tmp_path, "--store-budget", "3MB").returncode == 0
+    listed = give("cache", "ls", tmp_path / "out", "--json")
+    assert json.loads(listed.stdout)["bytes"] < 3_500_000
+    again = stabilise(tmp_path, "--store-budget", "lots")
+    assert again.returncode == 2
+    assert "--store-budget: expected a size like" in again.stderr
