@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pipeline.errors import ConfigError
 from pipeline.stage import Arrays, Facts, Input, Resources, Span, Stage, Window
 from stages.artifacts import offsets
 from stages.models.flow import FlowRun, load_flow, open_run, weights_id
@@ -53,6 +54,11 @@ class Flow(Stage):
     def model_post_init(self, context: object) -> None:
         """Refuse what the method does not know; put the weights' digest where the key sees it."""
         self._network.check(self.method)
+        if self.far_iterations and self.far == "composed":
+            raise ConfigError(
+                f"flow.far_iterations = {self.far_iterations}: expected 0 with flow.far = "
+                "'composed', which estimates no such flow; or set flow.far=direct"
+            )
         if not self.weights_digest:
             object.__setattr__(self, "weights_digest", weights_id(self.method, self.weights))
 

@@ -73,13 +73,13 @@ def load_flow_network(
     place(model, device, setting="flow.device")
 
     if name not in FAMILY:
-        return _PairByPair(model, device)
+        return _OwnForward(model, device)
     from stages.models.raft_family import RaftFamily
 
     return RaftFamily(model, settings)
 
 
-class _PairByPair:
+class _OwnForward:
     """A model's own forward."""
 
     def __init__(self, model: Any, device: str) -> None:

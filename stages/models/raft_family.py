@@ -134,8 +134,10 @@ class RaftRun:
     def _solve(self, i: int, j: int) -> None:
         """Compute F[i→j], and with it what shares its batch or its correlations."""
         size = self._network.batch_size(self._parts.pixels)
-        if size == 1:  # if (j, i) is wanted too, now: its correlations are there
-            batches = [[(i, j)]] + [[(j, i)]] * ((j, i) in self._pairs)
+        if size == 1:
+            batches = [[(i, j)]]
+            if (j, i) in self._pairs:  # now: its correlations are there
+                batches.append([(j, i)])
         else:
             group = self._group(i, j)
             start = group.index((i, j)) // size * size

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
 
-ONE_DNN: bool = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 PASSES = (("1", "2"), ("",))  # of the GRU: along rows, then columns; or both at once
 
 
@@ -40,7 +40,7 @@ class Convolution:
         """Return the convolution of x, shape (B, C, H, W), channels last in memory."""
         rows, columns = self.weight.shape[-2:]
         border = (rows // 2, columns // 2)
-        if x.device.type == "cpu" and ONE_DNN:
+        if _by_one_dnn(x):
             # conv2d leaves some shapes to slower code: of one thread, all 1 x 1 kernels
             out: Tensor = torch.mkldnn_convolution(
                 x, self.weight, self.bias, border, (1, 1), (1, 1), 1
@@ -54,12 +54,24 @@ def product(left: Tensor, right: Tensor) -> Tensor:
 
     On a CPU as a convolution: twice to three times as fast as MKL on some of them (measured).
     """
-    if left.device.type != "cpu" or not ONE_DNN:
+    if not _by_one_dnn(left):
         return left @ right.T
     rows, channels = left.shape
     pixels = left.view(1, rows, 1, channels).permute(0, 3, 1, 2)  # channels last in memory
     out = Convolution(right.view(-1, 1, 1, channels).permute(0, 3, 1, 2), None)(pixels)
     return out.permute(0, 2, 3, 1).view(rows, -1)
+
+
+@lru_cache
+def _knows(dtype: torch.dtype) -> bool:
+    """Say whether oneDNN is there, and computes with this type on this CPU."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return dtype == torch.float32 or bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _by_one_dnn(x: Tensor) -> bool:
+    return x.device.type == "cpu" and _knows(x.dtype)
 
 
 class Update:

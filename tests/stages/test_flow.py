@@ -57,3 +57,10 @@ def test_frames_smaller_than_a_networks_stride_will_do():
 def test_a_setting_of_networks_is_refused_with_dis():
     with pytest.raises(ConfigError, match=r"flow\.precision = 'bf16'.*'dis'"):
         Flow(precision="bf16")
+
+
+def test_iterations_of_far_flow_are_refused_where_none_is_estimated():
+    given = {"method": "raft_small", "weights": "random", "far_iterations": 4}
+    with pytest.raises(ConfigError, match=r"flow\.far_iterations = 4: .*flow\.far=direct"):
+        Flow(**given)
+    assert Flow(far="direct", **given).far_iterations == 4
