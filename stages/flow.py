@@ -9,9 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pipeline.errors import ConfigError
 from pipeline.stage import Arrays, Facts, Input, Resources, Span, Stage, Window
 from stages.artifacts import offsets
-from stages.models.flow import FlowModel, load_flow, weights_id
+from stages.models.flow import FlowRun, load_flow, open_run, weights_id
+from stages.models.flow_settings import NetworkSettings, Precision
 from stages.ops.fixed_point import pack_flow
 from stages.ops.warp import compose_flows
 
@@ -35,12 +37,34 @@ class Flow(Stage):
     far: Literal["composed", "direct"] = Field(
         "composed", description="flow to frames beyond the next: composed, or estimated"
     )
+    iterations: int = Field(
+        0, ge=0, description="of raft, raft_small, gma; 0: as many as the network takes by itself"
+    )
+    far_iterations: int = Field(
+        0,
+        ge=0,
+        description="of them, to frames beyond the next, starting from composed flows; 0: as the "
+        "next, from nothing",
+    )
+    precision: Precision = Field(
+        "fp32", description="of the update of raft, raft_small, gma: fp32 or bf16"
+    )
     device: str = Field("cpu", description="of a ptlflow model: cpu or cuda")
 
     def model_post_init(self, context: object) -> None:
-        """Put the digest of the weights where the key sees it."""
+        """Refuse what the method does not know; put the weights' digest where the key sees it."""
+        self._network.check(self.method)
+        if self.far_iterations and self.far == "composed":
+            raise ConfigError(
+                f"flow.far_iterations = {self.far_iterations}: expected 0 with flow.far = "
+                "'composed', which estimates no such flow; or set flow.far=direct"
+            )
         if not self.weights_digest:
             object.__setattr__(self, "weights_digest", weights_id(self.method, self.weights))
+
+    @property
+    def _network(self) -> NetworkSettings:
+        return NetworkSettings(self.iterations, self.far_iterations, self.precision)
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read the frames as far as the neighbours reach."""
@@ -49,38 +73,51 @@ class Flow(Stage):
     def run(self, window: Window) -> Arrays:
         """Return the flow from each frame to its neighbours, 0 where there is none."""
         small = _shrunk(window["ingest.frames"], self.scale)
-        model = load_flow(self.method, self.preset, self.weights, self.device)
-        pairs = _Pairs(small, model, composed=self.far == "composed")
+        model = load_flow(self.method, self.preset, self.weights, self.device, self._network)
+        reach = 1 if self.far == "composed" else self.radius
+        pairs = self._pairs(window, small)
+        flows = _Composed(open_run(model, small, pairs, reach=reach), reach)
         shape = small.array.shape[1:3]
         out = np.zeros((len(window.frames), 2 * self.radius, 2, *shape), np.int16)
         for t in window.frames:
             for k, step in enumerate(offsets(self.radius)):
                 if small.start <= t + step < small.stop:
-                    out[t - window.start, k] = pack_flow(pairs.flow(t, t + step))
-            pairs.forget(t - self.radius)
+                    out[t - window.start, k] = pack_flow(flows.flow(t, t + step))
+            flows.forget(t - self.radius)
         return {"flow": out}
 
+    def _pairs(self, window: Window, frames: Span) -> set[tuple[int, int]]:
+        """Return the pairs that are estimated: to all neighbours, or what those are composed of."""
+        pairs = set()
+        for t in window.frames:
+            for step in offsets(self.radius):
+                way = 1 if step > 0 else -1
+                first = t + step - way if self.far == "composed" else t
+                if frames.start <= t + step < frames.stop:
+                    pairs.add((first, t + step))
+        return pairs
 
-class _Pairs:
-    """Flows between frames of a window, each computed once and dropped when done with."""
 
-    def __init__(self, frames: Span, model: FlowModel, *, composed: bool) -> None:
-        self._frames, self._model, self._composed = frames, model, composed
-        self._known: dict[tuple[int, int], NDArray[np.float32]] = {}
+class _Composed:
+    """Flows estimated to frames within `reach`, and composed of such to those beyond."""
+
+    def __init__(self, near: FlowRun, reach: int) -> None:
+        self._near, self._reach = near, reach
+        self._far: dict[tuple[int, int], NDArray[np.float32]] = {}
 
     def flow(self, i: int, j: int) -> NDArray[np.float32]:
         """Return F[i→j]."""
-        if (i, j) not in self._known:
+        if abs(i - j) <= self._reach:
+            return self._near.flow(i, j)
+        if (i, j) not in self._far:
             step = 1 if j > i else -1
-            if j == i + step or not self._composed:
-                self._known[i, j] = self._model(self._frames[i], self._frames[j])
-            else:
-                self._known[i, j] = compose_flows(self.flow(i, j - step), self.flow(j - step, j))
-        return self._known[i, j]
+            self._far[i, j] = compose_flows(self.flow(i, j - step), self.flow(j - step, j))
+        return self._far[i, j]
 
     def forget(self, frame: int) -> None:
         """Drop the flows that start at `frame` or before."""
-        self._known = {pair: flow for pair, flow in self._known.items() if pair[0] > frame}
+        self._near.forget(frame)
+        self._far = {pair: flow for pair, flow in self._far.items() if pair[0] > frame}
 
 
 def _shrunk(frames: Span, scale: float) -> Span:

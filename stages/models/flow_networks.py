@@ -1,4 +1,8 @@
-"""Learned optical flow: any model of ptlflow."""
+"""Learned optical flow: any model of ptlflow.
+
+Those of `stages.models.flow_settings.FAMILY` are run by `stages.models.raft_family`, all others by
+ptlflow's own forward, pair by pair.
+"""
 
 from __future__ import annotations
 
@@ -6,7 +10,7 @@ import difflib
 import io
 import logging
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -15,15 +19,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
+from stages.models.flow import FlowModel
+from stages.models.flow_settings import FAMILY, NetworkSettings
 from stages.models.torch_models import RANDOM, RANDOM_DIGEST, fill, place, repeatable, seeded
 from stages.models.weights import download, file_digest, load_checkpoint, tensors
 
-SMALLEST = 128  # rows and columns; correlation pyramids have no level below
+DEFAULTS = NetworkSettings()
 
 
 def load_flow_network(
-    name: str, weights: str, device: str = "cpu"
-) -> Callable[[NDArray[np.uint8], NDArray[np.uint8]], NDArray[np.float32]]:
+    name: str, weights: str, device: str = "cpu", settings: NetworkSettings = DEFAULTS
+) -> FlowModel:
     """Return a network that estimates flow between two RGB pictures (H, W, 3).
 
     Parameters
@@ -35,24 +41,26 @@ def load_flow_network(
         for tests only.
     device : str
         "cpu" or "cuda".
+    settings : NetworkSettings
+        Of raft, raft_small and gma.
 
     Returns
     -------
     callable
         Gives flow (2, H, W) float32, pixels, x before y. Any size will do: the border is repeated
-        up to what the network needs. Takes one pair at a time, so that the result depends on
-        nothing else.
+        up to what the network needs. The result depends on nothing but the pair. Raft, raft_small
+        and gma are a `stages.models.raft_family.RaftFamily`, which runs many pairs faster.
 
     Raises
     ------
     ConfigError
-        If there is no such model, checkpoint or device; names the nearest, or those there are.
+        If there is no such model, checkpoint or device; names the nearest, or those there are. If
+        `settings` are not for this model.
     InputError
         If the weights cannot be had, or are another model's.
     """
-    import torch
-
     model_type = _find(name)
+    settings.check(name)
     path = _weights_path(model_type, name, weights)
     with _quiet(), seeded():
         import ptlflow
@@ -64,16 +72,26 @@ def load_flow_network(
         fill(model, tensors(checkpoint), path=path, name=name)
     place(model, device, setting="flow.device")
 
-    def estimate(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
-        rows, columns = first.shape[:2]
-        pair = np.stack([_padded(first), _padded(second)])[..., ::-1]  # ptlflow wants BGR
-        images = torch.from_numpy(np.ascontiguousarray(pair.transpose(0, 3, 1, 2)))
-        with repeatable(), _quiet():
-            answer = model({"images": images[None].to(device).float() / 255})
-        flow: NDArray[np.float32] = answer["flows"][0, 0].float().cpu().numpy()
-        return np.ascontiguousarray(flow[:, :rows, :columns])
+    if name not in FAMILY:
+        return _OwnForward(model, device)
+    from stages.models.raft_family import RaftFamily
 
-    return estimate
+    return RaftFamily(model, settings)
+
+
+class _OwnForward:
+    """A model's own forward."""
+
+    def __init__(self, model: Any, device: str) -> None:
+        self._model, self._device = model, device
+
+    def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+        from stages.models.flow_pictures import cut_back, network_images
+
+        images = network_images([first, second], self._device)
+        with repeatable(), _quiet():
+            answer = self._model({"images": images[None]})
+        return cut_back(answer["flows"][0, 0].float().cpu().numpy(), first.shape[:2])
 
 
 def weights_digest(name: str, weights: str) -> str:
@@ -123,12 +141,6 @@ def apply_training_facts(model: Any, facts: dict[str, Any]) -> None:
             setattr(model, name, facts[name])
     for name, value in (facts.get("extra_params") or {}).items():
         model.add_extra_param(name, value)
-
-
-def _padded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Repeat the border of a picture that is too small for the network."""
-    below, right = (max(SMALLEST - size, 0) for size in image.shape[:2])
-    return np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")
 
 
 @contextmanager

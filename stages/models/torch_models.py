@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +18,18 @@ RANDOM = "random"  # in place of weights, for tests: seeded, and good for nothin
 SEED = 0
 RANDOM_DIGEST = f"{RANDOM}-{SEED}"  # stands in keys for the digest of such weights
 
+_one_at_a_time = threading.RLock()
+
 
 @contextmanager
 def seeded() -> Iterator[None]:
-    """Build a network inside with the same random weights each time; the caller's state stays."""
+    """Build a network inside with the same random weights each time; the caller's state stays.
+
+    All threads draw from one generator, and each may load a network: they take turns.
+    """
     import torch
 
-    with torch.random.fork_rng(devices=[]):
+    with _one_at_a_time, torch.random.fork_rng(devices=[]):
         torch.manual_seed(SEED)
         yield
 

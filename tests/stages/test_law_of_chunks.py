@@ -22,6 +22,17 @@ SETTINGS = {
         "smooth": {"method": "compensated", "votes": 0},
     },
     "learned": {"ingest": {"cuts": [CUT]}, "refine": {"method": "aligned"}},
+    "network": {
+        "ingest": {"cuts": [CUT]},
+        "flow": {
+            "method": "raft_small",
+            "weights": "random",
+            "iterations": 2,
+            "far": "direct",
+            "far_iterations": 1,
+            "precision": "bf16",
+        },
+    },
     "plain": {
         "ingest": {"cuts": [CUT]},
         "refine": {"method": "none"},

@@ -1,6 +1,7 @@
 """Networks of ptlflow with random weights: plumbing, not accuracy."""
 
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
 import numpy as np
@@ -155,3 +156,11 @@ def test_weights_of_another_network_are_refused(tmp_path, other_weights):
     torch.save(other_weights, tmp_path / "w.ckpt")
     with pytest.raises(InputError, match=r"w\.ckpt: not weights of raft: .*Missing key"):
         load_flow_network("raft", str(tmp_path / "w.ckpt"))
+
+
+def test_threads_that_load_at_once_get_the_same_random_weights():
+    with ThreadPoolExecutor(3) as pool:
+        models = list(pool.map(lambda _: load_flow_network("raft_small", "random"), range(3)))
+    states = [model.model.state_dict() for model in models]
+    for name, values in states[0].items():
+        assert all(values.equal(other[name]) for other in states[1:]), name

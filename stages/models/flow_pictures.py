@@ -1,0 +1,35 @@
+"""Pictures as flow networks take them, and what they give back."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+SMALLEST = 128  # rows and columns; correlation pyramids have no level below
+
+
+def network_images(
+    pictures: Sequence[NDArray[np.uint8]], device: torch.device | str
+) -> torch.Tensor:
+    """Return RGB pictures (H, W, 3) as (N, 3, h, w), float32 BGR in [0, 1].
+
+    The border is repeated, below and to the right, up to the smallest size that networks take.
+    """
+    bgr = np.stack([_padded(picture) for picture in pictures])[..., ::-1]
+    images = torch.from_numpy(np.ascontiguousarray(bgr.transpose(0, 3, 1, 2)))
+    return images.to(device).float() / 255
+
+
+def cut_back(flow: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
+    """Return the part of a flow (2, h, w) that is the picture of `size` = (rows, columns)."""
+    rows, columns = size
+    return np.ascontiguousarray(flow[:, :rows, :columns])
+
+
+def _padded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Repeat the border of a picture that is too small for the network."""
+    below, right = (max(SMALLEST - size, 0) for size in image.shape[:2])
+    return np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")

@@ -1,0 +1,187 @@
+"""RAFT, its small version and GMA, run over many pairs of frames.
+
+ptlflow's networks and weights, but not its forward, which sees one pair at a time. Frames are
+encoded once and not once a pair, (j, i) takes the transposed correlations of (i, j), and flow is
+brought to full size after the last iteration only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from pipeline.errors import InputError
+from pipeline.stage import Span
+from stages.models.flow_settings import NetworkSettings
+from stages.models.raft_frames import EncodedFrames, Pair
+from stages.models.raft_update import Update
+from stages.models.torch_models import repeatable
+from stages.ops.warp import compose_flows
+
+BATCH_BYTES = 8 << 30  # of correlation and attention in one batch, on a GPU
+
+
+class RaftFamily:
+    """A network of the RAFT family.
+
+    Parameters
+    ----------
+    model : torch.nn.Module
+        ptlflow's raft, raft_small or gma, with its weights, on its device, in evaluation mode.
+    settings : NetworkSettings
+        Iterations and precision.
+    """
+
+    def __init__(self, model: Any, settings: NetworkSettings) -> None:
+        self.model, self.far_iterations = model, settings.far_iterations
+        self.iterations = settings.iterations or int(model.iters)
+        for encoder in (model.fnet, model.cnet):
+            encoder.to(memory_format=torch.channels_last)
+        with repeatable():
+            self.update = Update(
+                model.update_block,
+                hidden=model.hidden_dim,
+                context=model.context_dim,
+                dtype=torch.bfloat16 if settings.precision == "bf16" else torch.float32,
+            )
+
+    def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the flow from one RGB picture (H, W, 3) to another: (2, H, W) float32, pixels."""
+        return self.run(Span(0, np.stack([first, second])), {(0, 1)}, reach=1).flow(0, 1)
+
+    def run(self, frames: Span, pairs: Collection[Pair], *, reach: int) -> RaftRun:
+        """Return the flows of many pairs, estimated as they are asked for.
+
+        Parameters
+        ----------
+        frames : Span of (T, H, W, 3) uint8
+            RGB; all of the shot that lie within `reach` of a frame that flow is asked from.
+        pairs : collection of (i, j)
+            What will be asked for, i != j.
+        reach : int, >= 1
+            How far apart the frames of a pair may be.
+        """
+        return RaftRun(self, frames, pairs, reach)
+
+    def batch_size(self, pixels: int) -> int:
+        """Return how many pairs are run at once, where the network's grid has so many pixels.
+
+        One on a CPU, where more are no faster; else as many as `BATCH_BYTES` hold.
+        """
+        if next(self.model.parameters()).device.type == "cpu":
+            return 1
+        return max(1, BATCH_BYTES // (3 * 4 * pixels**2))
+
+
+class RaftRun:
+    """Flows between frames of a run, each computed once; see `RaftFamily.run`.
+
+    With what other pairs a pair is run depends on the frames of the shot, never on what is asked
+    for: last bits depend on the batch, and chunks must not show.
+    """
+
+    def __init__(
+        self, network: RaftFamily, frames: Span, pairs: Collection[Pair], reach: int
+    ) -> None:
+        self._network, self._frames = network, frames
+        self._pairs, self._reach = frozenset(pairs), reach
+        self._encoded: EncodedFrames | None = None
+        self._coarse: dict[Pair, Tensor] = {}
+        self._known: dict[Pair, NDArray[np.float32]] = {}
+
+    def flow(self, i: int, j: int) -> NDArray[np.float32]:
+        """Return F[i→j]: (2, H, W) float32, pixels, x before y.
+
+        Raises
+        ------
+        InputError
+            If memory does not suffice for pictures of this size.
+        """
+        if (i, j) not in self._known:
+            try:
+                with repeatable():
+                    self._solve(i, j)
+            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+                if isinstance(error, RuntimeError) and "memory" not in str(error):
+                    raise
+                rows, columns = self._frames.array.shape[1:3]
+                raise InputError(
+                    f"flow: out of memory with pictures of {columns}x{rows}: correlations and "
+                    "attention grow with the fourth power of the size; lower flow.scale"
+                ) from error
+        return self._known[i, j]
+
+    def forget(self, frame: int) -> None:
+        """Drop all of the frames up to `frame`."""
+        if self._encoded is not None:
+            self._encoded.forget(frame)
+        for flows in (self._known, self._coarse):
+            for pair in [pair for pair in flows if pair[0] <= frame]:
+                del flows[pair]
+
+    @property
+    def _parts(self) -> EncodedFrames:
+        if self._encoded is None:
+            network = self._network
+            self._encoded = EncodedFrames(network.model, network.update, self._frames)
+        return self._encoded
+
+    def _solve(self, i: int, j: int) -> None:
+        """Compute F[i→j], and with it what shares its batch or its correlations."""
+        size = self._network.batch_size(self._parts.pixels)
+        if size == 1:
+            batches = [[(i, j)]]
+            if (j, i) in self._pairs:  # now: its correlations are there
+                batches.append([(j, i)])
+        else:
+            group = self._group(i, j)
+            start = group.index((i, j)) // size * size
+            batches = [group[start : start + size]]
+        for batch in batches:
+            if any(pair not in self._known for pair in batch):
+                self._estimate(batch)
+
+    def _group(self, i: int, j: int) -> list[Pair]:
+        """Return the pairs of which batches are cut: of the earlier frame and those after it."""
+        first, steps = min(i, j), range(1, self._reach + 1)
+        if self._network.far_iterations:  # neighbours by themselves: others start from them
+            steps = steps[1:] if abs(i - j) > 1 else steps[:1]
+        ends = [first + k for k in steps if first + k < self._frames.stop]
+        return [pair for end in ends for pair in ((first, end), (end, first))]
+
+    def _estimate(self, pairs: Sequence[Pair]) -> None:
+        """Run the iterations for a batch of pairs."""
+        network, parts = self._network, self._parts
+        far = bool(network.far_iterations) and abs(pairs[0][0] - pairs[0][1]) > 1
+        starts = [self._composed(i, j) for i, j in pairs] if far else []
+        volumes = [parts.correlations(i, j) for i, j in pairs]
+        contexts = [parts.context(i) for i, _ in pairs]
+        attention = [weights for i, _ in pairs for weights in parts.attention(i)]
+        state = torch.cat([context.state for context in contexts])
+        gates = [torch.cat(part) for part in zip(*(c.gates for c in contexts), strict=True)]
+        flow = torch.zeros((len(pairs), 2, *parts.size), device=state.device)
+        if starts:
+            flow += torch.stack(starts)
+        for _ in range(network.far_iterations if far else network.iterations):
+            seen = torch.cat([volume.around(flow[k]) for k, volume in enumerate(volumes)])
+            state, step = network.update(state, gates, seen, flow, attention)
+            flow = flow + step
+        for k, full in enumerate(parts.full_size(flow, state)):
+            self._known[pairs[k]], self._coarse[pairs[k]] = full, flow[k]
+
+    def _composed(self, i: int, j: int) -> Tensor:
+        """Return F[i→j] made of flows between neighbours, on the network's own grid."""
+        step = 1 if j > i else -1
+        chain = [(k, k + step) for k in range(i, j, step)]
+        total: NDArray[np.float32] | None = None
+        for pair in chain:
+            if pair not in self._coarse:
+                self._solve(*pair)
+            link = self._coarse[pair].cpu().contiguous().numpy()
+            total = link if total is None else compose_flows(total, link)
+        return torch.from_numpy(total).to(next(self._network.model.parameters()).device)

@@ -1,0 +1,22 @@
+"""The preset of the paper's flow, as a user gives it, but on a CPU and without its weights."""
+
+import json
+
+import pytest
+
+from tests.end_to_end.test_command import ROOT, give, masks
+from tests.footage import write_clip
+
+
+@pytest.mark.slow
+def test_the_gma_preset_runs_from_end_to_end(tmp_path):
+    write_clip(tmp_path, "a", 4)
+    done = give(
+        tmp_path / "footage", "--masks", tmp_path / "masks", "--out", tmp_path / "out",
+        "--executor", "inline", "--workers", 2, "--config", ROOT / "configs" / "gma.yaml",
+        "--set", "flow.device=cpu", "--set", "flow.weights=random", "--set", "flow.iterations=2",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert len(masks(tmp_path / "out" / "a")) == 4
+    settings = json.loads((tmp_path / "out" / "run.json").read_text())["settings"]["flow"]
+    assert (settings["method"], settings["far"], settings["scale"]) == ("gma", "direct", 1.0)

@@ -1,0 +1,207 @@
+"""The driver of the RAFT family against ptlflow's own forward, with random weights."""
+
+import warnings
+
+import numpy as np
+import pytest
+import skimage.data
+import torch
+
+from pipeline.errors import ConfigError, InputError
+from pipeline.stage import Span
+from stages.models import raft_frames
+from stages.models.flow_pictures import network_images
+from stages.models.flow_settings import FAMILY, NetworkSettings
+from stages.models.raft_correlation import HostVolume, TorchVolume
+from stages.models.raft_family import RaftFamily
+from stages.models.torch_models import repeatable
+from stages.ops.correlation import correlation_pyramid
+
+SIZE = (131, 203)
+ALL = {(i, j) for i in range(5) for j in range(5) if i != j and abs(i - j) < 4}
+
+
+def network(name, iterations=3):
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")
+        import ptlflow
+
+        torch.manual_seed(4)
+        model = ptlflow.get_model(name).eval()
+    model.iters = iterations
+    if name == "gma":  # starts at 0: nothing would be aggregated
+        torch.nn.init.constant_(model.update_block.aggregator.gamma, 0.7)
+    return model
+
+
+def driver(name="raft_small", kind=RaftFamily, **settings):
+    return kind(network(name), NetworkSettings(**settings))
+
+
+def clip(count=5, size=SIZE, start=0):
+    picture = skimage.data.astronaut()
+    views = [picture[40 + 2 * t :, 60 + 3 * t :][: size[0], : size[1]] for t in range(count)]
+    return Span(start, np.stack(views))
+
+
+def by_ptlflow(model, frames, i, j):
+    images = network_images([frames[i], frames[j]], "cpu")[None]
+    with repeatable():
+        return model({"images": images})["flows"][0, 0].numpy()
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_flow_is_that_of_ptlflows_own_forward(name):
+    model, frames = network(name), clip(3)
+    flows = RaftFamily(model, NetworkSettings()).run(frames, {(0, 2), (2, 0)}, reach=2)
+    for pair in [(0, 2), (2, 0)]:
+        theirs = by_ptlflow(network(name), frames, *pair)
+        assert np.abs(theirs).mean() > 0.1
+        error = np.abs(flows.flow(*pair) - theirs)
+        assert error.mean() < 1e-4
+        assert error.max() < 1e-3
+
+
+@pytest.mark.parametrize("iterations", [1, 4])
+def test_iterations_may_be_asked_for(iterations):
+    frames = clip(2)
+    flow = driver(iterations=iterations)(frames[0], frames[1])
+    theirs = by_ptlflow(network("raft_small", iterations), frames, 0, 1)
+    np.testing.assert_allclose(flow, theirs, atol=1e-3)
+
+
+class InBatches(RaftFamily):
+    """As on a GPU: several pairs at once."""
+
+    def batch_size(self, pixels):
+        return 4
+
+
+@pytest.mark.parametrize("kind", [RaftFamily, InBatches])
+@pytest.mark.parametrize("settings", [{}, {"far_iterations": 1}, {"precision": "bf16"}])
+def test_what_else_is_asked_for_changes_no_bit(kind, settings):
+    """As in a chunk of one frame, which sees its reach and nothing else."""
+    frames, model = clip(7), driver(kind=kind, **settings)
+    whole = {(i, j) for i in range(7) for j in range(7) if 0 < abs(i - j) <= 2}
+    run = model.run(frames, whole, reach=2)
+    expected = {pair: run.flow(*pair) for pair in sorted(whole)}
+    for t in (0, 3, 6):
+        first, stop = max(t - 2, 0), min(t + 3, 7)
+        window = Span(first, frames.array[first:stop])
+        pairs = {(t, j) for j in range(first, stop) if j != t}
+        part = model.run(window, pairs, reach=2)
+        for pair in sorted(pairs, reverse=True):
+            np.testing.assert_array_equal(part.flow(*pair), expected[pair])
+
+
+def test_gma_gives_the_same_bits_when_attention_is_dropped_and_made_again(monkeypatch):
+    frames, model = clip(3, (128, 136)), driver("gma")
+    pairs = [(0, 1), (1, 0), (0, 2), (2, 0)]
+    kept = [model.run(frames, set(pairs), reach=2).flow(*pair) for pair in pairs]
+    monkeypatch.setattr(raft_frames, "ATTENTION_BYTES", 1)
+    run = model.run(frames, set(pairs), reach=2)
+    np.testing.assert_array_equal([run.flow(*pair) for pair in pairs], kept)
+
+
+@pytest.mark.parametrize("name", ["raft_small", "gma"])
+def test_pairs_in_a_batch_are_what_they_are_alone(name):
+    frames = clip(3, (128, 136))
+    pairs = {(i, j) for i in range(3) for j in range(3) if i != j}
+    alone, together = (
+        driver(name, kind).run(frames, pairs, reach=2) for kind in (RaftFamily, InBatches)
+    )
+    for pair in pairs:
+        np.testing.assert_allclose(together.flow(*pair), alone.flow(*pair), atol=1e-3)
+
+
+def test_what_was_forgotten_comes_again_the_same():
+    frames = clip(5, (128, 128))
+    run = driver().run(frames, ALL, reach=3)
+    before = run.flow(1, 2)
+    run.forget(1)
+    again = run.flow(1, 2)
+    assert again is not before
+    np.testing.assert_array_equal(again, before)
+
+
+def test_frames_keep_their_numbers():
+    late, early = clip(2, start=40), clip(2)
+    model = driver()
+    flow = model.run(late, {(41, 40)}, reach=1).flow(41, 40)
+    np.testing.assert_array_equal(flow, model.run(early, {(1, 0)}, reach=1).flow(1, 0))
+
+
+@pytest.mark.parametrize("name", FAMILY)
+def test_bf16_is_near_fp32(name):
+    frames = clip(2)
+    exact, rough = (driver(name, precision=p)(frames[0], frames[1]) for p in ("fp32", "bf16"))
+    error = np.hypot(*(rough - exact))
+    assert 0 < error.mean() < 0.03 * np.hypot(*exact).mean()
+
+
+def constant(model, step):
+    """Make each iteration add the same motion everywhere."""
+    last = model.update_block.flow_head.conv2
+    torch.nn.init.zeros_(last.weight)
+    last.bias.data = torch.tensor(step)
+    return model
+
+
+@pytest.mark.parametrize("name", ["raft", "raft_small"])
+@pytest.mark.parametrize("kind", [RaftFamily, InBatches])
+def test_far_flow_starts_from_that_between_neighbours(name, kind):
+    model = constant(network(name, 3), (0.25, -0.125))
+    frames = clip(4, (128, 128))
+    run = kind(model, NetworkSettings(far_iterations=1)).run(frames, ALL, reach=3)
+    inner = (slice(None), slice(16, -16), slice(16, -16))  # at the border ptlflow reads zeros
+    for j, iterations in ((1, 3), (2, 2 * 3 + 1), (3, 3 * 3 + 1)):
+        for pair in ((0, j), (j, 0)):
+            flow = run.flow(*pair)[inner]
+            np.testing.assert_allclose(flow[0], 8 * 0.25 * iterations, rtol=1e-5)
+            np.testing.assert_allclose(flow[1], -8 * 0.125 * iterations, rtol=1e-5)
+
+
+def test_without_far_iterations_far_flow_starts_from_nothing():
+    model = constant(network("raft_small", 3), (0.25, 0.0))
+    flow = RaftFamily(model, NetworkSettings()).run(clip(3), ALL, reach=3).flow(0, 2)
+    np.testing.assert_allclose(flow[0, 16:-16, 16:-16], 8 * 0.25 * 3, rtol=1e-5)
+
+
+def test_both_look_ups_and_ptlflows_agree():
+    from ptlflow.models.raft.corr import CorrBlock
+
+    generator = torch.Generator().manual_seed(0)
+    one, other = torch.randn((2, 1, 64, 17, 21), generator=generator)
+    theirs = CorrBlock(one, other, num_levels=4, radius=4)
+    volume = theirs.corr_pyramid[0][:, 0]
+    flow = 6 * torch.randn((2, 17, 21), generator=generator)
+    grid = torch.stack(torch.meshgrid(torch.arange(17), torch.arange(21), indexing="ij")[::-1])
+    expected = theirs((grid + flow)[None])
+    host = HostVolume(correlation_pyramid(volume.numpy(), 4), 4)
+    for ours in (host, TorchVolume(volume, 4, 4)):
+        torch.testing.assert_close(ours.around(flow), expected, atol=1e-4, rtol=0)
+
+
+def test_a_lack_of_memory_is_said_with_what_to_do():
+    model = network("raft_small")
+
+    def full(*given):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+
+    model.fnet.register_forward_pre_hook(full)
+    frames = clip(2)
+    with pytest.raises(InputError, match=r"out of memory .* 203x131: .*lower flow\.scale"):
+        RaftFamily(model, NetworkSettings())(frames[0], frames[1])
+
+
+@pytest.mark.parametrize(
+    ("method", "settings", "named"),
+    [
+        ("dis", {"precision": "bf16"}, r"flow\.precision = 'bf16': expected 'fp32'"),
+        ("sea_raft_s", {"iterations": 4}, r"flow\.iterations = 4: expected 0 .*'sea_raft_s'"),
+        ("deepflow", {"far_iterations": 2}, r"flow\.far_iterations = 2.*raft, raft_small, gma"),
+    ],
+)
+def test_a_setting_that_the_method_does_not_know_is_refused(method, settings, named):
+    with pytest.raises(ConfigError, match=named):
+        NetworkSettings(**settings).check(method)
