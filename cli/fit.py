@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Sequence
 from copy import deepcopy
 from functools import partial
@@ -11,12 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.library import pair_masks
-from cli.options import add_library, read_settings, starter
+from cli.options import add_library, prepare, read_settings
 from cli.steps import Engine, build_steps
 from pipeline.errors import ConfigError
-from pipeline.events import Event
 from pipeline.lock import locked
-from pipeline.run import Run
 from pipeline.stage import Clip, Step
 from pipeline.store import Store
 
@@ -76,29 +73,10 @@ def main(arguments: Sequence[str]) -> int:
         print(f"{name}: left out: {reason}")
     store = Store(options.store or str(options.out / ".store"))
     with locked(options.out):
-        clips = _prepared(options, clips, steps, store, engine)
+        clips = prepare("fit", options, clips, steps, store, engine)
         refine = next(step for step in everything if step.name == "refine")
         _fit(options, clips, steps, store, engine, refine)
     return 0
-
-
-def _prepared(
-    options: argparse.Namespace, clips: list[Clip], steps: list[Step], store: Store, engine: Engine
-) -> list[Clip]:
-    """Compute what is not cached; return the clips of which everything is there."""
-    failed, computed = set(), [0]
-
-    def listen(event: Event) -> None:
-        computed[0] += event.kind == "done"
-        if event.kind == "failed":
-            failed.add(event.clip)
-            print(f"{event.clip}: left out: {event.text}")
-
-    workers = options.workers or os.cpu_count() or 1
-    start = starter(options, store, workers, engine)
-    Run(steps, store, options.out, start, chunk=engine.chunk, listener=listen).go(clips)
-    print(f"fit: {computed[0]} tasks computed, the rest was cached")
-    return [clip for clip in clips if clip.name not in failed]
 
 
 def _fit(

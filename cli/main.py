@@ -10,7 +10,7 @@ from pathlib import Path
 
 from pipeline.errors import PipelineError
 
-COMMANDS = ("run", "evaluate", "status", "fit", "perturb", "corrupt", "doctor")
+COMMANDS = ("run", "evaluate", "status", "fit", "distill", "perturb", "corrupt", "doctor")
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cli.steps import ROOT, Engine
+from pipeline.events import Event
 from pipeline.executor import Executor, InlineExecutor
+from pipeline.run import Run
 from pipeline.settings import Sections, merge, read_overrides, read_preset
+from pipeline.stage import Clip, Step
 from pipeline.store import Store
 
 
@@ -52,6 +56,30 @@ def starter(
         return RayExecutor(store.url, workers, address=options.address, resources=engine.resources)
 
     return start
+
+
+def prepare(
+    command: str,
+    options: argparse.Namespace,
+    clips: Sequence[Clip],
+    steps: Sequence[Step],
+    store: Store,
+    engine: Engine,
+) -> list[Clip]:
+    """Compute what is not cached; return the clips of which everything is there."""
+    failed, computed = set(), [0]
+
+    def listen(event: Event) -> None:
+        computed[0] += event.kind == "done"
+        if event.kind == "failed":
+            failed.add(event.clip)
+            print(f"{event.clip}: left out: {event.text}")
+
+    workers = options.workers or os.cpu_count() or 1
+    start = starter(options, store, workers, engine)
+    Run(steps, store, options.out, start, chunk=engine.chunk, listener=listen).go(clips)
+    print(f"{command}: {computed[0]} tasks computed, the rest was cached")
+    return [clip for clip in clips if clip.name not in failed]
 
 
 def read_settings(options: argparse.Namespace) -> tuple[Sections, str]:

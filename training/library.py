@@ -13,7 +13,7 @@ from pipeline.errors import InputError
 from pipeline.identity import remembered
 from pipeline.plan import ClipPlan
 from pipeline.run import look_up
-from pipeline.stage import Clip, Span, Step
+from pipeline.stage import Clip, Facts, Span, Step
 from pipeline.store import Store
 
 HELD_OUT = 0.2  # share of the clips, or of the frames of the only clip
@@ -67,6 +67,11 @@ class Library:
         """Rows or columns of the smallest clip, whichever is less."""
         return min(int(side) for plan in self._plans for side in plan.facts["size"])
 
+    @property
+    def clips(self) -> tuple[tuple[str, Facts], ...]:
+        """Name and facts of each clip; see `stages.artifacts`."""
+        return tuple((plan.clip.name, plan.facts) for plan in self._plans)
+
     def span(self, place: Place, name: str, start: int, stop: int) -> Span:
         """Return frames `start` to `stop` of the array ``stage.array``, as far as the shot goes."""
         start, stop = max(start, place.shot[0]), min(stop, place.shot[1])
@@ -102,7 +107,7 @@ class Library:
         if not train or not held_out:
             counts = f"{len(train)} frames to train on and {len(held_out)} held out"
             raise InputError(
-                f"the library is too short to fit a decoder: got {counts}: expected two clips, or "
+                f"the library is too short to fit on: got {counts}: expected two clips, or "
                 f"shots of more than {5 * apart} frames"
             )
         return train, held_out
