@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,7 +19,6 @@ from stages.ops.warp import resize_flow
 from training.library import Library, Place
 from training.losses.labels import IGNORE
 
-BLOCK = 32  # frames looked through at a time
 STAGES = {"stabilised": "smooth", "raw": "segment"}
 
 
@@ -121,16 +119,22 @@ class LabelledClips:
 
     def frame(self, place: Place, t: int) -> NDArray[np.uint8]:
         """Return frame t, (H, W, 3) RGB."""
-        return self._library.span(place, "ingest.frames", t, t + 1)[t]
+        return self._library.entry(place, "ingest.frames", t)
 
     def labels(self, place: Place, t: int) -> NDArray[np.uint8]:
         """Return the labels of frame t, (H, W); 255 is ignored."""
-        return next(iter(self._labels(place, t, t + 1)))
+        facts = self._library.clips[place.clip][1]
+        true, stage = self._true[place.clip], STAGES.get(self._origin.labels)
+        if t in true:
+            return self._read(true[t], facts["size"])
+        if stage is None:
+            return np.full(facts["size"], IGNORE, np.uint8)
+        return self._made(place, stage, t)
 
     def soft(self, place: Place, t: int) -> NDArray[np.float32]:
         """Return the stabilised masks of frame t, (H, W, C) of the foreground classes."""
         facts = self._library.clips[place.clip][1]
-        mask = unpack_mask(self._library.span(place, "smooth.masks", t, t + 1)[t])
+        mask = unpack_mask(self._library.entry(place, "smooth.masks", t))
         out = np.zeros((*mask.shape[:2], len(self.class_ids)), np.float32)
         out[..., [self.class_ids.index(label) for label in facts["classes"]]] = mask
         return out
@@ -140,32 +144,22 @@ class LabelledClips:
         rows, columns = (int(side) for side in self._library.clips[place.clip][1]["size"])
         if i == j:
             return np.zeros((2, rows, columns), np.float32)
-        packed = self._library.span(place, "flow.flow", i, i + 1)[i]
+        packed = self._library.entry(place, "flow.flow", i)
         k = offsets(len(packed) // 2).index(j - i)
         return resize_flow(unpack_flow(packed[k]), (rows, columns))
 
-    def _labels(self, place: Place, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
-        facts = self._library.clips[place.clip][1]
-        true, stage = self._true[place.clip], STAGES.get(self._origin.labels)
-        if stage is None:
-            made = [np.full(facts["size"], IGNORE, np.uint8)] * (stop - start)
-        else:
-            made = list(self._made(place, stage, start, stop))
-        for t, labels in zip(range(start, stop), made, strict=True):
-            yield self._read(true[t], facts["size"]) if t in true else labels
-
-    def _made(self, place: Place, stage: str, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
-        """Yield the pipeline's labels, numbered as the student's classes."""
+    def _made(self, place: Place, stage: str, t: int) -> NDArray[np.uint8]:
+        """Return the pipeline's labels, numbered as the student's classes."""
         numbers = np.zeros(256, np.uint8)
         for k, label in enumerate(self._library.clips[place.clip][1]["classes"], start=1):
             numbers[k] = 1 + self.class_ids.index(label)
-        labels = numbers[self._library.span(place, f"{stage}.labels", start, stop).array]
+        labels: NDArray[np.uint8] = numbers[self._library.entry(place, f"{stage}.labels", t)]
         if self._origin.sure > 0:
-            masks = self._library.span(place, f"{stage}.masks", start, stop).array
+            masks = self._library.entry(place, f"{stage}.masks", t)
             rest = 255 - masks.sum(axis=-1, dtype=np.int32)
             best = np.maximum(masks.max(axis=-1, initial=0), rest)
             labels[best < self._origin.sure * 255] = IGNORE
-        yield from labels
+        return labels
 
     def _files(self, clip: str, facts: Any) -> dict[int, Path]:
         """Return the label pictures of a clip by number of frame."""
@@ -210,8 +204,6 @@ class LabelledClips:
         counts = np.zeros((int(facts["frames"]), IGNORE + 1), np.int64)
         for first, last in facts["shots"]:
             place = Place(clip, first, (first, last))
-            for start in range(first, last, BLOCK):
-                stop = min(start + BLOCK, last)
-                for t, labels in enumerate(self._labels(place, start, stop), start=start):
-                    counts[t] = np.bincount(labels.ravel(), minlength=IGNORE + 1)
+            for t in range(first, last):
+                counts[t] = np.bincount(self.labels(place, t).ravel(), minlength=IGNORE + 1)
         return counts

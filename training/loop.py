@@ -74,7 +74,7 @@ class Fitting(lightning.LightningModule):
     def _logged(self, which: str, batch: Batch) -> torch.Tensor:
         losses = self.losses(batch)
         if not torch.isfinite(losses["total"]):
-            values = {name: float(value) for name, value in losses.items()}
+            values = {name: float(value.detach()) for name, value in losses.items()}
             raise PipelineError(
                 f"expected finite losses, got {values} in epoch {self.current_epoch}: "
                 "use a smaller --rate"
