@@ -162,7 +162,7 @@ def _distill(
     radius = int(next(step for step in steps if step.name == "flow").model_dump()["radius"])
     distill(
         student, labelled, how, folder, to, radius=radius, side=library.side, teacher=teacher,
-        start=options.weights, tell=partial(print, flush=True),
+        tell=partial(print, flush=True),
     )  # fmt: skip
     print(f"trained: {to}\nuse it: --segmenter {to}")
 

@@ -12,13 +12,12 @@ import lightning
 import torch
 
 from pipeline.errors import ConfigError
-from stages.models.weights import file_digest
 from training.labelled import LabelledClips
 from training.loop import PATIENCE, Batch, Course, Epochs, Fitting, Losses, Tell, train
 from training.losses.distillation import ConvLSTM
 from training.onnx_file import export_onnx
 from training.student_objective import TERMS, student_losses
-from training.students import Student, save_student
+from training.students import Student, save_student, weights_digest
 from training.triplets import Triplets
 
 FALL = 0.9  # exponent of the rate's fall, PFI section IV-A
@@ -65,7 +64,6 @@ def distill(
     side: int,
     tell: Tell,
     teacher: Student | None = None,
-    start: Path | None = None,
 ) -> None:
     """Train a student and write the best of it, as ONNX and, beside it, as .safetensors.
 
@@ -89,8 +87,6 @@ def distill(
         Takes a line for the user now and then.
     teacher : Student, optional
         See `student_losses`.
-    start : Path, optional
-        File that the student was read from.
 
     Raises
     ------
@@ -116,7 +112,7 @@ def distill(
         settings.samples,
         settings.batch,
     )
-    task = _task(student, clips, settings, start, teacher)
+    task = _task(student, clips, settings, teacher)
     course = Course("distill", folder, settings.epochs, task, tell, settings.patience)
     if train(_Distil(student, settings, teacher), data, course):
         to.parent.mkdir(parents=True, exist_ok=True)
@@ -125,16 +121,12 @@ def distill(
 
 
 def _task(
-    student: Student,
-    clips: LabelledClips,
-    settings: Settings,
-    start: Path | None,
-    teacher: Student | None,
+    student: Student, clips: LabelledClips, settings: Settings, teacher: Student | None
 ) -> dict[str, Any]:
     """Return all that makes another training of it."""
     return {
-        "student": [student.name, list(student.class_ids), file_digest(start) if start else ""],
-        "teacher": teacher.name if teacher else "",
+        "student": [student.name, list(student.class_ids), weights_digest(student)],
+        "teacher": weights_digest(teacher) if teacher else "",
         "settings": asdict(settings),
         "clips": clips.task,
     }

@@ -30,24 +30,25 @@ class Triplet:
 
     Attributes
     ----------
-    student : Student
     masks : Tensor, shape (B, 3, C, H, W)
-        Its probabilities.
+        The student's probabilities.
     features : Tensor, shape (B, 3, D, h, w)
         Its features before the last layer.
     teacher_masks, teacher_features : Tensor, shape (B, 3, …)
         The same of the teacher.
+    of_moved : Tensor, shape (B, C, H, W), optional
+        The student's probabilities for the labelled frame transformed, where a term needs them.
     lstm : ConvLSTM, optional
         Where a term needs it.
     batch : dict
         Of `training.triplets.Triplets`.
     """
 
-    student: Student
     masks: Tensor
     features: Tensor
     teacher_masks: Tensor
     teacher_features: Tensor
+    of_moved: Tensor | None
     lstm: ConvLSTM | None
     batch: Batch
 
@@ -118,10 +119,10 @@ def everywhere(given: Triplet) -> Tensor:
 
 def transform(given: Triplet) -> Tensor:
     """Return TSS's eq. 1 for the labelled frame."""
-    move = given.batch["move"]
-    moved, _ = warp_torch(given.batch["frames"][:, MIDDLE], move)
-    found = given.student(moved).float().softmax(dim=1)
-    return transform_invariance_loss(found, given.masks[:, MIDDLE], move)
+    if given.of_moved is None:
+        raise ConfigError("transform: expected masks of the transformed frames, got none")
+    masks, move = given.masks[:, MIDDLE], given.batch["move"]
+    return transform_invariance_loss(given.of_moved, masks, move)
 
 
 TERMS: Mapping[str, Callable[[Triplet], Tensor]] = {
@@ -170,23 +171,35 @@ def student_losses(
     """
     frames, items = batch["frames"].flatten(0, 1), len(batch["frames"])
     scores, features = student.look(frames)
-    entropy = cross_entropy(scores.float(), batch["labels"].flatten(0, 1))
-    masks = _by_item(scores.float().softmax(dim=1), items)
+    of_moved = _of_moved(student, batch) if "transform" in weights else None
     taught = batch["soft"], batch["soft"]
     if teacher is not None and {"pair_wise", "multi_frame"} & set(weights):
         taught = _taught(teacher, frames, items)
-    given = Triplet(student, masks, _by_item(features.float(), items), *taught, lstm, batch)
-    terms = {name: TERMS[name](given) for name in weights}
-    total = entropy + sum(weights[name] * value for name, value in terms.items())
+    with torch.autocast(frames.device.type, enabled=False):  # sums over pixels need all bits
+        entropy = cross_entropy(_full(scores), batch["labels"].flatten(0, 1))
+        masks = _by_item(_full(scores).softmax(dim=1), items)
+        features = _by_item(_full(features), items)
+        given = Triplet(masks, features, *taught, of_moved, lstm, batch)
+        terms = {name: TERMS[name](given) for name in weights}
+        total = entropy + sum(weights[name] * value for name, value in terms.items())
     return {"total": total, "labels": entropy, **terms}
+
+
+def _of_moved(student: Student, batch: Batch) -> Tensor:
+    moved, _ = warp_torch(batch["frames"][:, MIDDLE], batch["move"])
+    return _full(student(moved)).softmax(dim=1)
+
+
+def _full(values: Tensor) -> Tensor:
+    """Return numbers of 16 bits in 32; wider ones as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 @torch.no_grad()
 def _taught(teacher: Student, frames: Tensor, items: int) -> tuple[Tensor, Tensor]:
     """Return a teacher's masks and features of all frames, three an item."""
     scores, features = teacher.look(frames)
-    masks = scores.float().softmax(dim=1)
-    return _by_item(masks, items), _by_item(features.float(), items)
+    return _by_item(_full(scores).softmax(dim=1), items), _by_item(_full(features), items)
 
 
 def _by_item(values: Tensor, items: int) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from importlib import import_module
@@ -176,6 +177,15 @@ def load_student(path: Path) -> Student:
     student = build_student(about["network"], json.loads(about["class_ids"]), backbone=RANDOM)
     fill(student, load_checkpoint(path), path=path, name=student.name)
     return student
+
+
+def weights_digest(student: Student) -> str:
+    """Return the SHA-256 of a student's weights."""
+    seen = hashlib.sha256()
+    for name, value in student.state_dict().items():
+        seen.update(name.encode())
+        seen.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return seen.hexdigest()
 
 
 def check_classes(student: Student, class_ids: Sequence[int], path: Path) -> None:

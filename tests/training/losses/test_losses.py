@@ -216,7 +216,12 @@ def test_multi_frame_loss_has_a_gradient_for_student_and_embedding(rng):
 
     hold(rng, loss, student, *weights)
     inner = student.clone().requires_grad_()
-    torch.testing.assert_close(multi_frame_loss(lstm, inner, teacher)[0], loss(inner, *weights)[0])
+    wanted = teacher.clone().requires_grad_()
+    found = multi_frame_loss(lstm, inner, wanted)
+    torch.testing.assert_close(found[0], loss(inner, *weights)[0])
+    sum(found).backward()
+    assert inner.grad.abs().sum() > 0
+    assert wanted.grad is None
     hold(rng, lambda s: multi_frame_loss(lstm, s, teacher)[0], student)
 
 
