@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cli.library import pair_masks
-from cli.options import add_library, prepare, read_settings
+from cli.options import add_library, held, prepare, read_settings, say
 from cli.steps import build_steps
 from pipeline.errors import ConfigError
-from pipeline.lock import locked
 from pipeline.settings import Sections
 from pipeline.stage import Clip, Step
 from pipeline.store import Store
@@ -96,9 +94,9 @@ def main(arguments: Sequence[str]) -> int:
     steps = [step for step in everything if step.name in NEEDED]
     clips, unpaired = pair_masks(options.footage, options.masks)
     for name, reason in unpaired.items():
-        print(f"{name}: left out: {reason}")
+        say(f"{name}: left out: {reason}")
     store = Store(options.store or str(options.out / ".store"))
-    with locked(options.out):
+    with held(options.out):
         clips = prepare("distill", options, clips, steps, store, engine)
         _distill(options, clips, steps, store, engine.chunk, settings, weights)
     return 0
@@ -162,9 +160,9 @@ def _distill(
     radius = int(next(step for step in steps if step.name == "flow").model_dump()["radius"])
     distill(
         student, labelled, how, folder, to, radius=radius, side=library.side, teacher=teacher,
-        tell=partial(print, flush=True),
+        tell=say,
     )  # fmt: skip
-    print(f"trained: {to}\nuse it: --segmenter {to}")
+    say(f"trained: {to}\nuse it: --segmenter {to}")
 
 
 def _networks(

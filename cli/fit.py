@@ -5,15 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.library import pair_masks
-from cli.options import add_library, prepare, read_settings
+from cli.options import add_library, held, prepare, read_settings, say
 from cli.steps import Engine, build_steps
 from pipeline.errors import ConfigError
-from pipeline.lock import locked
 from pipeline.stage import Clip, Step
 from pipeline.store import Store
 
@@ -70,9 +68,9 @@ def main(arguments: Sequence[str]) -> int:
     steps = [step for step in everything if step.name in NEEDED[options.method]]
     clips, unpaired = pair_masks(options.footage, options.masks)
     for name, reason in unpaired.items():
-        print(f"{name}: left out: {reason}")
+        say(f"{name}: left out: {reason}")
     store = Store(options.store or str(options.out / ".store"))
-    with locked(options.out):
+    with held(options.out):
         clips = prepare("fit", options, clips, steps, store, engine)
         refine = next(step for step in everything if step.name == "refine")
         _fit(options, clips, steps, store, engine, refine)
@@ -103,9 +101,9 @@ def _fit(
     to = options.to or options.out / "fit" / f"{options.method}.safetensors"
     fit(
         decoder, library, settings, options.out / "fit" / options.method, to,
-        radius=refine.radius, appearance=refine.appearance, tell=partial(print, flush=True),
+        radius=refine.radius, appearance=refine.appearance, tell=say,
     )  # fmt: skip
-    print(f"fitted: {to}\nuse it: --set refine.method={options.method} --set refine.weights={to}")
+    say(f"fitted: {to}\nuse it: --set refine.method={options.method} --set refine.weights={to}")
 
 
 def _decoder(options: argparse.Namespace, library: Library) -> Any:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cli.steps import ROOT, Engine
 from pipeline.events import Event
 from pipeline.executor import Executor, InlineExecutor
+from pipeline.lock import locked
 from pipeline.run import Run
 from pipeline.settings import Sections, merge, read_overrides, read_preset
 from pipeline.stage import Clip, Step
@@ -58,6 +60,30 @@ def starter(
     return start
 
 
+def is_first() -> bool:
+    """Return whether this process is not one of those that Lightning starts, one a further GPU.
+
+    These run the same command again, beside the one that started them.
+    """
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process and those that Lightning starts beside it."""
+    if not is_first():
+        yield
+        return
+    with locked(folder):
+        yield
+
+
+def say(text: str) -> None:
+    """Print a line at once; once, however many processes there are."""
+    if is_first():
+        print(text, flush=True)
+
+
 def prepare(
     command: str,
     options: argparse.Namespace,
@@ -73,12 +99,12 @@ def prepare(
         computed[0] += event.kind == "done"
         if event.kind == "failed":
             failed.add(event.clip)
-            print(f"{event.clip}: left out: {event.text}")
+            say(f"{event.clip}: left out: {event.text}")
 
     workers = options.workers or os.cpu_count() or 1
     start = starter(options, store, workers, engine)
     Run(steps, store, options.out, start, chunk=engine.chunk, listener=listen).go(clips)
-    print(f"{command}: {computed[0]} tasks computed, the rest was cached")
+    say(f"{command}: {computed[0]} tasks computed, the rest was cached")
     return [clip for clip in clips if clip.name not in failed]
 
 

@@ -106,13 +106,13 @@ def boundary(given: Triplet) -> Tensor:
 
 def everywhere(given: Triplet) -> Tensor:
     """Return eq. 2 of Coherent Loss for a picture of the paper's size, mean over neighbours."""
-    masks, ways = given.masks, [(i, j) for i, j in NEIGHBOURS]
+    masks = given.masks
     sums = [
         global_coherency_loss(
             masks[:, i], masks[:, j], given.flow(i, j), given.flow(j, i),
             given.seen(i, j), given.seen(j, i),
         )
-        for i, j in ways
+        for i, j in NEIGHBOURS
     ]  # fmt: skip
     return _mean(sums) * (PAPER_PIXELS / (masks.shape[-1] * masks.shape[-2]))
 

@@ -1,4 +1,5 @@
 import csv
+import os
 import signal
 import subprocess
 import sys
@@ -220,3 +221,23 @@ def test_a_loss_that_is_not_a_number_stops_the_training(library, tmp_path, capsy
     save_student(start, broken)
     assert main(command(library, "--weights", str(start))) == 1
     assert "distill: expected finite losses" in capsys.readouterr().err
+
+
+def test_several_processes_train_one_student(library):
+    """As on several GPUs: each runs the command again, one alone holds the folder and writes."""
+    script = library / "two.py"
+    script.write_text(
+        "import functools, sys, lightning\n"
+        "lightning.Trainer = functools.partial(\n"
+        "    lightning.Trainer, accelerator='cpu', devices=2, strategy='ddp'\n"
+        ")\n"
+        "from cli.main import main\n"
+        "sys.exit(main(sys.argv[1:]))\n"
+    )
+    call = [sys.executable, str(script), *command(library, "--epochs", "1")]
+    paths = {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(call, capture_output=True, text=True, cwd=ROOT, env=os.environ | paths)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.count("distill: epoch 0") == 1
+    assert done.stdout.count("trained:") == 1
+    assert (library / "out/distill/student.onnx").exists()
