@@ -72,7 +72,9 @@ def _add_networks(made: argparse.ArgumentParser) -> None:
         "--student", default="lraspp_mobilenet_v3_large",
         help="that, deeplabv3_mobilenet_v3_large, or module:function",
     )  # fmt: skip
-    made.add_argument("--weights", type=Path, help="of a student, .safetensors, to start from")
+    made.add_argument(
+        "--weights", type=Path, help="of a student, .safetensors, to go on from; its network counts"
+    )
     made.add_argument(
         "--backbone-weights", default="", help="path, or random; empty downloads torchvision's"
     )
@@ -89,6 +91,10 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError("expected FOOTAGE, --out, and either --masks or --segmenter; see --help")
     weights = _weights(options.loss)
     _check(options)
+    if options.teacher and not {"pair_wise", "multi_frame"} & set(weights):
+        raise ConfigError(
+            "--teacher: expected --loss pair_wise or multi_frame, which learn from it"
+        )
     settings, source = read_settings(options)
     everything, engine = build_steps(settings, source)
     steps = [step for step in everything if step.name in NEEDED]
@@ -104,6 +110,9 @@ def main(arguments: Sequence[str]) -> int:
 
 def _check(options: argparse.Namespace) -> None:
     """Refuse options that cannot be meant."""
+    for name in ("epochs", "samples", "batch", "side", "patience", "rate"):
+        if getattr(options, name) <= 0:
+            raise ConfigError(f"--{name} {getattr(options, name):g}: expected a number above 0")
     if not 0 <= options.sure <= 1:
         raise ConfigError(f"--sure {options.sure:g}: expected a probability, 0 to 1")
     if options.labels == "none" and options.truth is None:

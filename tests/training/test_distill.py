@@ -203,6 +203,8 @@ def test_truth_that_cannot_belong_to_the_library_is_refused(library, capsys, lab
         (["--loss", "warp"], "--loss 'warp': expected one of temporal"),
         (["--loss", "temporal=much"], "expected a number after ="),
         (["--sure", "60"], "expected a probability"),
+        (["--batch", "0"], "--batch 0: expected a number above 0"),
+        (["--teacher", "t.safetensors"], "expected --loss pair_wise or multi_frame"),
         (["--labels", "none"], "expected label pictures with --truth"),
         (["--truth", "absent"], "no such folder"),
         (["--to", "student.pt"], "expected a file.onnx"),
@@ -223,6 +225,7 @@ def test_a_loss_that_is_not_a_number_stops_the_training(library, tmp_path, capsy
     assert "distill: expected finite losses" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_several_processes_train_one_student(library):
     """As on several GPUs: each runs the command again, one alone holds the folder and writes."""
     script = library / "two.py"
