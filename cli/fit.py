@@ -5,18 +5,13 @@ from __future__ import annotations
 import argparse
 from collections.abc import Sequence
 from copy import deepcopy
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cli.library import pair_masks
-from cli.options import add_library, read_settings, starter
+from cli.options import add_library, held, prepare, read_settings, say
 from cli.steps import Engine, build_steps
-from cli.terminal import line
 from pipeline.errors import ConfigError
-from pipeline.events import Event
-from pipeline.lock import locked
-from pipeline.run import Run
 from pipeline.stage import Clip, Step
 from pipeline.store import Store
 
@@ -73,31 +68,13 @@ def main(arguments: Sequence[str]) -> int:
     steps = [step for step in everything if step.name in NEEDED[options.method]]
     clips, unpaired = pair_masks(options.footage, options.masks, follow_links=options.follow_links)
     for name, reason in unpaired.items():
-        print(line(f"{name}: left out: {reason}"))
-    with locked(options.out):
+        say(f"{name}: left out: {reason}")
+    with held(options.out):
         store = Store(options.store or str(options.out / ".store"))
-        clips = _prepared(options, clips, steps, store, engine)
+        clips = prepare("fit", options, clips, steps, store, engine)
         refine = next(step for step in everything if step.name == "refine")
         _fit(options, clips, steps, store, engine, refine)
     return 0
-
-
-def _prepared(
-    options: argparse.Namespace, clips: list[Clip], steps: list[Step], store: Store, engine: Engine
-) -> list[Clip]:
-    """Compute what is not cached; return the clips of which everything is there."""
-    failed, computed = set(), [0]
-
-    def listen(event: Event) -> None:
-        computed[0] += event.kind == "done"
-        if event.kind == "failed":
-            failed.add(event.clip)
-            print(line(f"{event.clip}: left out: {event.text}"))
-
-    start = starter(options, store, engine)
-    Run(steps, store, options.out / "fit", start, chunk=engine.chunk, listener=listen).go(clips)
-    print(f"fit: {computed[0]} tasks computed, the rest was cached")
-    return [clip for clip in clips if clip.name not in failed]
 
 
 def _fit(
@@ -124,9 +101,9 @@ def _fit(
     to = options.to or options.out / "fit" / f"{options.method}.safetensors"
     fit(
         decoder, library, settings, options.out / "fit" / options.method, to,
-        radius=refine.radius, appearance=refine.appearance, tell=partial(print, flush=True),
+        radius=refine.radius, appearance=refine.appearance, tell=say,
     )  # fmt: skip
-    print(f"fitted: {to}\nuse it: --set refine.method={options.method} --set refine.weights={to}")
+    say(f"fitted: {to}\nuse it: --set refine.method={options.method} --set refine.weights={to}")
 
 
 def _decoder(options: argparse.Namespace, library: Library) -> Any:

@@ -10,7 +10,10 @@ from collections.abc import Sequence
 from cli.terminal import seen, write_anything
 from pipeline.errors import PipelineError
 
-COMMANDS = ("run", "evaluate", "status", "cache", "fit", "perturb", "corrupt", "doctor")
+COMMANDS = (
+    *("run", "evaluate", "status", "cache", "fit", "distill"),
+    *("perturb", "corrupt", "doctor"),
+)
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from cli.steps import ROOT, Engine
+from cli.terminal import line
+from pipeline.events import Event
 from pipeline.executor import Executor, InlineExecutor, Limits
+from pipeline.lock import locked
+from pipeline.run import Run
 from pipeline.settings import Sections, merge, read_overrides, read_preset
+from pipeline.stage import Clip, Step
 from pipeline.store import Store
 
 
@@ -67,6 +73,53 @@ def starter(options: argparse.Namespace, store: Store, engine: Engine) -> Callab
         )
 
     return start
+
+
+def is_first() -> bool:
+    """Return whether this process is not one of those that Lightning starts, one a further GPU.
+
+    These run the same command again, beside the one that started them.
+    """
+    return os.environ.get("LOCAL_RANK", "0") == "0"
+
+
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process and those that Lightning starts beside it."""
+    if not is_first():
+        yield
+        return
+    with locked(folder):
+        yield
+
+
+def say(text: str) -> None:
+    """Print a line at once; once, however many processes there are."""
+    if is_first():
+        print(line(text), flush=True)
+
+
+def prepare(
+    command: str,
+    options: argparse.Namespace,
+    clips: Sequence[Clip],
+    steps: Sequence[Step],
+    store: Store,
+    engine: Engine,
+) -> list[Clip]:
+    """Compute what is not cached; return the clips of which everything is there."""
+    failed, computed = set(), [0]
+
+    def listen(event: Event) -> None:
+        computed[0] += event.kind == "done"
+        if event.kind == "failed":
+            failed.add(event.clip)
+            say(f"{event.clip}: left out: {event.text}")
+
+    start, out = starter(options, store, engine), options.out / command
+    Run(steps, store, out, start, chunk=engine.chunk, listener=listen).go(clips)
+    say(f"{command}: {computed[0]} tasks computed, the rest was cached")
+    return [clip for clip in clips if clip.name not in failed]
 
 
 def read_settings(options: argparse.Namespace) -> tuple[Sections, str]:

@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.identity import remembered
 from pipeline.plan import ClipPlan
 from pipeline.run import look_up
-from pipeline.stage import Clip, Span, Step
+from pipeline.stage import Clip, Facts, Span, Step
 from pipeline.store import Store
 
+HELD_BYTES = 1 << 30  # of frames that were read and may be wanted again
 HELD_OUT = 0.2  # share of the clips, or of the frames of the only clip
 
 
@@ -50,6 +53,8 @@ class Library:
     ) -> None:
         self._store = store
         self._plans = [_followed(clip, steps, store, chunk) for clip in clips]
+        self._held: dict[tuple[int, str, int], NDArray[Any]] = {}
+        self._held_bytes = 0
 
     @property
     def digest(self) -> tuple[str, ...]:
@@ -66,12 +71,29 @@ class Library:
         """Rows or columns of the smallest clip, whichever is less."""
         return min(int(side) for plan in self._plans for side in plan.facts["size"])
 
+    @property
+    def clips(self) -> tuple[tuple[str, Facts], ...]:
+        """Name and facts of each clip; see `stages.artifacts`."""
+        return tuple((plan.clip.name, plan.facts) for plan in self._plans)
+
     def span(self, place: Place, name: str, start: int, stop: int) -> Span:
         """Return frames `start` to `stop` of the array ``stage.array``, as far as the shot goes."""
         start, stop = max(start, place.shot[0]), min(stop, place.shot[1])
         stage, array = name.split(".")
         pieces = self._plans[place.clip].find(stage, array, start, stop) or ()
         return Span(start, np.concatenate([self._store.read(piece) for piece in pieces]))
+
+    def entry(self, place: Place, name: str, frame: int) -> NDArray[Any]:
+        """Return one frame of the array ``stage.array``; the last ones read are kept in memory."""
+        key = place.clip, name, frame
+        found = self._held.pop(key, None)
+        if found is None:
+            found = self.span(place, name, frame, frame + 1)[frame]
+            self._held_bytes += found.nbytes
+        self._held[key] = found  # the last in order is the last used
+        while self._held_bytes > HELD_BYTES:
+            self._held_bytes -= self._held.pop(next(iter(self._held))).nbytes
+        return found
 
     def places(self, apart: int) -> tuple[list[Place], list[Place]]:
         """Return the frames to train on and those held out; each has a frame after it.
@@ -101,7 +123,7 @@ class Library:
         if not train or not held_out:
             counts = f"{len(train)} frames to train on and {len(held_out)} held out"
             raise InputError(
-                f"the library is too short to fit a decoder: got {counts}: expected two clips, or "
+                f"the library is too short to fit on: got {counts}: expected two clips, or "
                 f"shots of more than {5 * apart} frames"
             )
         return train, held_out

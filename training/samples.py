@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,7 +81,7 @@ class AlignedSamples(Dataset[Sample]):
         i = place.frame
         j = min(i + int(rng.integers(1, self._shape.radius + 1)), place.shot[1] - 1)
         voted = self._library.span(place, "refine.masks", i, j + 1)
-        cut, c = _cut(voted[i], rng, self._shape.side), int(rng.integers(voted[i].shape[-1]))
+        cut, c = cut_out(voted[i], rng, self._shape.side), int(rng.integers(voted[i].shape[-1]))
         flows = {t: self._flows(place, t, voted[i].shape[:2], cut) for t in (i, j)}
         there, back = flows[i][j - i], flows[j][i - j]
         both = [self._frame(place, t, c, cut, flows[t], voted[t]) for t in (i, j)]
@@ -156,7 +157,7 @@ class WindowSamples(Dataset[Sample]):
         images = self._library.span(place, "ingest.frames", first, last + 1)
         masks = self._library.span(place, "segment.masks", first, last + 1)
         packed = self._library.span(place, "flow.flow", first, last + 1)
-        cut = _cut(masks.array[0], rng, self._shape.side)
+        cut = cut_out(masks.array[0], rng, self._shape.side)
         near = [min(max(k, images.start), images.stop - 1) for k in range(first, last + 1)]
         soft = [unpack_mask(masks[k][cut]) for k in near]
         out = {
@@ -197,8 +198,17 @@ def pairs_of(window: int, radius: int) -> list[tuple[int, int]]:
     return [(i, j) for i in frames for j in frames if i != j and abs(i - j) <= radius]
 
 
-def _cut(mask: NDArray[np.uint8], rng: np.random.Generator, side: int) -> Cut:
-    """Return a random cut-out, by preference one with something in it."""
+def cut_out(mask: NDArray[Any], rng: np.random.Generator, side: int) -> Cut:
+    """Return a random cut-out, by preference one with something in it.
+
+    Parameters
+    ----------
+    mask : ndarray, shape (H, W, C)
+        Something is where any of it is not 0.
+    rng : Generator
+    side : int
+        Rows and columns, at most.
+    """
     rows, columns = mask.shape[:2]
     ys, xs = np.nonzero(mask.any(axis=-1))
     k = int(rng.integers(len(ys))) if len(ys) else 0

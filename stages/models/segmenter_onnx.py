@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 from typing import Any, Literal
 
@@ -28,6 +29,7 @@ STRIDE = 32  # sides that a model leaves open become multiples of it
 PROBE_SIDE = 256  # of the picture that tells what such a model gives
 COARSEST = 64  # input pixels a side to one of the output
 SLACK = 1e-3  # probabilities may leave [0, 1] by so much, as half floats do
+CLASSES_KEY = "steadymask.classes"  # in a model's metadata: the foreground's labels, a JSON list
 
 
 class OnnxSegmenter(Segmenter):
@@ -37,7 +39,8 @@ class OnnxSegmenter(Segmenter):
     next multiple of 32), dtype (uint8 takes the picture as it is). The picture keeps its aspect: it
     is put at the top left and the rest is filled with 0 after normalising. The output may be
 
-    * several float channels, the first of them background;
+    * several float channels, the first of them background; the others are 1, 2, … or what the
+      model's metadata say under `CLASSES_KEY`, as those of students do;
     * one float channel, the probability of the foreground;
     * integer labels, for which `classes` must be given.
 
@@ -66,7 +69,7 @@ class OnnxSegmenter(Segmenter):
         if self._labels:
             self.class_ids = _given_classes(path, classes, probe)
         else:
-            self.class_ids = tuple(range(1, max(len(probe), 2)))
+            self.class_ids = self._named_classes(max(len(probe), 2) - 1)
             self._activation = _settled(activation, probe, path)
 
     def look(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -110,6 +113,22 @@ class OnnxSegmenter(Segmenter):
         if isinstance(channels, int) and channels != 3:
             raise InputError(f"{self._path}: expected an input of 3 channels, got {shape}")
         self._sides = [side if isinstance(side, int) and side > 0 else None for side in sides]
+
+    def _named_classes(self, count: int) -> tuple[int, ...]:
+        """Return the labels of the foreground channels."""
+        named = self._session.get_modelmeta().custom_metadata_map.get(CLASSES_KEY)
+        if named is None:
+            return tuple(range(1, count + 1))
+        try:
+            labels = tuple(int(label) for label in json.loads(named))
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{self._path}: {CLASSES_KEY} = {named!r} is no list") from error
+        if len(labels) != count or len(set(labels)) < count or min(labels) < 1:
+            raise InputError(
+                f"{self._path}: expected {CLASSES_KEY} of {count} different labels above 0, one "
+                f"for each channel but the first, got {named}"
+            )
+        return labels
 
     def _canvas(self, rows: int, columns: int) -> tuple[int, int]:
         """Return the rows and columns that the model takes for a picture of a size."""
