@@ -18,7 +18,7 @@ from stages.models.raft_update import Update
 
 Pair = tuple[int, int]
 
-ATTENTION_BYTES = 1 << 30  # of frames' attention kept at once (GMA); what is dropped is made again
+ATTENTION_BYTES = 700 << 20  # of frames' attention kept (GMA): four of 854 x 480; more are remade
 
 
 @dataclass(frozen=True)
