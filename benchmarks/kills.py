@@ -126,16 +126,24 @@ class Nodes:
         self._cluster.shutdown()
 
 
+def wait_for(run: subprocess.Popen[bytes], out: Path, committed: int) -> None:
+    """Wait until so many artifacts are committed, or the run has ended."""
+    folder = out / ".store" / "objects"
+    while run.poll() is None and len(list(folder.glob("*/*/manifest.json"))) < committed:
+        time.sleep(0.02)
+
+
 def killed_run(
-    kind: str, options: argparse.Namespace, out: Path, after: float, rng: random.Random
+    kind: str, options: argparse.Namespace, out: Path, committed: int, rng: random.Random
 ) -> Counter[str]:
-    """Run, kill, and see it through to the end; return what happened."""
+    """Run, kill a moment after so many artifacts are there, see it through; return what happened."""
     facts: Counter[str] = Counter()
     nodes = Nodes() if kind == "node" else None
     made = command(options, out, *(["--address", nodes.address] if nodes else []))
     try:
         run = start(made)
-        time.sleep(after)
+        wait_for(run, out, committed)
+        time.sleep(rng.uniform(0, 0.3))
         facts[_kill(kind, run, nodes, rng)] += 1
         before = finished_at(out)
         if run.poll() is not None and run.returncode < 0:
@@ -180,24 +188,21 @@ def main() -> None:
     options = made.parse_args()
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
-        for quiet in (Path(folder, "first"), Path(folder, "quiet")):  # the first compiles kernels
-            began = time.monotonic()
-            subprocess.run(command(options, quiet), check=True, cwd=ROOT, capture_output=True)
-            length = time.monotonic() - began
+        quiet = Path(folder, "quiet")
+        subprocess.run(command(options, quiet), check=True, cwd=ROOT, capture_output=True)
+        total = len(artifacts(quiet))
         wanted = state(quiet)
-        print(f"quiet run: {length:.1f} s, {len(wanted)} files and arrays\n")
+        print(f"quiet run: {total} artifacts, {len(wanted)} files and arrays\n", flush=True)
         rows = {kind: Counter[str]() for kind in KINDS}
         for number in range(options.kills):
             kind = KINDS[number % len(KINDS)]
             out = Path(folder, f"run{number}")
-            after = rng.uniform(0.2, 0.9) * length  # before that Ray starts, then it stops
-            facts = killed_run(kind, options, out, after, rng)
+            committed = rng.randrange(total)
+            facts = killed_run(kind, options, out, committed, rng)
             facts["same"] = int(state(out) == wanted)
             rows[kind] += facts
             rows[kind]["runs"] += 1
-            print(
-                f"{number} {kind} after {after:.1f} s: {dict(facts)}", file=sys.stderr, flush=True
-            )
+            print(f"{number} {kind}: {dict(facts)}", file=sys.stderr, flush=True)
             shutil.rmtree(out)
     print(
         "| killed | runs | same as the quiet run | committed before | of these made again ", end=""
