@@ -136,7 +136,7 @@ def wait_for(run: subprocess.Popen[bytes], out: Path, committed: int) -> None:
 def killed_run(
     kind: str, options: argparse.Namespace, out: Path, committed: int, rng: random.Random
 ) -> Counter[str]:
-    """Run, kill a moment after so many artifacts are there, see it through; return what happened."""
+    """Run, kill a moment after so many artifacts are there, see it through; return what was."""
     facts: Counter[str] = Counter()
     nodes = Nodes() if kind == "node" else None
     made = command(options, out, *(["--address", nodes.address] if nodes else []))
