@@ -99,9 +99,13 @@ class RaftRun:
 
         Raises
         ------
+        KeyError
+            If it was not announced.
         InputError
             If memory does not suffice for pictures of this size.
         """
+        if (i, j) not in self._pairs:
+            raise KeyError(f"flow from frame {i} to {j}: not among the pairs of this run")
         if (i, j) not in self._known:
             try:
                 with repeatable():

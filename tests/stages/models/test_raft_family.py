@@ -94,6 +94,46 @@ def test_what_else_is_asked_for_changes_no_bit(kind, settings):
             np.testing.assert_array_equal(part.flow(*pair), expected[pair])
 
 
+class InThrees(RaftFamily):
+    """Keeps how many pairs it ran at once."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.ran, inner = [], self.update
+
+        def update(state, *more):
+            self.ran.append(len(state))
+            return inner(state, *more)
+
+        update.dtype, update.context = inner.dtype, inner.context
+        self.update = update
+
+    def batch_size(self, pixels):
+        return 3
+
+
+@pytest.mark.parametrize(
+    ("pair", "far_iterations", "ran"),
+    [
+        ((1, 2), 0, [3]),  # with (2, 1) and (1, 3)
+        ((1, 3), 0, [3]),
+        ((3, 1), 0, [1]),  # what is left of frame 1
+        ((4, 3), 0, [2]),  # the shot ends
+        ((2, 1), 1, [2]),  # with a warm start neighbours are by themselves
+        ((3, 1), 1, [2, 2, 2]),  # and come first
+    ],
+)
+def test_a_batch_is_made_up_of_the_shot_and_not_of_what_is_asked_for(pair, far_iterations, ran):
+    model = driver(kind=InThrees, iterations=1, far_iterations=far_iterations)
+    model.run(clip(5, (128, 128)), {pair}, reach=2).flow(*pair)
+    assert model.ran == ran
+
+
+def test_a_pair_that_was_not_announced_is_refused():
+    with pytest.raises(KeyError, match="from frame 1 to 0"):
+        driver().run(clip(2), {(0, 1)}, reach=1).flow(1, 0)
+
+
 def test_gma_gives_the_same_bits_when_attention_is_dropped_and_made_again(monkeypatch):
     frames, model = clip(3, (128, 136)), driver("gma")
     pairs = [(0, 1), (1, 0), (0, 2), (2, 0)]
