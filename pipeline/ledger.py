@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -113,5 +114,5 @@ class Ledger:
         self._store.write_note(self._place(clip), json.dumps(asdict(entry), sort_keys=True))
 
     def _place(self, clip: str) -> str:
-        name = hashlib.sha256(f"{self._out}\\0{clip}".encode()).hexdigest()
+        name = hashlib.sha256(os.fsencode(f"{self._out}\\0{clip}")).hexdigest()
         return f"ledger/{name[:2]}/{name}.json"

@@ -110,7 +110,7 @@ def log_file(folder: str, node: Node) -> Path:
 def _log(task: Task) -> TextIO:
     path = log_file(task.folder, task.node)
     path.parent.mkdir(parents=True, exist_ok=True)
-    log = path.open("a", encoding="utf-8")
+    log = path.open("a", encoding="utf-8", errors="backslashreplace")
     log.write(f"{time.strftime('%F %T')} {task.clip.name}: {task.node} on {socket.gethostname()}\n")
     log.flush()
     return log

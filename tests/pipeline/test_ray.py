@@ -72,8 +72,8 @@ def test_a_task_that_hangs_is_stopped_and_done_again(tmp_path, clip):
 
 
 def test_workers_are_replaced_when_they_are_old(tmp_path):
-    clip = clip_of(tmp_path, "a", numbers(80))
-    run(tmp_path, [clip], Trap(folder=str(tmp_path)), limits=Limits(worker_s=4), chunk=2)
+    clip = clip_of(tmp_path, "a", numbers(40))
+    run(tmp_path, [clip], Trap(folder=str(tmp_path)), limits=Limits(worker_s=2), chunk=2)
     workers = {path.read_text() for path in tmp_path.glob("by-*")}
     assert len(workers) > 2  # two work at a time
 
