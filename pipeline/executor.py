@@ -6,8 +6,8 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol
 
+from pipeline.artifact import Manifest
 from pipeline.plan import Task
-from pipeline.store import Manifest
 from pipeline.work import perform_reported
 
 Outcome = tuple[Task, Manifest | BaseException]

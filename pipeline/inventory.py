@@ -13,7 +13,8 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
-from pipeline.store import MANIFEST, REMOVED, Manifest, Store
+from pipeline.artifact import Manifest
+from pipeline.store import MANIFEST, REMOVED, Store
 
 UNREADABLE = "(unreadable)"
 INDEX = "index"

@@ -14,11 +14,11 @@ from typing import Any
 
 import ray
 
+from pipeline.artifact import Manifest
 from pipeline.errors import ConfigError, LostError, PipelineError
 from pipeline.executor import NO_LIMITS, Limits, Outcome
 from pipeline.plan import Task
 from pipeline.stage import Resources
-from pipeline.store import Manifest
 from pipeline.work import perform_logged
 
 OBJECT_STORE_BYTES = 100 * 2**20  # only manifests travel

@@ -8,6 +8,7 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
+from pipeline.artifact import Manifest
 from pipeline.errors import DamageError, FullError, LostError, PipelineError
 from pipeline.events import Event, Listener
 from pipeline.executor import Executor
@@ -17,7 +18,7 @@ from pipeline.ledger import Ledger
 from pipeline.plan import ClipPlan, Node, Task, check_steps
 from pipeline.room import Room
 from pipeline.stage import Clip, Sink, Stage, Step
-from pipeline.store import Manifest, Store
+from pipeline.store import Store
 from pipeline.work import log_file, written_before
 
 ATTEMPTS = 4  # at a task whose worker dies

@@ -7,10 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
+from pipeline.artifact import Manifest, Piece
 from pipeline.errors import CacheError
 from pipeline.inventory import UNREADABLE, manifest_of
 from pipeline.keys import digest_json
-from pipeline.store import DROPPED, MANIFEST, Manifest, Piece, Store
+from pipeline.store import DROPPED, MANIFEST, Store
 
 BATCH = 8  # frames held at a time
 

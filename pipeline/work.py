@@ -21,11 +21,12 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.artifact import Draft, Manifest, Piece
 from pipeline.errors import DamageError, FullError, PipelineError, ShapeError
 from pipeline.inventory import room_of
 from pipeline.plan import Node, Task
 from pipeline.stage import Sink, Source, Span, Stage, Window
-from pipeline.store import NO_ROOM, Draft, Manifest, Piece, Store
+from pipeline.store import NO_ROOM, Store
 
 open_store = lru_cache(maxsize=8)(partial(Store, create=False))
 

@@ -8,9 +8,10 @@ import fsspec
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 
+from pipeline.artifact import Manifest
 from pipeline.inventory import keys_of, take_stock
 from pipeline.keys import digest_json
-from pipeline.store import MANIFEST, Manifest, Store
+from pipeline.store import MANIFEST, Store
 
 
 class Bucket(LocalFileSystem):

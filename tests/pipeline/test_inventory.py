@@ -11,11 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from pipeline.artifact import Manifest
 from pipeline.errors import CacheError
 from pipeline.inventory import leftovers, room_of, size_of, sweep, take_stock
 from pipeline.keeping import prune
 from pipeline.keys import digest_json
-from pipeline.store import MANIFEST, USED_EVERY_S, Manifest, Store
+from pipeline.store import MANIFEST, USED_EVERY_S, Store
 from tests.pipeline.kept import KINDS, damage, held, last_used, places, put, store_of, values_of
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -10,11 +10,12 @@ from threading import Thread
 import numpy as np
 import pytest
 
+from pipeline.artifact import Manifest
 from pipeline.errors import CacheError
 from pipeline.executor import InlineExecutor
 from pipeline.ledger import Ledger
 from pipeline.run import Run
-from pipeline.store import Manifest, Store
+from pipeline.store import Store
 from tests.pipeline.test_faults import kinds, page
 from tests.pipeline.toys import STEPS, Mean, clip_of, numbers
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from pipeline import store as store_module
+from pipeline.artifact import Manifest
 from pipeline.errors import CacheError, ConfigError, DamageError
-from pipeline.store import Manifest, Store
+from pipeline.store import Store
 
 KEY = "ab" + "0" * 62
 
