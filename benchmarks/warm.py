@@ -2,8 +2,8 @@
 
     python benchmarks/warm.py FOOTAGE MASKS [--clips 1000] [--frames 24]
 
-The library is the first frames of the first clip, many times under other names, so that the first
-run computes it once and writes the results of each.
+The library is the first frames of the first clip, many times under other names: so the first
+run computes it once and writes the results of each, pictures and the report.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def main() -> None:
                 [
                     sys.executable, str(ROOT / "run_pipeline.py"), str(folder / "footage"),
                     "--masks", str(folder / "masks"), "--out", str(folder / "out"),
-                    "--set", "ingest.short_side=96",
+                    "--set", "ingest.short_side=96", "--set", "export.formats=[png]",
                 ],
                 check=True, cwd=ROOT, capture_output=True,
             )  # fmt: skip
