@@ -16,7 +16,7 @@ from pipeline.stage import Clip, Facts, Input, Reader, Sink
 from stages.io.limits import Limits
 from stages.io.pseudo_labels import PseudoLabelFolder
 from stages.io.timeline import Timeline, content_digest
-from stages.judging import Judged, Demands, judged, moved
+from stages.judging import Demands, Judged, judged, moved
 from stages.ops.pseudo_labels import IGNORE, SURE, histogram, levels, trusted
 from stages.ops.sampling import by_diversity, by_motion, thumbnail
 
@@ -89,15 +89,18 @@ class PseudoLabels(Sink):
                        keep=self._by_class("keep", ids))  # fmt: skip
         suffix = f".{self.pictures}"
         with PseudoLabelFolder(folder, suffix=suffix, quality=self.quality) as files:
+            found: list[int] = []
             for one, picture in self._with_pictures(facts, read, chosen):
                 kept = trusted(one.labels, one.sure, one.passed, level)
-                counted.keep(one, kept)
+                found.append(counted.keep(one, kept))
                 name = f"{one.frame:05d}"
                 labels = np.where(kept, ids[one.labels], IGNORE)
                 files.write(name, picture, labels, one.sure)
                 if self.soft:
                     files.write_soft(name, one.mask, ids[1:])
-            files.describe(self._text(clip, facts, chosen, counted.summary(ids, level)))
+            files.describe(
+                self._text(clip, facts, _samples(facts, chosen, found), counted.summary(ids, level))
+            )
         return files.names()
 
     @staticmethod
@@ -135,30 +138,37 @@ class PseudoLabels(Sink):
         return zip(labelled, read("ingest", "frames", chosen), strict=True)
 
     def _text(
-        self, clip: Clip, facts: Facts, chosen: Sequence[int], statistics: dict[str, Any]
+        self, clip: Clip, facts: Facts, samples: list[dict[str, Any]], statistics: dict[str, Any]
     ) -> dict[str, Any]:
         """Return what ``clip.json`` says."""
-        source, timeline = clip.files["footage"], Timeline.from_json(facts["timeline"])
-        base, size = Fraction(*timeline.time_base), tuple(facts["size"])
-        limits = Limits.like(facts["frames"], timeline.size)
-        digest = content_digest(source, limits.model_copy(update={"file_bytes": 2**63}))
+        source, size = clip.files["footage"], Timeline.from_json(facts["timeline"]).size
+        limits = Limits.like(facts["frames"], size).model_copy(update={"file_bytes": 2**63})
+        digest = content_digest(source, limits)
         return {
             "clip": clip.name,
             "source": {"file": source.name, "digest": digest, "frames": facts["frames"]},
-            "size": list(size),
+            "size": list(facts["size"]),
             "classes": list(facts["classes"]),
             "settings": self.model_dump(mode="json"),
-            "samples": [
-                {
-                    "name": f"{t:05d}",
-                    "frame": t,
-                    "time_s": round(float(timeline.pts[t] * base), 6) if timeline.timed else None,
-                }
-                for t in chosen
-            ],
+            "samples": samples,
             "statistics": statistics,
             "warnings": _warnings(statistics),
         }
+
+
+def _samples(facts: Facts, chosen: Sequence[int], trusted: Sequence[int]) -> list[dict[str, Any]]:
+    """Return number, timestamp and trusted pixels of the frames chosen."""
+    timeline = Timeline.from_json(facts["timeline"])
+    base = Fraction(*timeline.time_base)
+    return [
+        {
+            "name": f"{t:05d}",
+            "frame": t,
+            "time_s": round(float(timeline.pts[t] * base), 6) if timeline.timed else None,
+            "trusted": pixels,
+        }
+        for t, pixels in zip(chosen, trusted, strict=True)
+    ]
 
 
 class _Counted:
@@ -175,11 +185,12 @@ class _Counted:
         self.passed += histogram(one.labels, one.sure, one.passed, classes=classes - 1)
         self.pixels += np.bincount(one.labels.ravel(), minlength=classes)
 
-    def keep(self, one: Judged, kept: NDArray[np.bool_]) -> None:
-        """Count what is trusted."""
+    def keep(self, one: Judged, kept: NDArray[np.bool_]) -> int:
+        """Count what is trusted; return how many pixels of the frame are."""
         found = np.bincount(one.labels[kept], minlength=len(self.pixels))
         self._kept += found
         self._frames += found > 0
+        return int(found.sum())
 
     def summary(self, ids: NDArray[np.uint16], level: NDArray[np.int64]) -> dict[str, Any]:
         """Return the counts by label, as plain values."""
