@@ -23,6 +23,8 @@ LAYOUTS: dict[str, type[Layout]] = {
 MANIFEST = "manifest.json"
 BLOCK_BYTES = 4096  # that a file takes beyond its own, at most; a tar entry takes less
 SAMPLE_BYTES = 2048  # of manifest and JSON, a sample
+OF_CLIP = ("source", "size", "classes", "settings", "statistics", "warnings")
+OF_SAMPLE = ("name", "frame", "time_s", "trusted")
 Json = dict[str, Any]
 
 
@@ -80,12 +82,11 @@ def find_labels(folders: Mapping[str, Path]) -> Found:
 def _read(folder: Path) -> Json | None:
     """Return what ``clip.json`` says, with the key under which the engine has it; None without."""
     try:
-        text: Json = json.loads((folder / FOLDER / RECORD).read_text(encoding="utf-8"))
-        made: Json = json.loads((folder / f".{FOLDER}.json").read_text(encoding="utf-8"))
+        said = json.loads((folder / FOLDER / RECORD).read_text(encoding="utf-8"))
+        made = json.loads((folder / f".{FOLDER}.json").read_text(encoding="utf-8"))
+        text: Json = {part: said[part] for part in OF_CLIP}
+        text["samples"] = [{part: one[part] for part in OF_SAMPLE} for one in said["samples"]]
         text["artifacts"] = {"key": made["key"], "inputs": made["record"]["inputs"]}
-        for sample in text["samples"]:
-            sample["name"], sample["frame"], sample["time_s"], sample["trusted"]  # noqa: B018
-        text["statistics"], text["settings"], text["warnings"], text["size"]  # noqa: B018
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError) as error:
