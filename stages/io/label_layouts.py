@@ -92,6 +92,9 @@ class Layout:
     def finish(self) -> None:
         """Write what needs all samples."""
 
+    def close(self) -> None:
+        """Let go of open files, finished or not."""
+
     def put_picture(self, sample: Sample, stem: str) -> str:
         """Write the picture; return its path below the root, with its suffix."""
         source = sample.picture

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -133,10 +134,10 @@ def write_set(found: Found, target: Path, layout: str, *, val: float, shard: int
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     try:
-        writer = LAYOUTS[layout](draft, shard=shard)
-        for sample in samples:
-            writer.add(sample)
-        writer.finish()
+        with closing(LAYOUTS[layout](draft, shard=shard)) as writer:
+            for sample in samples:
+                writer.add(sample)
+            writer.finish()
         manifest = _manifest(found, samples, layout, val)
         write_json(draft / MANIFEST, manifest)
         draft.rename(target)

@@ -49,7 +49,7 @@ class Shards(Layout):
             self._open[split] = tarfile.open(target, "w", format=tarfile.GNU_FORMAT)  # noqa: SIM115
         return self._open[split]
 
-    def finish(self) -> None:
-        """Close the last shards."""
+    def close(self) -> None:
+        """Complete the last shards."""
         for shard in self._open.values():
             shard.close()
