@@ -62,7 +62,7 @@ def main(arguments: Sequence[str]) -> int:
     for warning in manifest["warnings"]:
         print(line(f"warning: {warning}"))
     counts = ", ".join(f"{count} in {split}" for split, count in manifest["samples"].items())
-    print(line(f"{len(manifest['clips'])} clips, frames: {counts}: {options.to}"))
+    print(line(f"clips: {len(manifest['clips'])}; frames: {counts}: {options.to}"))
     return 0
 
 
