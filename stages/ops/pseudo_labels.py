@@ -115,8 +115,7 @@ def supported(said: NDArray[np.uint8], *, share: float, least: int) -> NDArray[n
     dims = bind_shapes(said=(said, "N H W"))
     seen = np.count_nonzero(said, axis=0)
     same = np.count_nonzero(said == 2, axis=0)
-    enough = share * seen - 1e-9  # a share such as 0.7 is not held exactly
-    return np.asarray((seen >= min(least, dims["N"])) & (same >= enough))
+    return np.asarray((seen >= min(least, dims["N"])) & (same >= share * seen))
 
 
 def histogram(

@@ -23,7 +23,7 @@ from stages.io.pseudo_labels import PseudoLabelFolder
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SIZE = (20, 30)
-CLIPS = {"a": (0, 3, 4), "b": (0, 2), "deep/c d": (1, 5)}  # frames
+CLIPS = {"a": (1, 2, 3), "b": (0, 2), "deep/c d": (1, 5)}  # frames
 CLASSES = (3, 7)
 VAL = 0.5
 
@@ -104,6 +104,7 @@ def test_torchvision_reads_voc_and_gives_back_the_same_pixels(folders, tmp_path)
             assert picture.size == SIZE[::-1]
     both = torchvision.datasets.VOCSegmentation(tmp_path / "set", image_set="trainval")
     assert len(both) == len(everything())
+    assert both.images == sorted(both.images)
 
 
 def test_torchvision_reads_cityscapes_and_gives_back_the_same_pixels(folders, tmp_path):
@@ -210,8 +211,9 @@ def test_webdataset_reads_shards_and_gives_back_the_same_pixels(folders, tmp_pat
             assert (soft["soft"] == t).all()
 
 
-def test_entries_of_a_shard_are_sorted_and_without_time_or_owner(folders, tmp_path):
-    written(folders, tmp_path / "set", "webdataset")
+def test_entries_of_a_shard_are_sorted_and_without_time_or_owner(tmp_path):
+    folders = {"a": leave(tmp_path / "out", "a", (0, 1), suffix=".jpg")}
+    written(folders, tmp_path / "set", "webdataset", val=0)
     with tarfile.open(tmp_path / "set" / "train-000000.tar") as shard:
         entries = shard.getmembers()
     assert {(e.mtime, e.uid, e.gid, e.uname, e.gname) for e in entries} == {(0, 0, 0, "", "")}
@@ -288,6 +290,16 @@ def test_a_clip_without_a_trusted_pixel_is_left_out_and_named(folders, tmp_path)
     assert "pseudo_labels.enabled" in manifest["left_out"]["none"]
     assert set(manifest["clips"]) == set(CLIPS)
     assert not (tmp_path / "set" / "Annotations" / "480p" / "dim").exists()
+
+
+def test_a_frame_without_a_trusted_pixel_is_left_out(folders, tmp_path):
+    path = folders["b"] / "pseudo_labels" / "clip.json"
+    text = json.loads(path.read_text())
+    text["samples"][1]["trusted"] = 0
+    path.write_text(json.dumps(text))
+    written(folders, tmp_path / "set", "davis")
+    found = (tmp_path / "set" / "Annotations" / "480p" / "b").iterdir()
+    assert [path.name for path in found] == ["00000.png"]
 
 
 def test_a_class_that_never_occurs_is_counted_as_0_and_warned_of(folders, tmp_path):
