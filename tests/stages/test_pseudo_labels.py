@@ -314,29 +314,3 @@ def test_switched_off_there_is_no_such_step():
     steps, _ = build_steps({}, "test")
     assert "pseudo_labels" not in [step.name for step in steps]
     assert "report" in [s.name for s in build_steps({"report": {"enabled": False}}, "test")[0]]
-
-
-def test_the_command_writes_a_set(library, tmp_path, capsys):
-    run(library, "a", out="set")
-    (library / "set" / "run.json").write_text('{"clips": {"a": {}}}')
-    target = tmp_path / "set"
-    command = ["labels", str(library / "set"), "--to", str(target), "--layout", "davis"]
-    assert main([*command, "--val", "0"]) == 0
-    assert "clips: 1; frames: 14 in train, 0 in val" in capsys.readouterr().out
-    folder, _ = left(library, out="set")
-    for path in (folder / "labels").iterdir():
-        copy = target / "Annotations" / "480p" / "a" / path.name
-        np.testing.assert_array_equal(read_labels(copy), read_labels(path))
-    assert main(command) == 2
-    assert "expected a new or empty folder" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("wrong", [["--val", "1.5"], ["--shard", "0"]])
-def test_the_command_refuses_what_cannot_be_meant(tmp_path, capsys, wrong):
-    assert main(["labels", str(tmp_path), "--to", str(tmp_path / "set"), *wrong]) == 2
-    assert wrong[0] in capsys.readouterr().err
-
-
-def test_the_command_wants_a_run(tmp_path, capsys):
-    assert main(["labels", str(tmp_path / "none"), "--to", str(tmp_path / "set")]) == 2
-    assert "run.json: expected the record of a run" in capsys.readouterr().err

@@ -23,7 +23,7 @@ from stages.io.pseudo_labels import PseudoLabelFolder
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 
 SIZE = (20, 30)
-CLIPS = {"a": (1, 2, 3), "b": (0, 2), "deep/c d": (1, 5)}  # frames
+CLIPS = {"a": (1, 2, 3), "b": (0, 2), "cow": (4,), "deep/c d": (1, 5)}  # frames
 CLASSES = (3, 7)
 VAL = 0.5
 
