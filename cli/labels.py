@@ -18,8 +18,8 @@ First run the pipeline with --set pseudo_labels.enabled=true. SET then holds pic
 all clips of that run in the layout asked for, with 255 where a label is not trusted, certainty
 (confidence/) and, with pseudo_labels.soft=true, soft masks (soft/), and manifest.json: where every
 sample comes from and how often each class occurs. The same results give the same bytes.
-A clip whose name holds more than letters, digits, _ and - is called otherwise in a set; manifest.json
-says how. distill takes a set of layout davis where no clip is: --labels none --truth
+A clip whose name holds more than letters, digits, _ and - is called otherwise in a set;
+manifest.json says how. distill takes a set of layout davis where no clip is: --labels none --truth
 SET/Annotations/480p.
 Exit status: 0 done, 1 no room or damaged pseudo-labels, 2 cannot start."""
 
