@@ -11,7 +11,7 @@ from cli.terminal import seen, write_anything
 from pipeline.errors import PipelineError
 
 COMMANDS = (
-    *("run", "evaluate", "status", "cache", "fit", "distill"),
+    *("run", "evaluate", "status", "cache", "fit", "distill", "labels"),
     *("perturb", "corrupt", "doctor"),
 )
 

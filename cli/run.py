@@ -34,8 +34,9 @@ is given again.
 Exit status: 0 all done, 1 some clips failed, 2 nothing could start.
 
 Other commands, each with --help: evaluate (score masks of any system), status (how far a run is),
-fit (train a decoder on a library), distill (train a small network on the results), perturb and
-corrupt (make test sequences), doctor (check the installation)."""
+fit (train a decoder on a library), distill (train a small network on the results), labels (gather
+pseudo-labels to train on elsewhere), perturb and corrupt (make test sequences), doctor (check the
+installation)."""
 
 
 HIDDEN = ("probe", "classes")  # steps whose settings are those of others

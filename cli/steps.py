@@ -43,6 +43,7 @@ SHARED = {
     "measure.radius": "flow.radius",
     "scores.radius": "flow.radius",
     "report.radius": "flow.radius",
+    "pseudo_labels.radius": "flow.radius",
     "smooth.appearance": "refine.appearance",
 }
 
@@ -53,6 +54,7 @@ def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
     from stages.flow import Flow
     from stages.ingest import Ingest
     from stages.measure import Measure
+    from stages.pseudo_labels import PseudoLabels
     from stages.refine import Refine
     from stages.report import Report
     from stages.scores import Scores
@@ -62,7 +64,7 @@ def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
 
     segment: type[Step] = Segment if segmenter else ImportMasks
     stages = (Ingest, segment, Flow, Visibility, Refine, Smooth, Measure)
-    steps = (*stages, Export, Scores, Report)
+    steps = (*stages, Export, PseudoLabels, Scores, Report)
     return {step.name: step for step in steps}
 
 
@@ -84,6 +86,8 @@ def build_steps(given: Sections, source: str) -> tuple[list[Step], Engine]:
     steps: list[Step] = [
         build(model, name, filled.get(name, {}), source) for name, model in types.items()
     ]
+    # A report that is switched off clears its place; label sets of before are the user's to keep.
+    steps = [step for step in steps if getattr(step, "enabled", True) or step.name == "report"]
     from stages.ingest import Probe
 
     ingest = filled.get("ingest", {})

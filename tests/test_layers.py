@@ -52,7 +52,7 @@ def test_a_layer_imports_only_what_lies_below_it(folder, banned, allowed_in):
 
 def test_stages_do_not_import_each_other():
     stages = {path.stem for path in (ROOT / "stages").glob("*.py")}
-    helpers = {"artifacts", "voting", "filtering", "decoding", "exhibits", "curves"}
+    helpers = {"artifacts", "voting", "filtering", "decoding", "exhibits", "curves", "judging"}
     steps = stages - helpers - {"__init__"}
     wrong = {
         (path.name, module)

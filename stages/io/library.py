@@ -25,7 +25,10 @@ IMAGES = frozenset((".jpg", ".jpeg", ".png"))
 # What a run writes beside the clips' folders, and inside of each: no clip may lie there.
 OF_RUN = frozenset(("run.json", "run.draft", "metrics.json", "metrics.draft"))
 OF_CLIP = frozenset(
-    ("masks", "masks.mkv", "overlay.mp4", "report", "metrics.json", "metrics.draft")
+    (
+        *("masks", "masks.mkv", "overlay.mp4", "report", "metrics.json", "metrics.draft"),
+        "pseudo_labels",
+    )
 )
 OF_PAGES = frozenset((".html", ".css", ".js"))
 

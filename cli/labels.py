@@ -1,0 +1,79 @@
+"""``labels``: gathers the pseudo-labels of a library into a set that training code reads."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+from cli.corrupt import refuse_full
+from cli.terminal import line
+from pipeline.errors import ConfigError
+from pipeline.lock import locked
+from stages.io.label_sets import LAYOUTS, find_labels, write_set
+
+EPILOG = """\
+First run the pipeline with --set pseudo_labels.enabled=true. SET then holds pictures and labels of
+all clips of that run in the layout asked for, with 255 where a label is not trusted, certainty
+(confidence/) and, with pseudo_labels.soft=true, soft masks (soft/), and manifest.json: where every
+sample comes from and how often each class occurs. The same results give the same bytes.
+A clip whose name holds more than letters, digits, _ and - is called otherwise in a set;
+manifest.json says how. distill takes a set of layout davis where no clip is: --labels none --truth
+SET/Annotations/480p.
+Exit status: 0 done, 1 no room or damaged pseudo-labels, 2 cannot start."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="run_pipeline.py labels",
+        description="Gather pseudo-labels into a set to train on.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("out", type=Path, help="the run's --out")
+    made.add_argument("--to", type=Path, required=True, metavar="SET", help="new folder")
+    made.add_argument("--layout", choices=tuple(LAYOUTS), default="voc")
+    made.add_argument("--val", type=float, default=0.2, help="share of the clips held out")
+    made.add_argument(
+        "--shard", type=int, default=1000, metavar="N", help="samples of a webdataset shard at most"
+    )
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit status."""
+    options = parser().parse_args(arguments)
+    if not 0 <= options.val <= 1:
+        raise ConfigError(f"--val {options.val:g}: expected a share, 0 to 1")
+    if options.shard < 1:
+        raise ConfigError(f"--shard {options.shard}: expected at least 1")
+    refuse_full(options.to)
+    names = _clips(options.out)
+    with locked(options.out):
+        found = find_labels({name: options.out / name for name in names})
+        if not found.clips:
+            reason = next(iter(found.left_out.items()), ("", ""))
+            raise ConfigError(f"{options.out}: no clip has pseudo-labels: {': '.join(reason)}")
+        manifest = write_set(
+            found, options.to, options.layout, val=options.val, shard=options.shard
+        )
+    for name, reason in manifest["left_out"].items():
+        print(line(f"{name}: left out: {reason}"))
+    for warning in manifest["warnings"]:
+        print(line(f"warning: {warning}"))
+    counts = ", ".join(f"{count} in {split}" for split, count in manifest["samples"].items())
+    print(line(f"clips: {len(manifest['clips'])}; frames: {counts}: {options.to}"))
+    return 0
+
+
+def _clips(out: Path) -> list[str]:
+    """Return the clips of a run."""
+    path = out / "run.json"
+    try:
+        return list(json.loads(path.read_text(encoding="utf-8"))["clips"])
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: expected the record of a run, found none") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: not the record of a run ({error})") from error
