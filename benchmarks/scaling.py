@@ -33,7 +33,8 @@ def run(options: argparse.Namespace, executor: str, workers: int) -> tuple[float
             [
                 sys.executable, str(ROOT / "run_pipeline.py"), str(options.footage),
                 "--masks", str(options.masks), "--out", out, "--executor", executor,
-                "--workers", str(workers), "--follow-links", *(f"--set={one}" for one in options.set),
+                "--workers", str(workers), "--follow-links",
+                *(f"--set={one}" for one in options.set),
             ],
             check=True, cwd=ROOT, capture_output=True,
         )  # fmt: skip
