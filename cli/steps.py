@@ -52,13 +52,14 @@ def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
     """Return the steps by section name, in the order of the plan."""
     from stages.export import Export
     from stages.flow import Flow
+    from stages.importing import ImportMasks
     from stages.ingest import Ingest
     from stages.measure import Measure
     from stages.pseudo_labels import PseudoLabels
     from stages.refine import Refine
     from stages.report import Report
     from stages.scores import Scores
-    from stages.segment import ImportMasks, Segment
+    from stages.segment import Segment
     from stages.smooth import Smooth
     from stages.visibility import Visibility
 
@@ -88,17 +89,22 @@ def build_steps(given: Sections, source: str) -> tuple[list[Step], Engine]:
     ]
     # A report that is switched off clears its place; label sets of before are the user's to keep.
     steps = [step for step in steps if getattr(step, "enabled", True) or step.name == "report"]
+    from stages.importing import MaskClasses
     from stages.ingest import Probe
+    from stages.segment import Classes
 
-    ingest = filled.get("ingest", {})
-    shared = {name: ingest[name] for name in Probe.model_fields if name in ingest}
-    steps.insert(0, Probe(**shared))
+    steps.insert(0, Probe(**_shared(filled.get("ingest", {}), Probe)))
     if segmenter:
-        from stages.segment import Classes
-
         chosen = next(step for step in steps if step.name == "segment")
         steps.insert(2, Classes(settings=chosen.model_dump(mode="json")))
+    else:
+        steps.insert(2, MaskClasses(**_shared(filled.get("segment", {}), MaskClasses)))
     return steps, engine
+
+
+def _shared(fields: Mapping[str, Any], model: type[Step]) -> dict[str, Any]:
+    """Return those of a section's fields that another step has too."""
+    return {name: fields[name] for name in model.model_fields if name in fields}
 
 
 def _with_shared(given: Sections, types: Mapping[str, type[Step]]) -> Sections:

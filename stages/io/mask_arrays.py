@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from stages.io.files import open_regular
-from stages.io.mask_legend import learn, raw_of
-from stages.io.mask_source import Kind, MaskSource, check_size
+from stages.io.mask_legend import Kind, Legend, look_through, raw_of
+from stages.io.mask_source import Known, MaskSource, check_size
+from stages.io.timeline import part_starts
 
 MOST_CHANNELS, WIDEST = 255, 16  # of a frame; bytes of the widest number
 MOST_MAPPED = 2**44
@@ -73,7 +74,10 @@ def _check_bytes(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any], most_
 class ArrayMasks(MaskSource):
     """See `stages.io.masks.open_masks`. A .npz is unpacked frame by frame as it is read."""
 
-    def __init__(self, file: Path, frames: int, size: tuple[int, int], kind: Kind) -> None:
+    def __init__(
+        self, file: Path, frames: int, size: tuple[int, int], kind: Kind, known: Known | None
+    ) -> None:
+        super().__init__(frames)
         self._file = file
         shape, dtype = self._shape()
         if len(shape) not in (3, 4) or dtype.kind not in "buif":
@@ -86,14 +90,19 @@ class ArrayMasks(MaskSource):
         check_size(file, shape[-2:], size)
         if len(shape) == 4 and shape[1] > MOST_CHANNELS:
             raise InputError(f"{file}: expected at most {MOST_CHANNELS} channels, got {shape[1]}")
-        self._legend = learn((raw_of(file, values) for values in self._frames()), kind)
-        self.kind, self.classes = self._legend.kind, self._legend.classes
-        self.warnings = self._legend.warnings
+        if file.suffix.lower() != ".npz":
+            self.starts = part_starts(range(frames), frames)
+        if known is not None:
+            self.legend = Legend.from_json(known["legend"])
+            return
+        every = self._values(0, frames)
+        seen = look_through((raw_of(file, values) for values in every), kind)
+        self.legend, self.warnings = seen.legend, seen.warnings
 
-    def __iter__(self) -> Iterator[NDArray[Any]]:
-        """Yield the masks of all frames."""
-        for values in self._frames():
-            yield self._legend.apply(raw_of(self._file, values).values)
+    def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        """Yield the masks of frames `start` to `stop`."""
+        for values in self._values(start, stop):
+            yield self.legend.apply(raw_of(self._file, values).values)
 
     def _shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         if self._file.suffix.lower() != ".npz":
@@ -103,17 +112,18 @@ class ArrayMasks(MaskSource):
             shape, _, dtype = _header(packed)
             return shape, dtype
 
-    def _frames(self) -> Iterator[NDArray[Any]]:
+    def _values(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         if self._file.suffix.lower() != ".npz":
-            yield from load_array(self._file, most_bytes=MOST_MAPPED)
+            yield from load_array(self._file, most_bytes=MOST_MAPPED)[start:stop]
             return
         with _naming(self._file), _member(self._file) as packed:
             shape, by_columns, dtype = _header(packed)
             if by_columns:  # frames lie interleaved: only the whole can be unpacked
-                yield from load_array(self._file, most_bytes=MOST_UNPACKED)
+                yield from load_array(self._file, most_bytes=MOST_UNPACKED)[start:stop]
                 return
             length = math.prod(shape[1:]) * dtype.itemsize
-            for _ in range(shape[0]):
+            packed.seek(packed.tell() + start * length)
+            for _ in range(start, stop):
                 yield np.frombuffer(packed.read(length), dtype).reshape(shape[1:])
 
 

@@ -15,10 +15,10 @@ from PIL import Image
 from pipeline.errors import InputError
 from stages.io.files import open_regular
 from stages.io.mask_arrays import frame_bytes, load_array
-from stages.io.mask_legend import Raw, learn, raw_of
+from stages.io.mask_legend import Kind, Legend, Raw, look_through, raw_of
 from stages.io.mask_numbers import place
-from stages.io.mask_source import Kind, MaskSource, Missing, check_size
-from stages.io.timeline import natural_key
+from stages.io.mask_source import Known, MaskSource, Missing, check_size
+from stages.io.timeline import natural_key, part_starts
 
 SUFFIXES = frozenset({".png", ".npy", ".npz"})
 BROKEN = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -35,7 +35,9 @@ class FolderMasks(MaskSource):
         size: tuple[int, int],
         kind: Kind,
         missing: Missing,
+        known: Known | None,
     ) -> None:
+        super().__init__(frames)
         files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."]
         files.sort(key=lambda path: natural_key(path.name))
         if not files:
@@ -44,21 +46,25 @@ class FolderMasks(MaskSource):
         chosen, warnings = place(folder, names, frames, frame_names, missing)
         self._size = size
         self._files = [None if mask is None else files[mask] for mask in chosen]
-        self._legend = learn((self._read(file) for file in files), kind)
-        self.kind, self.classes = self._legend.kind, self._legend.classes
-        self.warnings = warnings + self._legend.warnings
+        self.starts = part_starts(range(frames), frames)
+        if known is not None:
+            self.legend = Legend.from_json(known["legend"])
+            return
+        seen = look_through((self._load(file) for file in files), kind)
+        self.legend, self.warnings = seen.legend, warnings + seen.warnings
 
-    def __iter__(self) -> Iterator[NDArray[Any]]:
-        """Yield the masks of all frames."""
-        shape = self._size if self.kind == "labels" else (len(self.classes), *self._size)
-        dtype = np.uint16 if self.kind == "labels" else np.float32
-        for file in self._files:
+    def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        """Yield the masks of frames `start` to `stop`."""
+        legend = self.legend
+        hard = legend.kind == "labels"
+        shape = self._size if hard else (len(legend.classes), *self._size)
+        for file in self._files[start:stop]:
             if file is None:
-                yield np.zeros(shape, dtype)
+                yield np.zeros(shape, np.uint16 if hard else np.float32)
             else:
-                yield self._legend.apply(self._read(file).values)
+                yield legend.apply(self._load(file).values)
 
-    def _read(self, file: Path) -> Raw:
+    def _load(self, file: Path) -> Raw:
         if file.suffix.lower() == ".png":
             return read_png(file, size=self._size)
         array = load_array(file, most_bytes=frame_bytes(self._size))

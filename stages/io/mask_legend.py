@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from stages.io.mask_source import Kind, empty_warning
 
 MOST_LABELS = 63  # 8-bit values up to this are taken for labels
 IGNORE = 255  # in 8-bit label files: neither class nor background; read as background
@@ -20,6 +20,7 @@ FEW_GREYS = 16  # soft masks with no more values than this may be labels after a
 SLACK = 1e-3  # rounding allowed at the ends of [0, 1]
 SUM_SLACK = 1e-2  # and in the sum over channels, which may come from 8 bits
 
+Kind = Literal["auto", "labels", "soft", "binary"]
 Meaning = Literal["labels", "soft", "binary"]
 
 
@@ -61,61 +62,89 @@ def raw_of(where: Path, array: NDArray[Any]) -> Raw:
     return Raw(where, array.astype(np.uint16), indexed=True)
 
 
-def learn(frames: Iterable[Raw], kind: Kind) -> Legend:
-    """Return what the values of a clip mean, from all of its masks.
+@dataclass(frozen=True)
+class Legend:
+    """What the values of a clip's masks mean.
 
-    Raises
-    ------
-    InputError
-        If integers and floats, or different numbers of channels are mixed.
+    Attributes
+    ----------
+    meaning : {"labels", "soft", "binary"}
+    classes : tuple of int
+        Labels that occur, ascending; 1 … C for soft masks.
+    background : int
+        Channels of soft masks before those of the foreground: 0 or 1.
     """
-    legend: Legend | None = None
-    for raw in frames:
-        soft = raw.values.dtype.kind == "f"
-        if legend is None:
-            legend = SoftLegend() if soft else IntegerLegend(kind)
-        if soft != isinstance(legend, SoftLegend):
-            raise InputError(
-                f"{raw.where}: expected masks of one type in a clip, got {raw.values.dtype} after "
-                f"{'integers' if soft else 'floats'}"
-            )
-        legend.add(raw)
-    return IntegerLegend(kind) if legend is None else legend
 
+    meaning: Meaning
+    classes: tuple[int, ...]
+    background: int = 0
 
-class Legend(ABC):
-    """What values mean: shown each frame once, then applied to them."""
-
-    @property
-    @abstractmethod
-    def meaning(self) -> Meaning:
-        """What the values are."""
-
-    @property
-    @abstractmethod
-    def classes(self) -> tuple[int, ...]:
-        """Labels that occur, ascending; 1 … C for soft masks."""
-
-    @property
-    @abstractmethod
-    def warnings(self) -> tuple[str, ...]:
-        """What a user should know."""
+    @classmethod
+    def from_json(cls, values: Mapping[str, Any]) -> Self:
+        """Return what `dataclasses.asdict` was given."""
+        return cls(**{**values, "classes": tuple(values["classes"])})
 
     @property
     def kind(self) -> Literal["labels", "soft"]:
         """What `apply` returns."""
         return "soft" if self.meaning == "soft" else "labels"
 
+    def apply(self, values: NDArray[Any]) -> NDArray[Any]:
+        """Return labels (H, W) uint16 or soft masks (C, H, W) float32 of the foreground."""
+        if values.dtype.kind == "f":
+            return values[self.background :].astype(np.float32).clip(0, 1)
+        top = np.iinfo(values.dtype).max
+        if self.meaning == "soft":
+            return (values.astype(np.float32) / np.float32(top))[None]
+        if self.meaning == "binary":
+            return (values > top // 2).astype(np.uint16)
+        labels = values.astype(np.uint16)
+        if top == 255:
+            labels[values == IGNORE] = 0
+        return labels
+
+
+def look_through(frames: Iterable[Raw], kind: Kind) -> Seen:
+    """Return what occurs in the masks of a clip.
+
+    Raises
+    ------
+    InputError
+        If integers and floats, or different numbers of channels are mixed.
+    """
+    seen: Seen | None = None
+    for raw in frames:
+        soft = raw.values.dtype.kind == "f"
+        if seen is None:
+            seen = SeenFloats() if soft else SeenIntegers(kind)
+        if soft != isinstance(seen, SeenFloats):
+            raise InputError(
+                f"{raw.where}: expected masks of one type in a clip, got {raw.values.dtype} after "
+                f"{'integers' if soft else 'floats'}"
+            )
+        seen.add(raw)
+    return SeenIntegers(kind) if seen is None else seen
+
+
+class Seen(ABC):
+    """The values that occur in a clip's masks; shown each frame once."""
+
+    @property
+    @abstractmethod
+    def legend(self) -> Legend:
+        """What they mean."""
+
+    @property
+    @abstractmethod
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know."""
+
     @abstractmethod
     def add(self, raw: Raw) -> None:
         """Take note of one frame."""
 
-    @abstractmethod
-    def apply(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return labels (H, W) uint16 or soft masks (C, H, W) float32 of the foreground."""
 
-
-class IntegerLegend(Legend):
+class SeenIntegers(Seen):
     """Labels, black and white, or grey levels; the rule stands at `stages.io.masks.open_masks`."""
 
     def __init__(self, kind: Kind) -> None:
@@ -140,21 +169,32 @@ class IntegerLegend(Legend):
         self._empty["binary"] += not found[top // 2 + 1 :].any()
         self._empty["soft"] += not found[1:].any()
 
-    @property
-    def _nothing_high(self) -> bool:
-        return self._empty["binary"] == self._frames
-
-    @property
-    def _at_most_1(self) -> bool:
-        return self._nothing_high and not self._labels[2:].any()
-
     def cut(self) -> None:
         """Take the values for black and white, whatever occurred."""
         self._is_cut = True
 
     @property
-    def meaning(self) -> Meaning:
-        """What the values are."""
+    def legend(self) -> Legend:
+        """What they mean."""
+        meaning = self._meaning
+        if meaning == "labels":
+            return Legend(meaning, tuple(int(k) for k in np.flatnonzero(self._labels[1:]) + 1))
+        return Legend(meaning, () if meaning == "binary" and self._nothing_high else (1,))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know."""
+        said = empty_warning(self._empty[self._meaning])
+        greys = np.flatnonzero(self._labels)
+        if self._meaning == "soft" and self._kind == "auto" and len(greys) <= FEW_GREYS:
+            said += (
+                f"{len(greys)} grey values, up to {greys[-1]}, are taken for soft masks: set "
+                "segment.kind=labels if they are classes",
+            )
+        return said
+
+    @property
+    def _meaning(self) -> Meaning:
         if self._is_cut:
             return "binary"
         if self._kind == "binary" and self._at_most_1:
@@ -166,41 +206,16 @@ class IntegerLegend(Legend):
         return "soft" if self._grey and self._labels[MOST_LABELS + 1 :].any() else "labels"
 
     @property
-    def classes(self) -> tuple[int, ...]:
-        """Labels that occur, ascending; 1 for soft masks."""
-        if self.meaning == "labels":
-            return tuple(int(label) for label in np.flatnonzero(self._labels[1:]) + 1)
-        return () if self.meaning == "binary" and self._nothing_high else (1,)
+    def _nothing_high(self) -> bool:
+        return self._empty["binary"] == self._frames
 
     @property
-    def warnings(self) -> tuple[str, ...]:
-        """What a user should know."""
-        said = empty_warning(self._empty[self.meaning])
-        greys = np.flatnonzero(self._labels)
-        if self.meaning == "soft" and self._kind == "auto" and len(greys) <= FEW_GREYS:
-            said += (
-                f"{len(greys)} grey values, up to {greys[-1]}, are taken for soft masks: set "
-                "segment.kind=labels if they are classes",
-            )
-        return said
-
-    def apply(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return labels (H, W) uint16 or soft masks (1, H, W) float32."""
-        top = np.iinfo(values.dtype).max
-        if self.meaning == "soft":
-            return (values.astype(np.float32) / np.float32(top))[None]
-        if self.meaning == "binary":
-            return (values > top // 2).astype(np.uint16)
-        labels = values.astype(np.uint16)
-        if top == 255:
-            labels[values == IGNORE] = 0
-        return labels
+    def _at_most_1(self) -> bool:
+        return self._nothing_high and not self._labels[2:].any()
 
 
-class SoftLegend(Legend):
+class SeenFloats(Seen):
     """Probabilities; channels that sum to 1 everywhere in the clip begin with the background."""
-
-    meaning: Meaning = "soft"
 
     def __init__(self) -> None:
         self._shape: tuple[int, ...] = ()
@@ -225,22 +240,24 @@ class SoftLegend(Legend):
         self._empty_without += not raw.values.any()
 
     @property
-    def _background(self) -> int:
-        return int(self._shape[0] > 1 and self._sums_to_1)
-
-    @property
-    def classes(self) -> tuple[int, ...]:
-        """The channels of the foreground, counted from 1."""
-        return tuple(range(1, self._shape[0] - self._background + 1))
+    def legend(self) -> Legend:
+        """What they mean."""
+        classes = tuple(range(1, self._shape[0] - self._background + 1))
+        return Legend("soft", classes, self._background)
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What a user should know."""
         return empty_warning(self._empty_with if self._background else self._empty_without)
 
-    def apply(self, values: NDArray[Any]) -> NDArray[Any]:
-        """Return soft masks (C, H, W) float32 of the foreground."""
-        return values[self._background :].astype(np.float32).clip(0, 1)
+    @property
+    def _background(self) -> int:
+        return int(self._shape[0] > 1 and self._sums_to_1)
+
+
+def empty_warning(frames: int) -> tuple[str, ...]:
+    """Return the warning about frames without foreground, if there are any."""
+    return (f"{frames} frames have no foreground in their mask",) if frames else ()
 
 
 def _checked_soft(where: Path, soft: NDArray[Any]) -> NDArray[Any]:

@@ -13,8 +13,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from stages.io.files import open_regular
+from stages.io.mask_legend import Legend, empty_warning
 from stages.io.mask_numbers import place
-from stages.io.mask_source import MaskSource, Missing, check_size, empty_warning
+from stages.io.mask_source import Known, MaskSource, Missing, check_size
 from stages.io.rle import check_polygons, decode_rle
 from stages.io.timeline import natural_key
 
@@ -35,8 +36,10 @@ class RleMasks(MaskSource):
         frame_names: Sequence[str],
         size: tuple[int, int],
         missing: Missing,
+        known: Known | None,
     ) -> None:
-        self._path, self._frames, self._size = path, frames, size
+        super().__init__(frames)
+        self._path, self._size = path, size
         try:
             content = _read(path)
             if "videos" in content:
@@ -47,18 +50,21 @@ class RleMasks(MaskSource):
             raise InputError(
                 f"{path}: expected COCO or YouTube-VIS JSON ({type(error).__name__}: {error})"
             ) from error
+        if known is not None:
+            self.legend = Legend.from_json(known["legend"])
+            return
         seen: set[int] = set()
         empty = 0
         for labels in self:
             found = set(np.flatnonzero(np.bincount(labels.ravel())).tolist()) - {0}
             seen |= found
             empty += not found
-        self.classes = tuple(sorted(seen))
+        self.legend = Legend("labels", tuple(sorted(seen)))
         self.warnings += empty_warning(empty)
 
-    def __iter__(self) -> Iterator[NDArray[Any]]:
-        """Yield the masks of all frames."""
-        for frame in range(self._frames):
+    def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        """Yield the masks of frames `start` to `stop`."""
+        for frame in range(start, stop):
             labels = np.zeros(self._size, np.uint16)
             for label, shape in self._shapes.get(frame, ()):
                 labels[self._decoded(shape)] = label

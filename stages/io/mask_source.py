@@ -4,43 +4,63 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
 
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from stages.io.mask_legend import Legend
+from stages.io.timeline import Timeline
 
-Kind = Literal["auto", "labels", "soft", "binary"]
 Missing = Literal["error", "hold", "empty"]
+Known = dict[str, Any]  # plain JSON values
 
 
 class MaskSource(ABC):
     """The masks of a clip, one a frame, in order, in constant memory.
 
+    Reading yields labels (H, W) uint16, or soft masks (C, H, W) float32 in [0, 1] of the
+    foreground classes.
+
     Attributes
     ----------
-    kind : {"labels", "soft"}
-        Whether iteration yields labels (H, W) uint16, or soft masks (C, H, W) float32 in [0, 1]
-        of the foreground classes.
-    classes : tuple of int
-        Labels that occur, ascending, background left out; 1 … C for soft masks.
+    legend : Legend
+        What the values mean, and which classes there are.
+    starts : tuple of int
+        First frames of the parts that can be read by themselves.
     warnings : tuple of str
-        What a user should know.
+        What a user should know; found in looking through the masks.
+    timeline : Timeline or None
+        Of masks in a video.
     """
 
-    kind: Literal["labels", "soft"] = "labels"
-    classes: tuple[int, ...] = ()
+    legend: Legend
+    starts: tuple[int, ...] = (0,)
     warnings: tuple[str, ...] = ()
+    timeline: Timeline | None = None
+
+    def __init__(self, frames: int) -> None:
+        self._frames = frames
 
     @abstractmethod
+    def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        """Yield the masks of frames `start` to `stop`; `start` is that of a part."""
+
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Yield the masks of all frames."""
+        return self.read(0, self._frames)
 
-
-def empty_warning(frames: int) -> tuple[str, ...]:
-    """Return the warning about frames without foreground, if there are any."""
-    return (f"{frames} frames have no foreground in their mask",) if frames else ()
+    @property
+    def known(self) -> Known:
+        """What `stages.io.masks.open_masks` takes so as not to look through them again."""
+        return {
+            "legend": asdict(self.legend),
+            "parts": [list(part) for part in pairwise((*self.starts, self._frames))],
+            "timeline": self.timeline.to_json() if self.timeline else None,
+        }
 
 
 def check_size(where: Path, got: Sequence[int], size: tuple[int, int]) -> None:

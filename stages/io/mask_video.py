@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from stages.io.limits import Limits
-from stages.io.mask_legend import IntegerLegend, Raw, learn
-from stages.io.mask_source import Kind, MaskSource, check_size
-from stages.io.timeline import announced, timeline_of
+from stages.io.mask_legend import Kind, Legend, Raw, SeenIntegers, look_through
+from stages.io.mask_source import Known, MaskSource, check_size
+from stages.io.timeline import Timeline, announced, timeline_of
 from stages.io.video import read_frames
 
 MOST_TINT = 32  # grey levels between red, green and blue that compression may leave in a grey video
@@ -23,41 +23,51 @@ MOST_TINT = 32  # grey levels between red, green and blue that compression may l
 class VideoMasks(MaskSource):
     """See `stages.io.masks.open_masks`."""
 
-    def __init__(self, path: Path, frames: int, size: tuple[int, int], kind: Kind) -> None:
+    timeline: Timeline
+
+    def __init__(
+        self, path: Path, frames: int, size: tuple[int, int], kind: Kind, known: Known | None
+    ) -> None:
+        super().__init__(frames)
         self._path = path
-        limits = Limits.like(frames, size)
-        found = announced(path, limits)
-        self._timeline = timeline_of(path, found, limits)
-        if self._timeline.frames != frames:
+        if known is not None:
+            self.timeline = Timeline.from_json(known["timeline"])
+            self.legend = Legend.from_json(known["legend"])
+        else:
+            self._look_through(Limits.like(frames, size), frames, size, kind)
+        self.starts = self.timeline.parts
+
+    def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        """Yield the masks of frames `start` to `stop`."""
+        for picture in self._pictures(start, stop):
+            yield self.legend.apply(picture[..., 0])
+
+    def _look_through(self, limits: Limits, frames: int, size: tuple[int, int], kind: Kind) -> None:
+        found = announced(self._path, limits)
+        self.timeline = timeline_of(self._path, found, limits)
+        if self.timeline.frames != frames:
             raise InputError(
-                f"{path}: expected {frames} frames like the footage, got {self._timeline.frames}"
+                f"{self._path}: expected {frames} frames like the footage, got "
+                f"{self.timeline.frames}"
             )
-        check_size(path, self._timeline.size, size)
-        codec, is_exact = found["codec"], found["exact"]
+        check_size(self._path, self.timeline.size, size)
         if found["bits"] > 8:
             raise InputError(
-                f"{path}: expected 8 bits a value, got {found['layout']}: give labels over 255 as "
-                "16-bit PNG"
+                f"{self._path}: expected 8 bits a value, got {found['layout']}: give labels over "
+                "255 as 16-bit PNG"
             )
-        seen = learn(map(self._grey, self._pictures()), kind)
-        self.warnings = ()
-        if kind == "auto" and not is_exact and isinstance(seen, IntegerLegend):
-            self.warnings = self._cut(seen, codec)
-        self._legend = seen
-        self.kind, self.classes = seen.kind, seen.classes
+        seen = look_through(map(self._grey, self._pictures(0, frames)), kind)
+        if kind == "auto" and not found["exact"] and isinstance(seen, SeenIntegers):
+            self.warnings = self._cut(seen, found["codec"])
+        self.legend = seen.legend
         self.warnings += seen.warnings
 
-    def __iter__(self) -> Iterator[NDArray[Any]]:
-        """Yield the masks of all frames."""
-        for picture in self._pictures():
-            yield self._legend.apply(picture[..., 0])
-
-    def _cut(self, seen: IntegerLegend, codec: str) -> tuple[str, ...]:
+    def _cut(self, seen: SeenIntegers, codec: str) -> tuple[str, ...]:
         """Take a lossy video for black and white; return the warning if greys are between."""
-        if seen.meaning == "binary":
+        if seen.legend.meaning == "binary":
             return ()
         seen.cut()
-        if not seen.classes:
+        if not seen.legend.classes:
             raise InputError(
                 f"{self._path}: expected black and white masks in a lossy video ({codec}), got "
                 "nothing over half height: use FFV1 for labels, or set segment.kind"
@@ -73,8 +83,8 @@ class VideoMasks(MaskSource):
             )
         return Raw(self._path, np.asarray(red))
 
-    def _pictures(self) -> Iterator[NDArray[np.uint8]]:
-        frames = read_frames(self._path, self._timeline)
+    def _pictures(self, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
+        frames = read_frames(self._path, self.timeline, frames=(start, stop))
         yield from frames
         if frames.holes:
             raise InputError(f"{self._path}: frames {frames.holes[:5]} cannot be decoded")

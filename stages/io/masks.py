@@ -14,8 +14,9 @@ from stages.io.files import leads_out
 from stages.io.library import VIDEOS, not_followed
 from stages.io.mask_arrays import ArrayMasks
 from stages.io.mask_files import SUFFIXES, FolderMasks
+from stages.io.mask_legend import Kind
 from stages.io.mask_rle import RleMasks
-from stages.io.mask_source import Kind, MaskSource, Missing
+from stages.io.mask_source import Known, MaskSource, Missing
 from stages.io.mask_video import VideoMasks
 from stages.io.timeline import content_digest
 
@@ -112,6 +113,7 @@ def open_masks(
     size: tuple[int, int],
     kind: Kind = "auto",
     missing: Missing = "error",
+    known: Known | None = None,
 ) -> MaskSource:
     """Return the masks of a clip, looked through once for what they mean.
 
@@ -145,6 +147,9 @@ def open_masks(
     missing : {"error", "hold", "empty"}
         In folders and COCO, a frame without a mask is an error, has the one before it (the first
         frames: the one after), or has none.
+    known : dict, optional
+        `MaskSource.known` of the same masks, opened before with the same arguments: they are not
+        looked through again.
 
     Raises
     ------
@@ -153,12 +158,12 @@ def open_masks(
     """
     try:
         if path.is_dir():
-            return FolderMasks(path, frames, frame_names, size, kind, missing)
+            return FolderMasks(path, frames, frame_names, size, kind, missing, known)
         suffix = path.suffix.lower()
         if suffix in ARRAYS:
-            return ArrayMasks(path, frames, size, kind)
+            return ArrayMasks(path, frames, size, kind, known)
         if suffix == ".json":
-            return RleMasks(path, frames, frame_names, size, missing)
-        return VideoMasks(path, frames, size, kind)
+            return RleMasks(path, frames, frame_names, size, missing, known)
+        return VideoMasks(path, frames, size, kind, known)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -232,12 +232,12 @@ def timeline_of(path: Path, found: dict[str, Any], limits: Limits) -> Timeline:
         aspect=(aspect.numerator, aspect.denominator),
         origin=min(start, pts[0]),
         timed=found["timed"],
-        parts=_parts(found["entries"], len(pts)),
+        parts=part_starts(found["entries"], len(pts)),
     )
 
 
-def _parts(entries: Iterable[int], frames: int) -> tuple[int, ...]:
-    """Return the entries `PART` frames apart or more, and from the end."""
+def part_starts(entries: Iterable[int], frames: int) -> tuple[int, ...]:
+    """Return first frames of parts: of `entries`, those `PART` apart or more, and from the end."""
     starts = [0]
     for entry in entries:
         if entry - starts[-1] >= PART and frames - entry >= PART:
@@ -286,7 +286,7 @@ def _probe_folder(folder: Path, rate: float, limits: Limits) -> Timeline:
         rate=rate,
         size=size,
         names=tuple(file.name for file in files),
-        parts=_parts(range(len(files)), len(files)),
+        parts=part_starts(range(len(files)), len(files)),
     )
 
 

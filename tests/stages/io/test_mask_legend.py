@@ -10,7 +10,7 @@ from tests.stages.io.mask_samples import FRAMES, SIZE, folder_of, grey, labels, 
 
 def test_the_ignore_label_is_background(tmp_path):
     folder = folder_of(tmp_path, labels(3, 255), write_indexed_png)
-    assert opened(folder).classes == (3,)
+    assert opened(folder).legend.classes == (3,)
     np.testing.assert_array_equal(read(folder), labels(3, 0))
 
 
@@ -64,7 +64,7 @@ def test_pictures_of_8_and_16_bits_may_be_mixed(tmp_path):
     clip = labels(7)
     clip[2] = labels(300)[2]
     folder = folder_of(tmp_path, clip, write_indexed_png)
-    assert opened(folder).classes == (7, 300)
+    assert opened(folder).legend.classes == (7, 300)
     np.testing.assert_array_equal(read(folder), clip)
 
 
@@ -78,7 +78,7 @@ def test_one_frame_full_of_foreground_does_not_make_a_channel_background(tmp_pat
     soft = np.stack([labels(1), labels(0, 1)], axis=1).astype(np.float32)
     soft[3] = 0.5
     np.save(tmp_path / "clip.npy", soft)
-    assert opened(tmp_path / "clip.npy").classes == (1, 2)
+    assert opened(tmp_path / "clip.npy").legend.classes == (1, 2)
     np.testing.assert_array_equal(read(tmp_path / "clip.npy"), soft)
 
 
@@ -96,7 +96,7 @@ def test_rounding_just_over_1_is_forgiven(tmp_path):
 
 def test_masks_without_any_foreground_are_legal_and_said(tmp_path):
     folder = folder_of(tmp_path, labels(0), write_indexed_png)
-    assert opened(folder).classes == ()
+    assert opened(folder).legend.classes == ()
     assert opened(folder).warnings == ("4 frames have no foreground in their mask",)
     assert not read(folder).any()
 
@@ -106,6 +106,6 @@ def test_real_soft_masks_are_soft_and_real_labels_are_labels(data):
     how = {"frames": 70, "size": (480, 854)}
     soft = open_masks(clip / "Soft_deeplabv3-mnv2-pascal", **how)
     hard = open_masks(clip / "Predictions_deeplabv3-mnv2-pascal", **how)
-    assert (soft.kind, soft.classes) == ("soft", (1,))
-    assert hard.kind == "labels"
-    assert 15 in hard.classes
+    assert (soft.legend.kind, soft.legend.classes) == ("soft", (1,))
+    assert hard.legend.kind == "labels"
+    assert 15 in hard.legend.classes

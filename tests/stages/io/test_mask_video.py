@@ -37,13 +37,13 @@ def lossy(path, frames):
 def test_labels_in_a_lossless_video_come_back_exactly(tmp_path):
     clip = labels(1, 7, 63).astype(np.uint8)
     path = video(tmp_path / "clip.mkv", clip)
-    assert opened(path).classes == (1, 7, 63)
+    assert opened(path).legend.classes == (1, 7, 63)
     np.testing.assert_array_equal(read(path), clip)
 
 
 def test_a_lossless_video_may_hold_soft_masks(tmp_path):
     path = video(tmp_path / "clip.mkv", labels(100, 200).astype(np.uint8))
-    assert opened(path).kind == "soft"
+    assert opened(path).legend.kind == "soft"
     np.testing.assert_allclose(read(path)[:, 0], labels(100, 200) / 255, atol=1e-6)
 
 
@@ -51,7 +51,7 @@ def test_a_lossy_mask_video_is_cut_at_half_height_and_says_so(tmp_path):
     path = lossy(tmp_path / "clip.mp4", enlarged(255))
     found = opened(path, size=BIG)
     assert any("cut at half height" in warning for warning in found.warnings)
-    assert found.classes == (1,)
+    assert found.legend.classes == (1,)
     assert (np.stack(list(found)) != (enlarged(255) > 0)).mean() < 0.01
 
 
@@ -59,7 +59,7 @@ def test_labels_in_a_lossy_video_are_refused_unless_they_are_vouched_for(tmp_pat
     path = lossy(tmp_path / "clip.mp4", enlarged(20, 40))
     with pytest.raises(InputError, match=r"clip\.mp4: expected black and white .*\(h264\)"):
         opened(path, size=BIG)
-    assert opened(path, size=BIG, kind="labels").kind == "labels"
+    assert opened(path, size=BIG, kind="labels").legend.kind == "labels"
 
 
 def test_a_colour_coded_mask_video_is_refused(tmp_path):

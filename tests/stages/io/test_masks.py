@@ -14,31 +14,31 @@ from tests.stages.io.mask_samples import FRAMES, SIZE, folder_of, grey, labels, 
 
 def test_indexed_png(tmp_path):
     folder = folder_of(tmp_path, labels(1, 200), write_indexed_png)
-    assert opened(folder).classes == (1, 200)
+    assert opened(folder).legend.classes == (1, 200)
     np.testing.assert_array_equal(read(folder), labels(1, 200))
 
 
 def test_black_and_white_png(tmp_path):
     folder = folder_of(tmp_path, labels(255), grey)
-    assert opened(folder).classes == (1,)
+    assert opened(folder).legend.classes == (1,)
     np.testing.assert_array_equal(read(folder), labels(1))
 
 
 def test_grey_label_png(tmp_path):
     folder = folder_of(tmp_path, labels(2, 11), grey)
-    assert opened(folder).classes == (2, 11)
+    assert opened(folder).legend.classes == (2, 11)
     np.testing.assert_array_equal(read(folder), labels(2, 11))
 
 
 def test_soft_grey_png(tmp_path):
     folder = folder_of(tmp_path, labels(100, 200), grey)
-    assert opened(folder).kind == "soft"
+    assert opened(folder).legend.kind == "soft"
     np.testing.assert_allclose(read(folder)[:, 0], labels(100, 200) / 255, atol=1e-6)
 
 
 def test_sixteen_bit_png(tmp_path):
     folder = folder_of(tmp_path, labels(255, 300, 65535), write_indexed_png)
-    assert opened(folder).classes == (255, 300, 65535)
+    assert opened(folder).legend.classes == (255, 300, 65535)
     np.testing.assert_array_equal(read(folder), labels(255, 300, 65535))
 
 
@@ -51,7 +51,7 @@ def test_a_folder_of_label_arrays(tmp_path, dtype):
 def test_a_folder_of_soft_arrays(tmp_path):
     soft = np.stack([labels(1) * 0.25, labels(0, 1) * 0.5], axis=1)
     folder = folder_of(tmp_path, soft, lambda p, a: np.savez(p, mask=a), name="{:03d}.npz")
-    assert opened(folder).classes == (1, 2)
+    assert opened(folder).legend.classes == (1, 2)
     np.testing.assert_allclose(read(folder), soft)
 
 
@@ -60,7 +60,7 @@ def test_a_folder_of_soft_arrays(tmp_path):
 def test_one_array_for_the_clip(tmp_path, suffix, order):
     path = tmp_path / f"clip{suffix}"
     (np.save if suffix == ".npy" else np.savez_compressed)(path, labels(2, 5).copy(order))
-    assert opened(path).classes == (2, 5)
+    assert opened(path).legend.classes == (2, 5)
     np.testing.assert_array_equal(read(path), labels(2, 5))
 
 
@@ -108,7 +108,7 @@ def test_coco_run_lengths_and_polygons(tmp_path):
 
 def test_a_box_without_segmentation_is_no_mask(tmp_path):
     path = coco_file(tmp_path, [{**square(1), "segmentation": []}])
-    assert opened(path).classes == ()
+    assert opened(path).legend.classes == ()
 
 
 def test_images_that_coco_lacks_are_missing_masks(tmp_path):
