@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
@@ -12,7 +12,7 @@ from pipeline.artifact import Manifest, Piece
 from pipeline.errors import GraphError, PipelineError
 from pipeline.graph import Graph
 from pipeline.keys import digest_all, digest_json, record_of
-from pipeline.stage import WHOLE, Clip, Facts, Input, Sink, Source, Stage, Step
+from pipeline.stage import WHOLE, Clip, Facts, Input, PartedSink, Sink, Source, Stage, Step
 
 
 @dataclass(frozen=True)
@@ -71,6 +71,21 @@ def check_steps(steps: Sequence[Step]) -> None:
         raise GraphError(f"plan: expected sources, then stages, then sinks, got {names}")
     if len(set(names)) < len(names):
         raise GraphError(f"plan: a stage is there twice: {names}")
+
+
+def record_for(
+    step: Step,
+    frames: tuple[int, int],
+    facts: Facts,
+    pieces: Mapping[str, Sequence[Piece]],
+    files: str | None = None,
+) -> dict[str, Any]:
+    """Return what decides the result of a step that reads `pieces`, or a source's files."""
+    inputs = {} if files is None else {"files": files}
+    for name, parts in pieces.items():
+        inputs[name] = f"{parts[0].start}:{digest_all([part.digests for part in parts])}"
+    inputs["facts"] = digest_json(facts)
+    return record_of(step, frames, inputs)
 
 
 class ClipPlan:
@@ -208,10 +223,15 @@ class ClipPlan:
         for step in self.steps:
             if isinstance(step, Source):
                 continue
-            self._spans[step.name] = chunks if isinstance(step, Stage) else [WHOLE]
+            self._spans[step.name] = chunks if isinstance(step, Stage) else self._written(step)
             for start, stop in self._spans[step.name]:
                 node = Node(self.clip.name, step.name, start, stop)
                 self._add(node, step, self._needs(node, step))
+
+    def _written(self, step: Step) -> list[tuple[int, int]]:
+        """Return the parts of a sink, if there are several, and the whole of it."""
+        parts = step.parts(self._visible_facts(step)) if isinstance(step, PartedSink) else ()
+        return [*parts, WHOLE] if len(parts) > 1 else [WHOLE]
 
     def _add(self, node: Node, step: Step, needs: Sequence[Node]) -> None:
         self.waiting[node] = step
@@ -219,12 +239,14 @@ class ClipPlan:
         self._graph.add(node, (node.start, self._rank[step.name]), needs, missing)
 
     def _needs(self, node: Node, step: Step) -> list[Node]:
-        """Return the nodes that `node` reads."""
-        return [
+        """Return the nodes that `node` reads, and the parts that it joins."""
+        read = [
             other
             for wanted in self._inputs_of(step)
             for other in self._nodes(wanted.stage, *self._range(node, wanted.reach))
         ]
+        parts = self._spans[step.name][:-1] if isinstance(step, Sink) and node.whole else ()
+        return read + [Node(self.clip.name, step.name, start, stop) for start, stop in parts]
 
     def _inputs_of(self, step: Step) -> tuple[Input, ...]:
         if step.name not in self._inputs:
@@ -240,6 +262,8 @@ class ClipPlan:
         """Return the frames that a node sees: its own and `reach` more, inside its shot."""
         if node.whole:
             return self._shots[0][0], self._shots[-1][1]
+        if isinstance(self.steps[self._rank[node.stage]], Sink):
+            return node.start, node.stop
         first, last = self._shots[bisect_right(self._shots, (node.start, self._shots[-1][1])) - 1]
         return max(node.start - reach, first), min(node.stop + reach, last)
 
@@ -257,15 +281,10 @@ class ClipPlan:
     def _task(self, node: Node, step: Step) -> Task:
         facts = self._visible_facts(step)
         pieces: dict[str, tuple[Piece, ...]] = {}
-        inputs: dict[str, str] = {}
-        if isinstance(step, Source):
-            inputs["files"] = self._identify(step, self.clip)
-        else:
+        files = self._identify(step, self.clip) if isinstance(step, Source) else None
+        if files is None:
             for wanted in self._inputs_of(step):
                 found = self.find(wanted.stage, wanted.array, *self._range(node, wanted.reach))
                 pieces[f"{wanted.stage}.{wanted.array}"] = found or ()
-        for name, parts in pieces.items():
-            inputs[name] = f"{parts[0].start}:{digest_all([part.digests for part in parts])}"
-        inputs["facts"] = digest_json(facts)
-        record = record_of(step, (node.start, node.stop), inputs)
+        record = record_for(step, (node.start, node.stop), facts, pieces, files)
         return Task(node, step, self.clip, facts, digest_json(record), record, pieces, self.out)

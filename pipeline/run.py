@@ -17,9 +17,10 @@ from pipeline.keeping import Budget
 from pipeline.ledger import Ledger
 from pipeline.plan import ClipPlan, Node, Task, check_steps
 from pipeline.room import Room
+from pipeline.sinks import written_before
 from pipeline.stage import Clip, Sink, Stage, Step
 from pipeline.store import Store
-from pipeline.work import log_file, written_before
+from pipeline.work import log_file
 
 ATTEMPTS = 4  # at a task whose worker dies
 REPAIRS = 2  # of an artifact

@@ -190,3 +190,24 @@ class Sink(Step):
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
         """Write into `folder`; return the names of the files, each of them whole."""
         raise NotImplementedError
+
+
+class PartedSink(Sink):
+    """A sink whose parts are written side by side, each into a folder of its own, then joined."""
+
+    def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
+        """Return start and stop of each part, in frame order; they must follow from the clip."""
+        raise NotImplementedError
+
+    def write(
+        self, clip: Clip, facts: Facts, part: tuple[int, int], read: Reader, folder: Path
+    ) -> None:
+        """Write a part into `folder`, which is new; `read` gives the frames of the part."""
+        raise NotImplementedError
+
+    def join(self, clip: Clip, facts: Facts, parts: Sequence[Path], folder: Path) -> list[str]:
+        """Write into `folder` from the folders of the parts, which may be used up.
+
+        Return the names of the files, each of them whole.
+        """
+        raise NotImplementedError

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import errno
 import faulthandler
-import json
 import os
 import platform
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import count
@@ -19,12 +17,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.artifact import Draft, Manifest, Piece
 from pipeline.errors import DamageError, FullError, PipelineError, ShapeError
 from pipeline.inventory import room_of
 from pipeline.plan import Node, Task
+from pipeline.sinks import write_out
 from pipeline.stage import Sink, Source, Span, Stage, Window
 from pipeline.store import NO_ROOM, Store
 
@@ -130,7 +128,7 @@ def _told(task: Task, error: Exception) -> PipelineError:
 
 def _do(task: Task, store: Store) -> Manifest:
     if isinstance(task.step, Sink):
-        return _write_out(task, store)
+        return write_out(task, store)
     found = store.find(task.key)
     return found if found is not None else _make(task, store)
 
@@ -180,64 +178,3 @@ def _run_stage(task: Task, step: Stage, store: Store, draft: Draft) -> None:
 def _load(store: Store, pieces: tuple[Piece, ...]) -> Span:
     parts = [store.read(piece) for piece in pieces]
     return Span(pieces[0].start, parts[0] if len(parts) == 1 else np.concatenate(parts))
-
-
-def _write_out(task: Task, store: Store) -> Manifest:
-    """Run a sink unless what it wrote for this very key is still there."""
-    folder = Path(task.folder)
-    marker = folder / f".{task.step.name}.json"
-    found = written_before(task)
-    if found is not None:
-        return found
-    marker.unlink(missing_ok=True)
-    folder.mkdir(parents=True, exist_ok=True)
-    began = time.time()
-
-    def read(stage: str, array: str, only: Sequence[int] | None = None) -> Iterator[NDArray[Any]]:
-        for piece in task.pieces[f"{stage}.{array}"]:
-            for start, stop in _runs(piece, only):
-                yield from store.read(piece.part(start, stop))
-
-    if not isinstance(task.step, Sink):
-        raise TypeError(f"{task.step.name} is not a sink")
-    names = task.step.run(task.clip, task.facts, read, folder)
-    sizes = {name: _size(folder / name) for name in names}
-    text = {"key": task.key, "record": task.record, "files": sizes}
-    draft = folder / f".{task.step.name}.json.draft"
-    draft.write_text(json.dumps(text, sort_keys=True))
-    draft.replace(marker)
-    seconds = {"seconds": round(time.time() - began, 3)}
-    return Manifest(task.key, 0, {}, {"files": sorted(sizes)}, task.record, seconds)
-
-
-def _runs(piece: Piece, only: Sequence[int] | None) -> Iterator[tuple[int, int]]:
-    """Yield the runs of a piece's frames to be read at a time: start and stop."""
-    stop = piece.start + piece.frames
-    if only is None:
-        for start in range(piece.start, stop, 8):
-            yield start, min(start + 8, stop)
-    else:
-        yield from ((frame, frame + 1) for frame in only if piece.start <= frame < stop)
-
-
-def written_before(task: Task) -> Manifest | None:
-    """Return what a sink left if its key is the same and every file is still as large."""
-    folder = Path(task.folder)
-    try:
-        left = json.loads((folder / f".{task.step.name}.json").read_text())
-    except (FileNotFoundError, ValueError):
-        return None
-    if left["key"] != task.key:
-        return None
-    for name, size in left["files"].items():
-        if not (folder / name).exists() or _size(folder / name) != size:
-            return None
-    return Manifest(task.key, 0, {}, {"files": sorted(left["files"])}, task.record)
-
-
-def _size(path: Path) -> int:
-    """Return a file's size, or the number of files in a folder and their size, as one figure."""
-    if path.is_dir():
-        with os.scandir(path) as entries:
-            return sum(entry.stat().st_size + 1 for entry in entries)
-    return path.stat().st_size

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.stage import Clip, Facts, Input, Reader, Sink
+from pipeline.stage import Clip, Facts, Input, PartedSink, Reader
 from stages.filtering import centred
-from stages.io.encode import open_writers
+from stages.io.encode import Result, results
 from stages.io.timeline import Timeline
 from stages.io.video import read_frames
 from stages.ops.fixed_point import unpack_mask
@@ -21,12 +21,12 @@ from stages.ops.guided import upsample_mask
 from stages.ops.soft import winners
 
 
-class Export(Sink):
+class Export(PartedSink):
     """Indexed PNG, lossless mask video, overlay preview; see `stages.io.encode`."""
 
     name: ClassVar[str] = "export"
-    version: ClassVar[int] = 1
-    uses: ClassVar[tuple[str, ...]] = ("frames", "size", "source_size", "timeline", "classes")
+    version: ClassVar[int] = 2
+    uses: ClassVar[tuple[str, ...]] = ("size", "source_size", "timeline", "parts", "classes")
 
     formats: tuple[Literal["png", "ffv1", "overlay"], ...] = Field(
         ("png", "ffv1", "overlay"), description="what to write"
@@ -43,28 +43,46 @@ class Export(Sink):
             Input("ingest", "frames"),
         )
 
-    def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
-        """Write the clip's masks into `folder`."""
-        timeline = Timeline.from_json(facts["timeline"])
+    def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
+        """Return what can be decoded by itself."""
+        return [(int(start), int(stop)) for start, stop in facts["parts"]]
+
+    def write(
+        self, clip: Clip, facts: Facts, part: tuple[int, int], read: Reader, folder: Path
+    ) -> None:
+        """Write the masks of a part."""
         ids = np.array([0, *facts["classes"]], np.uint16)
         with ExitStack() as stack:
-            writers = open_writers(
-                stack, folder, self.formats, timeline, clip.files["footage"],
-                alpha=self.alpha, largest_label=int(ids.max()),
-            )  # fmt: skip
-            for labels, picture in self._frames(clip, facts, timeline, read):
+            writers = [
+                stack.enter_context(result.part(folder, part[0]))
+                for result in self._results(clip, facts)
+            ]
+            for labels, picture in self._frames(clip, facts, part, read):
                 for writer in writers:
                     writer.write(ids[labels], picture)
-            return [writer.name for writer in writers]
+
+    def join(self, clip: Clip, facts: Facts, parts: Sequence[Path], folder: Path) -> list[str]:
+        """Join the parts to the clip's masks."""
+        results = self._results(clip, facts)
+        for result in results:
+            result.join(parts, folder)
+        return [result.name for result in results]
+
+    def _results(self, clip: Clip, facts: Facts) -> list[Result]:
+        return results(
+            self.formats, Timeline.from_json(facts["timeline"]), clip.files["footage"],
+            alpha=self.alpha, largest_label=max(facts["classes"], default=0),
+        )  # fmt: skip
 
     def _frames(
-        self, clip: Clip, facts: Facts, timeline: Timeline, read: Reader
+        self, clip: Clip, facts: Facts, part: tuple[int, int], read: Reader
     ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Yield labels and picture of every frame at source size."""
+        """Yield labels and picture of every frame of a part at source size."""
         if facts["size"] == facts["source_size"]:
             yield from zip(read("smooth", "labels"), read("ingest", "frames"), strict=True)
             return
-        large = read_frames(clip.files["footage"], timeline)
+        timeline = Timeline.from_json(facts["timeline"])
+        large = read_frames(clip.files["footage"], timeline, frames=part)
         small = zip(read("smooth", "masks"), read("ingest", "frames"), large, strict=True)
         for mask, frame, picture in small:
             yield winners(self._enlarged(mask, frame, picture)), picture

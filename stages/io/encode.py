@@ -1,62 +1,47 @@
-"""Writes masks: a folder of PNG, a lossless video, an overlay preview. Each whole or absent."""
+"""Writes masks: a folder of PNG, a lossless video, an overlay preview.
+
+Each is written in parts, side by side, which are then joined; it appears whole or not at all.
+"""
 
 from __future__ import annotations
 
-import logging
 import shutil
-import subprocess
-from contextlib import ExitStack
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
 import av
-import ffmpeg
 import numpy as np
 from av.codec.context import Flags
 from numpy.typing import NDArray
 
-from stages.io.ffmpeg import CONFINED, INPUT, ffmpeg_path, run
-from stages.io.files import open_regular
-from stages.io.limits import GIB
 from stages.io.palette import overlay, write_indexed_png
+from stages.io.sound import add_sound
 from stages.io.timeline import Timeline
 
-log = logging.getLogger(__name__)
+PART_FORMAT = "nut"  # takes any codec and any clock
 
-AUDIO_LIMIT_S = 600
-AUDIO_BYTES = 4 * GIB  # of memory
-SOUND_BYTES_A_S = 64_000  # of what was transcoded, generously
-SLACK_BYTES = 2**26
-# what players take from an MP4
-COPIED = frozenset(["aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"])
+Labels = NDArray[np.integer[Any]]
+Picture = NDArray[np.uint8]
 
 
-class Writer:
-    """Takes labels and picture of one frame after the other; on leaving, the result appears."""
+class Writer(ABC):
+    """Takes labels (H, W) and picture (H, W, 3) of one frame of a part after the other."""
 
-    name: str
+    @abstractmethod
+    def write(self, labels: Labels, picture: Picture) -> None:
+        """Write the next frame."""
 
-    def __init__(self, folder: Path) -> None:
-        self._target = folder / self.name
-        self._draft = folder / f".draft-{self.name}"
-        self._written = 0
-
-    def write(self, labels: NDArray[np.integer[Any]], picture: NDArray[np.uint8]) -> None:
-        """Write labels (H, W) and picture (H, W, 3) of the next frame."""
-        self._write(labels, picture)
-        self._written += 1
-
-    def _write(self, labels: NDArray[np.integer[Any]], picture: NDArray[np.uint8]) -> None:
-        raise NotImplementedError
-
-    def _finish(self) -> None:
-        """Complete the draft."""
+    @abstractmethod
+    def close(self) -> None:
+        """Complete the part."""
 
     def __enter__(self) -> Self:
-        """Clear away what an interrupted run left."""
-        _remove(self._draft)
+        """Return itself."""
         return self
 
     def __exit__(
@@ -65,113 +50,173 @@ class Writer:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Put the result in its place, or drop it after an error."""
-        if kind is None:
-            self._finish()
-            _remove(self._target)
-            self._draft.rename(self._target)
-        else:
-            self._abandon()
-            _remove(self._draft)
-
-    def _abandon(self) -> None:
-        """Let go of the draft."""
+        """Complete the part; after an error it is of no use."""
+        self.close()
 
 
-class PngFolder(Writer):
+class Result(ABC):
+    """One kind of file or folder that a user gets."""
+
+    name: str
+
+    def __init__(self, timeline: Timeline) -> None:
+        self.timeline = timeline
+
+    @abstractmethod
+    def part(self, folder: Path, first: int) -> Writer:
+        """Return what writes a part, into its own folder, from frame number `first` on."""
+
+    def join(self, parts: Sequence[Path], folder: Path) -> None:
+        """Make the result in `folder` of the parts' folders, in order; may use them up."""
+        with _replacing(folder / self.name) as draft:
+            self._join([part / self.name for part in parts], draft)
+
+    @abstractmethod
+    def _join(self, parts: Sequence[Path], draft: Path) -> None:
+        """Join parts."""
+
+
+class PngFolder(Result):
     """``masks/00000.png`` and on: indexed PNG, one a source frame."""
 
     name = "masks"
 
-    def __enter__(self) -> Self:
-        """Make the folder."""
-        super().__enter__()
-        self._draft.mkdir()
-        return self
+    def part(self, folder: Path, first: int) -> Writer:
+        """Return what writes a part."""
+        return _PngWriter(folder / self.name, first)
 
-    def _write(self, labels: NDArray[np.integer[Any]], picture: NDArray[np.uint8]) -> None:
-        write_indexed_png(self._draft / f"{self._written:05d}.png", labels)
+    def _join(self, parts: Sequence[Path], draft: Path) -> None:
+        draft.mkdir()
+        for part in parts:
+            for file in part.iterdir():
+                file.rename(draft / file.name)
 
 
-class _Video(Writer):
-    """A video with the timeline's timestamps, the same bytes for the same frames."""
+class _PngWriter(Writer):
+    def __init__(self, folder: Path, first: int) -> None:
+        self._folder, self._next = folder, first
+        folder.mkdir()
+
+    def write(self, labels: Labels, picture: Picture) -> None:
+        write_indexed_png(self._folder / f"{self._next:05d}.png", labels)
+        self._next += 1
+
+    def close(self) -> None:
+        """All is written."""
+
+
+class Video(Result):
+    """A video with the timeline's timestamps, the same bytes for the same frames and parts."""
 
     format: str
     muxing: ClassVar[dict[str, str]] = {}
     codec: str
     pixels: str
 
-    def __init__(self, folder: Path, timeline: Timeline) -> None:
-        super().__init__(folder)
-        self._timeline = timeline
-        self._zero = min(0, timeline.pts[0])  # no container holds negative timestamps
-        self._container: Any = None
-        self._stream: Any = None
+    def __init__(self, timeline: Timeline) -> None:
+        super().__init__(timeline)
+        self.zero = min(0, timeline.pts[0])  # no container holds negative timestamps
 
     def options(self) -> dict[str, str]:
         """Return the codec's options."""
         return {}
 
-    def image(self, labels: NDArray[np.integer[Any]], picture: NDArray[np.uint8]) -> Any:
+    @abstractmethod
+    def image(self, labels: Labels, picture: Picture) -> Any:
         """Return the frame to encode."""
-        raise NotImplementedError
+
+    def part(self, folder: Path, first: int) -> Writer:
+        """Return what writes a part."""
+        return _VideoWriter(self, folder / self.name, first)
+
+    @property
+    def rate(self) -> Fraction:
+        """Frames a second, on average."""
+        rate = Fraction(self.timeline.rate).limit_denominator(1001)
+        return max(rate, Fraction(1, 1001))
+
+    def _join(self, parts: Sequence[Path], draft: Path) -> None:
+        options = {"fflags": "+bitexact", **self.muxing}
+        base = Fraction(*self.timeline.time_base)
+        last_s = self.timeline.last_duration * base
+        # its absolute path: else a "tcp:" is a protocol
+        with av.open(
+            str(draft.resolve()), "w", format=self.format, container_options=options
+        ) as to:
+            stream: Any = None
+            for part in parts:
+                with av.open(str(part.resolve()), format=PART_FORMAT) as source:
+                    found = source.streams.video[0]
+                    if stream is None:
+                        stream = to.add_stream_from_template(found)
+                        stream.time_base = base
+                    for packet in source.demux(found):
+                        if packet.pts is not None:
+                            packet.stream = stream
+                            packet.duration = round(last_s / packet.time_base)
+                            to.mux(packet)
+
+
+class _VideoWriter(Writer):
+    def __init__(self, kind: Video, path: Path, first: int) -> None:
+        self._kind, self._path, self._next = kind, path, first
+        self._container: Any = None
+        self._stream: Any = None
+
+    def write(self, labels: Labels, picture: Picture) -> None:
+        line = self._kind.timeline
+        frame = self._kind.image(labels, picture)
+        if self._container is None:
+            self._open(frame)
+        frame.pts = line.pts[self._next] - self._kind.zero
+        frame.time_base = Fraction(*line.time_base)
+        self._container.mux(self._stream.encode(frame))
+        self._next += 1
 
     def _open(self, frame: Any) -> None:
-        base = Fraction(*self._timeline.time_base)
+        kind, base = self._kind, Fraction(*self._kind.timeline.time_base)
         self._container = av.open(
-            str(self._draft.resolve()), "w", format=self.format,  # else a "tcp:" is a protocol
-            container_options={"fflags": "+bitexact", **self.muxing},
+            str(self._path.resolve()), "w", format=PART_FORMAT,
+            container_options={"fflags": "+bitexact"},
         )  # fmt: skip
-        rate = max(Fraction(self._timeline.rate).limit_denominator(1001), Fraction(1, 1001))
-        self._stream = self._container.add_stream(self.codec, rate=rate, options=self.options())
+        self._stream = self._container.add_stream(
+            kind.codec, rate=kind.rate, options=kind.options()
+        )
         self._stream.width, self._stream.height = frame.width, frame.height
-        self._stream.pix_fmt = self.pixels
-        self._stream.codec_context.sample_aspect_ratio = Fraction(*self._timeline.aspect)
+        self._stream.pix_fmt = kind.pixels
+        self._stream.codec_context.sample_aspect_ratio = Fraction(*kind.timeline.aspect)
         self._stream.codec_context.flags |= Flags.bitexact
         self._stream.thread_count = 1
         self._stream.codec_context.time_base = base
         self._stream.time_base = base
 
-    def _write(self, labels: NDArray[np.integer[Any]], picture: NDArray[np.uint8]) -> None:
-        frame = self.image(labels, picture)
-        if self._container is None:
-            self._open(frame)
-        frame.pts = self._timeline.pts[self._written] - self._zero
-        frame.time_base = Fraction(*self._timeline.time_base)
-        self._mux(self._stream.encode(frame))
-
-    def _mux(self, packets: Any) -> None:
-        for packet in packets:
-            packet.duration = packet.duration or self._timeline.last_duration
-            self._container.mux(packet)
-
-    def _finish(self) -> None:
-        self._mux(self._stream.encode(None))
-        self._container.close()
-
-    def _abandon(self) -> None:
+    def close(self) -> None:
         if self._container is not None:
+            self._container.mux(self._stream.encode(None))
             self._container.close()
 
 
-class MaskVideo(_Video):
+class MaskVideo(Video):
     """``masks.mkv``: labels as grey values, lossless (FFV1). Matroska keeps milliseconds."""
 
     name = "masks.mkv"
-    format, codec, pixels = "matroska", "ffv1", "gray"
+    format, codec = "matroska", "ffv1"
+
+    def __init__(self, timeline: Timeline, largest_label: int) -> None:
+        super().__init__(timeline)
+        self.pixels = "gray" if largest_label < 256 else "gray16le"
 
     def options(self) -> dict[str, str]:
         """Return the old format, which has no slices, for a picture too narrow for them."""
-        return {"level": "1"} if self._timeline.size[1] == 1 else {}
+        return {"level": "1"} if self.timeline.size[1] == 1 else {}
 
-    def image(self, labels: NDArray[np.integer[Any]], picture: NDArray[np.uint8]) -> Any:
+    def image(self, labels: Labels, picture: Picture) -> Any:
         """Return the labels as a grey picture."""
-        if self.pixels == "gray":
-            return av.VideoFrame.from_ndarray(labels.astype(np.uint8), format="gray")
-        return av.VideoFrame.from_ndarray(labels.astype(np.uint16), format="gray16le")
+        values = labels.astype(np.uint8 if self.pixels == "gray" else np.uint16)
+        return av.VideoFrame.from_ndarray(values, format=self.pixels)
 
 
-class Overlay(_Video):
+class Overlay(Video):
     """``overlay.mp4``: masks over the picture, H.264, with the source's sound.
 
     Its clock starts when a player of the source starts, as a broadcast's may stand at hours.
@@ -181,16 +226,16 @@ class Overlay(_Video):
     format, codec, pixels = "mp4", "libx264", "yuv420p"
     muxing: ClassVar[dict[str, str]] = {"movflags": "+faststart"}
 
-    def __init__(self, folder: Path, timeline: Timeline, source: Path, alpha: float) -> None:
-        super().__init__(folder, timeline)
+    def __init__(self, timeline: Timeline, source: Path, alpha: float) -> None:
+        super().__init__(timeline)
         self._source, self._alpha = source, alpha
-        self._zero = timeline.origin
+        self.zero = timeline.origin
 
     def options(self) -> dict[str, str]:
         """Fast, and good enough to judge a mask by."""
         return {"preset": "ultrafast", "crf": "20"}
 
-    def image(self, labels: NDArray[np.integer[Any]], picture: NDArray[np.uint8]) -> Any:
+    def image(self, labels: Labels, picture: Picture) -> Any:
         """Return the overlay, padded to even sides as H.264 wants them."""
         mixed = overlay(picture, labels, alpha=self._alpha)
         odd = [(0, side % 2) for side in mixed.shape[:2]]
@@ -198,66 +243,19 @@ class Overlay(_Video):
             mixed = np.pad(mixed, (*odd, (0, 0)), mode="edge")
         return av.VideoFrame.from_ndarray(mixed, format="rgb24").reformat(format="yuv420p")
 
-    def _finish(self) -> None:
-        super()._finish()
-        if self._timeline.audio:
-            self._add_sound()
-
-    def _add_sound(self) -> None:
-        """Put the source's sound beside the picture, in a child process."""
-        both = self._draft.with_name(f"{self._draft.name}.sound.mp4")
-        picture = ffmpeg.input(f"file:{self._draft.resolve()}", protocol_whitelist="file")
-        start = float(Fraction(*self._timeline.time_base) * self._timeline.origin)
-        sound = ffmpeg.input(INPUT, itsoffset=-start, **CONFINED)
-        command = (
-            ffmpeg.output(
-                picture["v:0"], sound["a:0"], f"file:{both.resolve()}",
-                vcodec="copy", acodec="copy" if self._timeline.audio in COPIED else "aac",
-                movflags="+faststart",
-            )
-            .global_args("-hide_banner", "-nostdin", "-loglevel", "error", "-y")
-            .global_args("-copyts", "-bitexact")
-            .compile(cmd=ffmpeg_path())
-        )  # fmt: skip
-        try:
-            with open_regular(self._source) as source:
-                status, _, said = run(
-                    command, source,
-                    limit_s=AUDIO_LIMIT_S, memory_bytes=AUDIO_BYTES, file_bytes=self._most_bytes(),
-                )  # fmt: skip
-        except subprocess.TimeoutExpired as error:
-            status, said = 1, str(error).encode()
-        if status:
-            both.unlink(missing_ok=True)
-            why = said.decode(errors="replace").strip()[-300:] or f"ffmpeg ended with {status}"
-            log.warning("%s: preview without sound, it cannot be read: %s", self._source, why)
-        else:
-            both.replace(self._draft)
-
-    def _most_bytes(self) -> int:
-        """Return how large the preview may become: an index can give the same sound many times."""
-        line = self._timeline
-        length_s = (line.pts[-1] - line.origin + line.last_duration) * Fraction(*line.time_base)
-        files = self._draft.stat().st_size + self._source.stat().st_size
-        return files + SLACK_BYTES + round(SOUND_BYTES_A_S * length_s)
+    def _join(self, parts: Sequence[Path], draft: Path) -> None:
+        super()._join(parts, draft)
+        if self.timeline.audio:
+            add_sound(draft, self._source, self.timeline)
 
 
-def open_writers(
-    stack: ExitStack,
-    folder: Path,
-    formats: tuple[str, ...],
-    timeline: Timeline,
-    source: Path,
-    *,
-    alpha: float,
-    largest_label: int,
-) -> list[Writer]:
-    """Return the writers wanted, opened on `stack`: what they write appears when it closes.
+def results(
+    formats: Sequence[str], timeline: Timeline, source: Path, *, alpha: float, largest_label: int
+) -> list[Result]:
+    """Return the results wanted.
 
     Parameters
     ----------
-    stack : ExitStack
-    folder : Path
     formats : of "png", "ffv1", "overlay"
     timeline : Timeline
     source : Path
@@ -267,17 +265,28 @@ def open_writers(
     largest_label : int
         Over 255 the lossless video has 16 bits.
     """
-    writers: list[Writer] = []
+    made: list[Result] = []
     for name in formats:
         if name == "png":
-            writers.append(PngFolder(folder))
+            made.append(PngFolder(timeline))
         elif name == "ffv1":
-            video = MaskVideo(folder, timeline)
-            video.pixels = "gray" if largest_label < 256 else "gray16le"
-            writers.append(video)
+            made.append(MaskVideo(timeline, largest_label))
         else:
-            writers.append(Overlay(folder, timeline, source, alpha))
-    return [stack.enter_context(writer) for writer in writers]
+            made.append(Overlay(timeline, source, alpha))
+    return made
+
+
+@contextmanager
+def _replacing(target: Path) -> Iterator[Path]:
+    """Give a path to write to, which then takes the target's place, or after an error is gone."""
+    draft = target.with_name(f".draft-{target.name}")
+    _remove(draft)
+    try:
+        yield draft
+        _remove(target)
+        draft.rename(target)
+    finally:
+        _remove(draft)
 
 
 def _remove(path: Path) -> None:

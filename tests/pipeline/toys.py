@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.errors import InputError
-from pipeline.stage import Clip, Input, Sink, Source, Stage
+from pipeline.stage import Clip, Input, PartedSink, Sink, Source, Stage
 
 
 class Numbers(Source):
@@ -107,6 +107,33 @@ class Some(Sink):
         found = [float(value[0]) for value in read("numbers", "x", self.frames)]
         (folder / "some.txt").write_text(repr(found))
         return ["some.txt"]
+
+
+class Book(PartedSink):
+    """All values, a leaf for every eight, bound together."""
+
+    name: ClassVar[str] = "book"
+    version: ClassVar[int] = 1
+    uses: ClassVar[tuple[str, ...]] = ("frames",)
+
+    def inputs(self, facts):
+        return (Input("difference", "d"),)
+
+    def parts(self, facts):
+        return list(pairwise([*range(0, facts["frames"], 8), facts["frames"]]))
+
+    def write(self, clip, facts, part, read, folder):
+        lines = [f"{float(value[0])!r}\n" for value in read("difference", "d")]
+        assert len(lines) == part[1] - part[0]
+        (folder / "leaf.txt").write_text("".join(lines))
+        with (clip.files["text"].parent / "written.log").open("a") as log:
+            log.write(f"{part[0]}\n")
+
+    def join(self, clip, facts, parts, folder):
+        if (clip.files["text"].parent / "no binding").exists():
+            raise OSError("no binding")
+        (folder / "book.txt").write_text("".join((p / "leaf.txt").read_text() for p in parts))
+        return ["book.txt"]
 
 
 STEPS = (Numbers(), Mean(), Difference(), Page())

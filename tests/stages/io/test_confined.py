@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from stages.io.encode import Overlay
+from stages.io import sound
 from stages.io.ffmpeg import ffmpeg_path
 from stages.io.timeline import probe
 from stages.io.video import read_frames
 from tests.hostile import PLAYLISTS, playlist, video, with_reference
+from tests.stages.io.results import write_all
 
 SECRET = 200  # grey level of the pictures that must not appear
 
@@ -88,9 +89,8 @@ def test_the_sound_follows_no_reference(tmp_path, listener, secret, caplog, kind
     for k, text in enumerate(targets(kind, listener, secret)[:3]):
         path = tmp_path / f"{k}.mp4"
         path.write_bytes(text)
-        with Overlay(tmp_path, timeline, path, 0.5) as overlay:
-            for picture in read_frames(source, timeline):
-                overlay.write(np.zeros((48, 64), np.uint16), picture)
+        frames = ((np.zeros((48, 64), np.uint16), p) for p in read_frames(source, timeline))
+        write_all(tmp_path, timeline, frames, ("overlay",), path)
         assert probe(tmp_path / "overlay.mp4").audio == ""
     assert not called(listener)
     assert "preview without sound" in caplog.text
@@ -140,9 +140,8 @@ def test_a_folder_called_like_a_protocol_is_written_to_the_disk(tmp_path, listen
     timeline = probe(source)
     folder = (tmp_path / f"tcp:127.0.0.1:{listener.getsockname()[1]}").relative_to(tmp_path)
     folder.mkdir()
-    with Overlay(folder, timeline, source, 0.5) as overlay:
-        for picture in read_frames(source, timeline):
-            overlay.write(np.zeros((48, 64), np.uint16), picture)
+    frames = ((np.zeros((48, 64), np.uint16), p) for p in read_frames(source, timeline))
+    write_all(folder, timeline, frames, ("overlay",), source)
     assert probe(folder / "overlay.mp4").audio == "aac"
     assert not called(listener)
 
@@ -159,10 +158,9 @@ def test_sound_that_an_index_repeats_does_not_fill_the_disk(tmp_path, monkeypatc
     timeline, audio = probe(source), []
     for most in (None, 200_000):
         if most:
-            monkeypatch.setattr(Overlay, "_most_bytes", lambda self, most=most: most)
-        with Overlay(tmp_path, timeline, source, 0.5) as overlay:
-            for picture in read_frames(source, timeline):
-                overlay.write(np.zeros((48, 64), np.uint16), picture)
+            monkeypatch.setattr(sound, "most_bytes", lambda *_, most=most: most)
+        frames = ((np.zeros((48, 64), np.uint16), p) for p in read_frames(source, timeline))
+        write_all(tmp_path, timeline, frames, ("overlay",), source)
         audio.append(probe(tmp_path / "overlay.mp4").audio)
     assert audio == ["aac", ""]
     assert (tmp_path / "overlay.mp4").stat().st_size < 200_000

@@ -1,7 +1,6 @@
 """What is written: the timeline's timestamps, every label, and the sound where it belongs."""
 
 import logging
-from contextlib import ExitStack
 from fractions import Fraction
 
 import av
@@ -9,28 +8,26 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.io.encode import open_writers
+from stages.io.encode import results
 from stages.io.timeline import Timeline, probe
 from stages.io.video import read_frames
-
-ALL = ("png", "ffv1", "overlay")
+from tests.stages.io.results import ALL, write_all
 
 
 def timeline(pts, size=(20, 31), base=(1, 1000), **more):
     return Timeline(len(pts), tuple(pts), base, 40, 25.0, size, **more)
 
 
-def write(folder, line, formats=ALL, source=None, largest=255):
+def write(folder, line, formats=ALL, source=None, largest=255, length=10**9):
     """Write label t in frame t, and `largest` in the corner of all."""
-    labels, picture = np.zeros(line.size, np.uint16), np.full((*line.size, 3), 90, np.uint8)
-    with ExitStack() as stack:
-        writers = open_writers(
-            stack, folder, formats, line, source, alpha=0.5, largest_label=largest
-        )
+
+    def frames():
+        labels, picture = np.zeros(line.size, np.uint16), np.full((*line.size, 3), 90, np.uint8)
         for t in range(line.frames):
             labels[:], labels[-1, -1] = t, largest
-            for writer in writers:
-                writer.write(labels, picture)
+            yield labels, picture
+
+    write_all(folder, line, frames(), formats, source, largest=largest, length=length)
     return folder
 
 
@@ -44,10 +41,11 @@ def earliest(path):
     return sorted(times["video"]), min(times["audio"], default=None)
 
 
+@pytest.mark.parametrize("length", [1, 4, 6])
 @pytest.mark.parametrize("name", ["masks.mkv", "overlay.mp4"])
-def test_uneven_timestamps_are_kept(tmp_path, name):
+def test_uneven_timestamps_are_kept(tmp_path, name, length):
     pts = (0, 33, 67, 167, 168, 900)
-    write(tmp_path, timeline(pts))
+    write(tmp_path, timeline(pts), length=length)
     assert earliest(tmp_path / name)[0] == [Fraction(t, 1000) for t in pts]
     with av.open(str(tmp_path / name)) as container:
         assert container.duration == pytest.approx(940_000, abs=1000)  # the last one stays 40 ms
@@ -64,9 +62,11 @@ def test_timestamps_before_zero_are_moved_to_zero(tmp_path):
     assert earliest(tmp_path / "masks.mkv")[0] == [0, Fraction(4, 100), Fraction(10, 100)]
 
 
+@pytest.mark.parametrize("length", [3, 10])
 @pytest.mark.parametrize(("largest", "pixels"), [(255, "gray"), (65535, "gray16le")])
-def test_no_label_is_lost_in_the_mask_video(tmp_path, largest, pixels):
-    write(tmp_path, timeline(range(0, 400, 40)), ("ffv1",), largest=largest)
+def test_no_label_is_lost_in_the_mask_video(tmp_path, largest, pixels, length):
+    line = timeline(range(0, 400, 40))
+    write(tmp_path, line, ("ffv1",), largest=largest, length=length)
     with av.open(str(tmp_path / "masks.mkv")) as container:
         for t, frame in enumerate(container.decode(video=0)):
             grey = frame.to_ndarray()
@@ -76,8 +76,9 @@ def test_no_label_is_lost_in_the_mask_video(tmp_path, largest, pixels):
         assert t == 9
 
 
-def test_png_numbers_count_source_frames(tmp_path):
-    write(tmp_path, timeline((0, 40, 80)), ("png",))
+@pytest.mark.parametrize("length", [1, 2, 3])
+def test_png_numbers_count_source_frames(tmp_path, length):
+    write(tmp_path, timeline((0, 40, 80)), ("png",), length=length)
     files = sorted((tmp_path / "masks").iterdir())
     assert [file.name for file in files] == ["00000.png", "00001.png", "00002.png"]
     with Image.open(files[2]) as picture:
@@ -117,17 +118,29 @@ def test_the_preview_keeps_the_shape_of_pixels(tmp_path):
         assert container.streams.video[0].sample_aspect_ratio == Fraction(4, 3)
 
 
+def test_parts_show_the_same_pictures_as_the_whole(tmp_path):
+    line, noise = timeline(range(0, 400, 40), (48, 64)), np.random.default_rng(0)
+    pictures = noise.integers(0, 255, (10, 48, 64, 3), np.uint8)
+    labels = noise.integers(0, 9, (10, 48, 64), np.uint8)
+    shown = []
+    for length in (4, 10):
+        folder = tmp_path / str(length)
+        folder.mkdir()
+        write_all(folder, line, zip(labels, pictures, strict=True), ("overlay",), length=length)
+        with av.open(str(folder / "overlay.mp4")) as container:
+            shown.append([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
+    apart = np.abs(np.asarray(shown[0], int) - np.asarray(shown[1], int))
+    assert apart.mean() < 3  # H.264 begins anew with each part
+
+
 def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path):
     (tmp_path / "masks.mkv").write_bytes(b"of an earlier run")
-    with ExitStack() as stack:
-        stack.enter_context(pytest.raises(RuntimeError))
-        writers = open_writers(
-            stack, tmp_path, ALL, timeline((0, 40)), None, alpha=0.5, largest_label=1
-        )
-        for writer in writers:
-            writer.write(np.zeros((20, 31), np.uint16), np.zeros((20, 31, 3), np.uint8))
-        raise RuntimeError("the stage failed")
-    assert [path.name for path in tmp_path.iterdir()] == ["masks.mkv"]
+    (made,) = results(("ffv1",), timeline((0, 40)), None, alpha=0.5, largest_label=1)
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "masks.mkv").write_bytes(b"not a video")
+    with pytest.raises(av.FFmpegError):
+        made.join([tmp_path / "part"], tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["masks.mkv", "part"]
     assert (tmp_path / "masks.mkv").read_bytes() == b"of an earlier run"
 
 
@@ -193,17 +206,14 @@ def test_sound_that_cannot_be_read_costs_only_the_sound(tmp_path, caplog):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.mkv", "overlay.mp4"]
 
 
+@pytest.mark.parametrize("length", [40, 10**9])
 @pytest.mark.parametrize("name", ["kitten-vfr-audio.mp4", "pancake-audio.mkv"])
-def test_a_real_preview_keeps_times_and_sound(data, tmp_path, name):
+def test_a_real_preview_keeps_times_and_sound(data, tmp_path, name, length):
     source = data / "videos" / name
     line = probe(source)
     labels = np.zeros(line.size, np.uint16)
-    with ExitStack() as stack:
-        (writer,) = open_writers(
-            stack, tmp_path, ("overlay",), line, source, alpha=0.5, largest_label=1
-        )
-        for picture in read_frames(source, line):
-            writer.write(labels, picture)
+    frames = ((labels, picture) for picture in read_frames(source, line))
+    write_all(tmp_path, line, frames, ("overlay",), source, largest=1, length=length)
     (times, sound), (stored, heard) = earliest(tmp_path / "overlay.mp4"), earliest(source)
     assert times == stored
     assert float(sound) == pytest.approx(float(heard), abs=0.002)
