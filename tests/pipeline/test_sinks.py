@@ -87,7 +87,8 @@ def test_what_changed_in_one_part_is_in_the_whole(tmp_path, whole):
     run(tmp_path, [clip], BOUND)
     written(tmp_path)
     clip_of(tmp_path, "a", TEXT.rsplit("\n", 1)[0] + "\n1000")
-    run(tmp_path, [clip], BOUND)
+    events = run(tmp_path, [clip], BOUND)
+    assert computed(events).count("book") == 3  # two parts by themselves, and the whole
     assert written(tmp_path) == FIRST
     changed = book(tmp_path)
     assert changed != whole
