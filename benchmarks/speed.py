@@ -113,7 +113,7 @@ def memory_of(root: int) -> int:
         while above in parents and above != root:
             above = parents[above]
         if above == root or (began[pid] >= began.get(root, 0) and _is_ray(pid)):
-            total += _proportional(pid)
+            total += proportional(pid)
     return total
 
 
@@ -125,7 +125,8 @@ def _is_ray(pid: int) -> bool:
     return words.startswith(b"ray::") or b"/ray/" in words
 
 
-def _proportional(pid: int) -> int:
+def proportional(pid: int) -> int:
+    """Return a process's memory, what it shares divided, in bytes."""
     try:
         lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
     except OSError:
