@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
 import os
 import sys
 from collections.abc import Sequence
 
 from cli.terminal import seen, write_anything
-from pipeline.errors import PipelineError
+from pipeline.errors import NO_ROOM, FullError, PipelineError
 
 COMMANDS = (
     *("run", "evaluate", "status", "cache", "fit", "distill", "labels"),
@@ -32,6 +33,11 @@ def main(arguments: Sequence[str]) -> int:
     except PipelineError as error:
         print(f"error: {seen(str(error))}", file=sys.stderr)
         return error.exit_code
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"error: {NO_ROOM}", file=sys.stderr)
+        return FullError.exit_code
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on from here", file=sys.stderr)
         return 130

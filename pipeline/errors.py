@@ -13,6 +13,8 @@ PipelineError
 
 from __future__ import annotations
 
+NO_ROOM = "no room left on the disk: free some and give the same command again"
+
 
 class PipelineError(Exception):
     """Base of all expected failures; its text is shown to the user without a traceback."""

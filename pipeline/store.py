@@ -21,14 +21,13 @@ from numpy.typing import NDArray
 from zarr.errors import BaseZarrError
 
 from pipeline.artifact import Draft, Manifest, Piece
-from pipeline.errors import CacheError, ConfigError, DamageError, FullError
+from pipeline.errors import NO_ROOM, CacheError, ConfigError, DamageError, FullError
 from pipeline.keys import DIGEST, digest_array
 
 MANIFEST = "manifest.json"
 SIGN = "store.json"  # lies in every store: without it nothing is there, or nothing can be reached
 REMOTE = ("aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "s3fs", "zarr")
 PATIENCE_S = 120.0  # with a store that does not answer
-NO_ROOM = "no room left on the disk: free some and give the same command again"
 DROPPED = "dropped"  # in the provenance of what has no arrays any more
 REMOVED = "removed-"  # begins the names of folders that are being deleted
 USED_EVERY_S = 3600.0  # use is taken down no more often

@@ -19,12 +19,12 @@ from typing import Any, TextIO
 import numpy as np
 
 from pipeline.artifact import Draft, Manifest, Piece
-from pipeline.errors import DamageError, FullError, PipelineError, ShapeError
+from pipeline.errors import NO_ROOM, DamageError, FullError, PipelineError, ShapeError
 from pipeline.inventory import room_of
 from pipeline.plan import Node, Task
 from pipeline.sinks import write_out
 from pipeline.stage import Sink, Source, Span, Stage, Window
-from pipeline.store import NO_ROOM, Store
+from pipeline.store import Store
 
 open_store = lru_cache(maxsize=8)(partial(Store, create=False))
 
