@@ -122,8 +122,9 @@ class Run:
         """Open a clip, unless it kills whatever works at it."""
         before = self._ledger.begin(clip.name, clip.files)
         if before is not None and before.state == "quarantined" and not self._retry:
+            seen = f" (see {before.log})" if before.log else ""
             text = (
-                f"in quarantine: its workers died {ATTEMPTS} times (see {before.log}): "
+                f"in quarantine: its workers died {ATTEMPTS} times{seen}: "
                 "look at the file, then give the command with --retry-failed"
             )
             self._ledger.leave(clip.name)
