@@ -15,6 +15,9 @@ from pipeline.keys import DIGEST, digest_array
 from pipeline.stage import Arrays
 
 
+SMALL_BYTES = 1 << 14  # frames smaller than half of it share files
+
+
 @dataclass(frozen=True)
 class Piece:
     """Some frames of one array of one artifact: all that a reader needs to fetch and check them."""
@@ -93,11 +96,12 @@ class Draft:
 
     def _create(self, name: str, values: NDArray[Any]) -> None:
         shape = values.shape[1:]
+        together = max(SMALL_BYTES // max(values[0].nbytes, 1), 1) if len(values) else 1
         self.arrays[name] = {"dtype": values.dtype.str, "shape": list(shape), "digests": []}
         self._open[name] = zarr.create_array(
             f"{self._url}/{name}",
             shape=(0, *shape),
-            chunks=(1, *(max(size, 1) for size in shape)),
+            chunks=(together, *(max(size, 1) for size in shape)),
             dtype=values.dtype,
             compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
             config={"write_empty_chunks": True},

@@ -46,7 +46,7 @@ def store_of(kind, tmp_path):
     return Store(f"{place}{tmp_path / 'store'}")
 
 
-def values_of(name, frames=6, width=500):
+def values_of(name, frames=6, width=9000):
     """Return what an artifact holds: noise, the same for the same name."""
     seed = int(digest_json(name)[:8], 16)
     return np.random.default_rng(seed).integers(0, 255, (frames, width), np.uint8)
