@@ -14,7 +14,6 @@ from zarr.codecs import BloscCodec
 from pipeline.keys import DIGEST, digest_array
 from pipeline.stage import Arrays
 
-
 SMALL_BYTES = 1 << 14  # frames smaller than half of it share files
 
 

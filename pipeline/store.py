@@ -18,6 +18,7 @@ import fsspec
 import numpy as np
 import zarr
 from numpy.typing import NDArray
+from zarr.core.buffer.cpu import NDBuffer
 from zarr.errors import BaseZarrError
 
 from pipeline.artifact import Draft, Manifest, Piece
@@ -215,34 +216,51 @@ class Store:
         folder.rename(away)
         shutil.rmtree(away, ignore_errors=True)
 
-    def read(self, piece: Piece) -> NDArray[Any]:
-        """Return the frames of a piece, checked against their digests.
+    def read(self, *pieces: Piece) -> NDArray[Any]:
+        """Return the frames of pieces of one array, in order, checked against their digests.
 
         Raises
         ------
         DamageError
             If a frame is missing or is not what was written, naming the folder.
         """
-        place = self.place(piece.key)
-        try:
-            held = zarr.open_array(
-                f"{self._prefix}{place}/{piece.array}",
-                mode="r",
-                storage_options=self._options or None,
-            )
-            values = np.asarray(held[piece.offset : piece.offset + piece.frames])
-            if len(values) != piece.frames:
+        with self._naming_damage(pieces[0]):
+            held = self._array(pieces[0])
+        values = np.empty((sum(piece.frames for piece in pieces), *held.shape[1:]), held.dtype)
+        start = 0
+        for piece in pieces:
+            self._read(piece, values[start : start + piece.frames])
+            start += piece.frames
+        return values
+
+    def _read(self, piece: Piece, to: NDArray[Any]) -> None:
+        with self._naming_damage(piece):
+            held = self._array(piece)
+            if piece.offset + piece.frames > held.shape[0]:
                 raise ValueError(f"it ends after {held.shape[0]} frames")
+            wanted = slice(piece.offset, piece.offset + piece.frames)
+            held.get_basic_selection(wanted, out=NDBuffer.from_numpy_array(to))
+        for frame in range(len(to)):
+            if digest_array(to[frame]) != piece.digests[frame * DIGEST : (frame + 1) * DIGEST]:
+                text = f"{self._named(piece)}: frame {piece.start + frame} is damaged"
+                raise DamageError(text, piece.key)
+
+    def _array(self, piece: Piece) -> zarr.Array[Any]:
+        url = f"{self._prefix}{self._named(piece)}"
+        return zarr.open_array(url, mode="r", storage_options=self._options or None)
+
+    def _named(self, piece: Piece) -> str:
+        return f"{self.place(piece.key)}/{piece.array}"
+
+    @contextmanager
+    def _naming_damage(self, piece: Piece) -> Iterator[None]:
+        try:
+            yield
         except (OSError, RuntimeError, ValueError, TypeError, KeyError, BaseZarrError) as error:
             if not self.reachable():
                 raise
-            text = f"{place}/{piece.array}: cannot be read ({error})"
+            text = f"{self._named(piece)}: cannot be read ({error})"
             raise DamageError(text, piece.key) from error
-        for frame in range(len(values)):
-            if digest_array(values[frame]) != piece.digests[frame * DIGEST : (frame + 1) * DIGEST]:
-                text = f"{place}/{piece.array}: frame {piece.start + frame} is damaged"
-                raise DamageError(text, piece.key)
-        return values
 
     def note(self, name: str) -> str | None:
         """Return a small text kept beside the artifacts, or None."""

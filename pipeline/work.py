@@ -16,8 +16,6 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
 
-import numpy as np
-
 from pipeline.artifact import Draft, Manifest, Piece
 from pipeline.errors import NO_ROOM, DamageError, FullError, PipelineError, ShapeError
 from pipeline.inventory import room_of
@@ -176,5 +174,4 @@ def _run_stage(task: Task, step: Stage, store: Store, draft: Draft) -> None:
 
 
 def _load(store: Store, pieces: tuple[Piece, ...]) -> Span:
-    parts = [store.read(piece) for piece in pieces]
-    return Span(pieces[0].start, parts[0] if len(parts) == 1 else np.concatenate(parts))
+    return Span(pieces[0].start, store.read(*pieces))

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
@@ -81,7 +80,7 @@ class Library:
         start, stop = max(start, place.shot[0]), min(stop, place.shot[1])
         stage, array = name.split(".")
         pieces = self._plans[place.clip].find(stage, array, start, stop) or ()
-        return Span(start, np.concatenate([self._store.read(piece) for piece in pieces]))
+        return Span(start, self._store.read(*pieces))
 
     def entry(self, place: Place, name: str, frame: int) -> NDArray[Any]:
         """Return one frame of the array ``stage.array``; the last ones read are kept in memory."""

@@ -36,6 +36,13 @@ def test_what_was_stored_is_found_and_read_by_its_number_in_the_clip(tmp_path):
     np.testing.assert_array_equal(store.read(found.piece("x", 12, 15)), [[4, 5], [6, 7], [8, 9]])
 
 
+def test_pieces_are_read_one_after_the_other(tmp_path):
+    store = Store(str(tmp_path))
+    one, two = put(store), put(store, "cd" + "0" * 62, np.arange(12.0).reshape(6, 2) + 100)
+    read = store.read(one.piece("x", 14, 16), two.piece("x", 10, 11), one.piece("x", 10, 11))
+    np.testing.assert_array_equal(read, [[8, 9], [10, 11], [100, 101], [0, 1]])
+
+
 def test_a_store_in_an_object_store_works_the_same():
     store = Store("memory://bucket/store")
     put(store)
