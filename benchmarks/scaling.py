@@ -4,8 +4,8 @@
 
 Every run starts with an empty store. "Busy" is the share of the workers' time that stages took,
 without the start and the end of the executor; the rest is the run, Ray, the store and waiting.
-Two threads of one processor are not two processors: `--kernel` shows what two processes that only
-compute gain here.
+Two threads of one processor are not two processors, and memory is shared: the first lines say what
+two processes gain here that only compute, or only move memory.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
@@ -51,14 +52,20 @@ def compute(_: int) -> None:
         values = np.sqrt(values * values + 1)
 
 
-def kernel() -> float:
-    """Return how many times as much two processes compute as one."""
+def move(_: int) -> None:
+    """Allocate, fill and read as much as a stage does with a chunk's flow."""
+    values = np.ones(25_000_000, np.float32)
+    values.copy().sum()
+
+
+def kernel(work: Callable[[int], None]) -> float:
+    """Return how many times as much two processes do as one."""
     took = []
     for workers in (1, 2):
         with ProcessPoolExecutor(workers) as pool:
-            list(pool.map(compute, range(workers)))
+            list(pool.map(work, range(workers)))
             began = time.monotonic()
-            list(pool.map(compute, range(200)))
+            list(pool.map(work, range(100)))
             took.append(time.monotonic() - began)
     return took[0] / took[1]
 
@@ -71,7 +78,8 @@ def main() -> None:
     made.add_argument("--runs", type=int, default=3)
     made.add_argument("--set", action="append", default=[])
     options = made.parse_args()
-    print(f"two processes that only compute do {kernel():.2f} times the work of one here\n")
+    print(f"two processes that only compute do {kernel(compute):.2f} times the work of one here,")
+    print(f"two that only move memory {kernel(move):.2f} times\n")
     print("| executor | workers | s (each run) | times one worker | stages, s | busy |")
     print("|---|---|---|---|---|---|")
     for executor in ("inline", "ray"):
