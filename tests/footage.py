@@ -14,7 +14,8 @@ def scene(t, size=SIZE, picture="astronaut"):
     """Return frame t and its true labels: 3 is a disc, 7 a bar."""
     rows, columns = size
     photograph = getattr(skimage.data, picture)()
-    frame = photograph[80 : 80 + rows, 60 + t : 60 + t + columns].copy()
+    left = 60 + t % (photograph.shape[1] - 60 - columns)
+    frame = photograph[80 : 80 + rows, left : left + columns].copy()
     labels = np.zeros(size, np.uint16)
     centre = (20 + 2 * t) % columns, rows // 2
     y, x = np.mgrid[:rows, :columns]

@@ -347,3 +347,22 @@ def test_a_store_is_kept_below_its_budget_and_results_stay(tmp_path):
     again = stabilise(tmp_path, "--store-budget", "lots")
     assert again.returncode == 2
     assert "--store-budget: expected a size like" in again.stderr
+
+
+@pytest.mark.slow
+def test_a_long_clip_is_read_and_written_in_parts(tmp_path):
+    write_clip(tmp_path, "a", 490, size=(24, 32))
+    done = stabilise(tmp_path)
+    assert done.returncode == 0, done.stderr
+    computed, out = stages_of(tmp_path), tmp_path / "out" / "a"
+    assert (computed["ingest"], computed["segment"], computed["export"]) == (2, 2, 3)
+    found = masks(out)
+    with av.open(str(out / "masks.mkv")) as video:
+        np.testing.assert_array_equal(found, [f.to_ndarray() for f in video.decode(video=0)])
+    with av.open(str(out / "overlay.mp4")) as video:
+        times = [frame.pts for frame in video.decode(video=0)]
+    assert np.unique(np.diff(times)).size == 1
+    assert len(found) == len(times) == 490
+    again = stabilise(tmp_path)
+    assert again.returncode == 0
+    assert not any(stages_of(tmp_path).values())
