@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.artifact import Draft, Manifest, Piece
-from pipeline.errors import DamageError, FullError, PipelineError, ShapeError
+from pipeline.errors import DamageError, FullError, LostError, PipelineError, ShapeError
 from pipeline.inventory import room_of
 from pipeline.plan import Node, Task
 from pipeline.stage import Sink, Source, Span, Stage, Window
@@ -54,6 +54,8 @@ def perform(task: Task, store_url: str) -> Manifest:
             return _do(task, store)
         except (DamageError, FullError):
             raise
+        except LostError as error:
+            raise LostError(f"{task.node}: {error}") from error
         except Exception as error:
             if not store.reachable():
                 store.wait()

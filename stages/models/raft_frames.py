@@ -110,6 +110,10 @@ class EncodedFrames:
             )
         return self._volumes[pair][i > j]
 
+    def forget_correlations(self) -> None:
+        """Drop those kept for the other direction."""
+        self._volumes.clear()
+
     def full_size(self, flow: Tensor, state: Tensor) -> list[NDArray[np.float32]]:
         """Return flows (B, 2, h, w) at the frames' size, by the network's own way up."""
         model = self._model

@@ -7,13 +7,13 @@ import pytest
 import skimage.data
 import torch
 
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, LostError
 from pipeline.stage import Span
 from stages.models import raft_frames
 from stages.models.flow_pictures import network_images
 from stages.models.flow_settings import FAMILY, NetworkSettings
 from stages.models.raft_correlation import HostVolume, TorchVolume
-from stages.models.raft_family import RaftFamily
+from stages.models.raft_family import PIXEL_BYTES, RaftFamily
 from stages.models.torch_models import repeatable
 from stages.ops.correlation import correlation_pyramid
 
@@ -222,16 +222,95 @@ def test_both_look_ups_and_ptlflows_agree():
         torch.testing.assert_close(ours.around(flow), expected, atol=1e-4, rtol=0)
 
 
-def test_a_lack_of_memory_is_said_with_what_to_do():
+def failing(error):
+    """A driver whose first layer fails."""
     model = network("raft_small")
 
-    def full(*given):
-        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate")
+    def fail(*given):
+        raise error
 
-    model.fnet.register_forward_pre_hook(full)
+    model.fnet.register_forward_pre_hook(fail)
+    return RaftFamily(model, NetworkSettings())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate"),
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+        RuntimeError("CUDA error: CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+    ],
+)
+def test_a_lack_of_memory_is_said_with_what_to_do(error):
     frames = clip(2)
-    with pytest.raises(InputError, match=r"out of memory .* 203x131: .*lower flow\.scale"):
-        RaftFamily(model, NetworkSettings())(frames[0], frames[1])
+    with pytest.raises(InputError, match=r"flow of 203x131: out of memory: .*lower flow\.scale"):
+        failing(error)(frames[0], frames[1])
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.AcceleratorError("CUDA error: an illegal memory access was encountered"),
+        torch.AcceleratorError("CUDA error: uncorrectable ECC error encountered"),
+        RuntimeError("cuDNN error: CUDNN_STATUS_EXECUTION_FAILED"),
+        RuntimeError("CUDA driver error: device not ready"),
+    ],
+)
+def test_a_gpu_that_goes_is_an_error_after_which_the_task_is_done_elsewhere(error):
+    frames = clip(2)
+    with pytest.raises(LostError, match=r"203x131: the GPU failed or is gone: (CUDA|cuDNN)"):
+        failing(error)(frames[0], frames[1])
+
+
+def test_other_errors_stay_what_they_are():
+    frames = clip(2)
+    with pytest.raises(RuntimeError, match="size mismatch"):
+        failing(RuntimeError("size mismatch"))(frames[0], frames[1])
+
+
+class Cramped(InThrees):
+    """A device that says it has room for six pairs and takes no more than `fitting`."""
+
+    fitting = 2
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        inner = self.update
+
+        def update(state, *more):
+            if len(state) > self.fitting:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return inner(state, *more)
+
+        update.dtype, update.context = inner.dtype, inner.context
+        self.update = update
+
+    @property
+    def room_bytes(self):
+        return 6 * (PIXEL_BYTES * 16**2 + 12 * 16**4) + 1
+
+    def batch_size(self, pixels):
+        return RaftFamily.batch_size(self, pixels)
+
+
+def test_batches_that_do_not_fit_are_halved_until_they_do():
+    frames, pairs = clip(5, (128, 128)), {(1, 2), (2, 1), (1, 3), (3, 1), (1, 4), (4, 1)}
+    model = driver(kind=Cramped, iterations=1)
+    assert model.batch_size(16**2) == 6
+    run = model.run(frames, pairs, reach=3)
+    flows = {pair: run.flow(*pair) for pair in sorted(pairs)}
+    assert model.ran == [1] * 6  # six and three did not fit, then half of three
+    alone = driver(iterations=1).run(frames, pairs, reach=3)
+    for pair, flow in flows.items():
+        np.testing.assert_array_equal(flow, alone.flow(*pair))
+
+
+def test_a_pair_that_does_not_fit_by_itself_is_an_error():
+    model = driver(kind=Cramped, iterations=1)
+    model.fitting = 0
+    with pytest.raises(InputError, match=r"128x128: out of memory: one pair at a time"):
+        model.run(clip(2, (128, 128)), {(0, 1)}, reach=1).flow(0, 1)
 
 
 @pytest.mark.parametrize(
