@@ -17,6 +17,7 @@ from torch import Tensor
 
 from pipeline.stage import Span
 from stages.models.flow_settings import NetworkSettings
+from stages.models.raft_correlation import fits_square
 from stages.models.raft_frames import EncodedFrames, Pair
 from stages.models.raft_update import Update
 from stages.models.torch_models import explained, repeatable
@@ -24,7 +25,7 @@ from stages.ops.warp import compose_flows
 
 SHARE = 0.4  # of a GPU's memory for the pairs of a batch; the rest is for what all share
 MOST = 16  # pairs: a frame's with the eight after it
-PIXEL_BYTES = 16 << 10  # of the update and the way up, for each pixel of the network's grid
+PIXEL_BYTES = 24 << 10  # of the update and the way up, for each pixel of the network's grid
 
 
 class RaftFamily:
@@ -76,7 +77,8 @@ class RaftFamily:
         As many as there is room for: of memory that others take meanwhile the size must not
         depend, since last bits depend on it. It is halved where it was too large after all.
         """
-        pair = PIXEL_BYTES * pixels + 3 * 4 * pixels**2  # two volumes, attention
+        square = 4 * pixels**2 if fits_square(pixels) else 0
+        pair = PIXEL_BYTES * pixels + 3 * square  # two volumes, attention
         return max(1, min(self.room_bytes // pair, self._most))
 
     @property
