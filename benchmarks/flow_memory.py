@@ -1,4 +1,4 @@
-"""How much memory learned flow takes at several sizes, with and without what is quadratic in pixels.
+"""Memory that learned flow takes at several sizes, with and without what is quadratic in pixels.
 
     python benchmarks/flow_memory.py [--network gma] [--sizes 854x480 1280x720 1920x1080]
                                      [--iterations 2] [--limit BYTES …]
@@ -37,7 +37,7 @@ def main() -> None:
     parser.add_argument("--network", default="gma")
     parser.add_argument("--sizes", nargs="*", default=["854x480", "1280x720", "1920x1080"])
     parser.add_argument("--iterations", type=int, default=2)
-    parser.add_argument("--limit", type=int, nargs="*", default=[1 << 30], help="SQUARE_BYTES")
+    parser.add_argument("--limit", type=int, nargs="*", default=[1 << 29], help="SQUARE_BYTES")
     parser.add_argument("--row", action="store_true", help="measure the first size and limit here")
     options = parser.parse_args()
     if options.row:

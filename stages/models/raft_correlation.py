@@ -22,7 +22,7 @@ from stages.ops.correlation import (
     transposed,
 )
 
-SQUARE_BYTES = 1 << 30  # of float32 between all pixels of two grids: no larger ones are made
+SQUARE_BYTES = 1 << 29  # of float32 between all pixels of two grids: no larger ones are made
 TILE_BYTES = 256 << 20  # of features gathered at a time, with torch
 FAR = 1e6  # pixels; where there is nothing
 

@@ -1,6 +1,10 @@
 """The driver of the RAFT family against ptlflow's own forward, with random weights."""
 
+import json
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -228,7 +232,7 @@ def test_all_look_ups_and_ptlflows_agree(monkeypatch):
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU here")
 @pytest.mark.parametrize("name", FAMILY)
-@pytest.mark.parametrize("square_bytes", [1 << 30, 1])
+@pytest.mark.parametrize("square_bytes", [1 << 29, 1])
 def test_on_a_gpu_flow_is_that_on_a_cpu(name, square_bytes, monkeypatch):
     frames, pairs = clip(3), {(0, 1), (1, 0), (0, 2)}
     here = RaftFamily(network(name), NetworkSettings()).run(frames, pairs, reach=2)
@@ -383,6 +387,16 @@ def test_a_pair_that_does_not_fit_by_itself_is_an_error():
     model.fitting = 0
     with pytest.raises(InputError, match=r"128x128: out of memory: one pair at a time"):
         model.run(clip(2, (128, 128)), {(0, 1)}, reach=1).flow(0, 1)
+
+
+@pytest.mark.slow
+def test_gma_at_1080p_takes_less_than_3_gb():
+    """Of all that a worker has, libraries too; two volumes would be 11 GB, attention 4."""
+    script = Path(__file__).parents[3] / "benchmarks" / "flow_memory.py"
+    command = [sys.executable, script, "--row", "--sizes", "1920x1080", "--iterations", "1"]
+    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    peak, _ = json.loads(done.stdout.splitlines()[-1])
+    assert peak < 3e9
 
 
 @pytest.mark.parametrize(
