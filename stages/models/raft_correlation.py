@@ -159,12 +159,12 @@ class TorchFeatures:
         """Return the correlations around the end of a flow."""
         at = (flow + _grid(flow)).reshape(2, -1)
         at = at.nan_to_num(nan=FAR).clamp(-FAR, FAR)
-        parts = [
-            torch.cat([self._sample(own, k, places / 2**k) for k in range(len(self._pyramid))], 1)
-            for own, places in zip(
-                self._own.split(self._tile), at.split(self._tile, dim=1), strict=True
-            )
-        ]
+        parts = []
+        for first in range(0, len(self._own), self._tile):
+            tile = slice(first, first + self._tile)
+            levels = range(len(self._pyramid))
+            seen = [self._sample(self._own[tile], k, at[:, tile] / 2**k) for k in levels]
+            parts.append(torch.cat(seen, dim=1))
         return torch.cat(parts).view(1, *flow.shape[1:], -1).permute(0, 3, 1, 2)
 
     def _sample(self, own: Tensor, level: int, at: Tensor) -> Tensor:
