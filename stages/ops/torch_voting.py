@@ -124,7 +124,8 @@ def _sampled(values: Tensor, places: Tensor) -> Tensor:
     # As steps from one corner, so that four equal corners give just that value.
     top = top + (top_right - top) * fx
     low = low + (low_right - low) * fx
-    return top + (low - top) * fy
+    out: Tensor = top + (low - top) * fy
+    return out
 
 
 def _likeness(distance: Tensor, table: Tensor) -> Tensor:
