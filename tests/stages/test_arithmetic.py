@@ -81,21 +81,32 @@ def test_a_vote_gives_the_same_mask(clip, on, far):
     frames, masks, flow = clip
     made = []
     for arithmetic in (HOST, on):
-        held = [arithmetic.put(mask.astype(np.float32) / 255) for mask in masks[3:6]]
-        flows = [arithmetic.flow(flow[3][k]) + far for k in (3, 4)]
+        held = [arithmetic.put(masks[t].astype(np.float32) / 255) for t in (3, 2, 4)]
+        flows = [arithmetic.flow(flow[3][2]) + far, arithmetic.flow(flow[3][3]) - far]
         made.append(
             arithmetic.get(
                 arithmetic.vote(
                     held,
-                    [arithmetic.put(frame) for frame in frames[3:6]],
+                    [arithmetic.put(frames[t]) for t in (3, 2, 4)],
                     flows,
                     table=arithmetic.put(appearance_table(12.0)),
                     flat=[arithmetic.flat_tiles(mask) for mask in held],
                 )
             )
         )
-    assert (np.abs(made[0] - masks[3] / 255).max() > 0.05) == (far == 0)
+    assert (np.abs(made[0] - masks[3] / 255).max() > 0.05) == (far < 300)
     np.testing.assert_allclose(made[1], made[0], atol=1e-4)
+
+
+def test_a_neighbour_has_no_vote_on_what_lies_outside_its_picture(on):
+    rng = np.random.default_rng(7)
+    masks = list(rng.random((4, 20, 24, 2), np.float32) / 2)
+    images = list(rng.integers(100, 110, (4, 20, 24, 3), np.uint8))
+    flows = list(rng.normal(0, 6, (3, 2, 20, 24)).astype(np.float32))
+    expected = HOST.vote(masks, images, flows, table=appearance_table(12.0), flat=None)
+    placed = [[on.put(part) for part in parts] for parts in (masks, images, flows)]
+    table = on.put(appearance_table(12.0))
+    np.testing.assert_allclose(on.get(on.vote(*placed, table=table, flat=[])), expected, atol=1e-4)
 
 
 def test_what_is_carried_is_the_same(clip, on):
