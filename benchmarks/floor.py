@@ -11,7 +11,6 @@ segmenter or decoder.
 from __future__ import annotations
 
 import os
-import statistics
 import time
 import warnings
 from collections.abc import Callable, Mapping
@@ -67,7 +66,7 @@ class Rates:
 
 
 def measured_rates() -> Rates:
-    """Return the medians of a few rounds on all processors."""
+    """Return the best of a few rounds on all processors: other programs only slow them."""
     import torch
 
     count = os.cpu_count() or 1
@@ -75,19 +74,19 @@ def measured_rates() -> Rates:
     pairs = [np.ones((2, COPIED_BYTES // count // 4), np.float32) for _ in range(count)]
     left, right = torch.ones(2, SIDE, SIDE)
     with ThreadPoolExecutor(count) as pool:
-        copying = _median_s(lambda: list(pool.map(lambda p: np.copyto(p[1], p[0]), pairs)))
-    multiplying = _median_s(lambda: left @ right)
+        copying = _least_s(lambda: list(pool.map(lambda p: np.copyto(p[1], p[0]), pairs)))
+    multiplying = _least_s(lambda: left @ right)
     return Rates(2 * sum(p[0].nbytes for p in pairs) / copying, 2 * SIDE**3 / multiplying)
 
 
-def _median_s(work: Callable[[], object]) -> float:
+def _least_s(work: Callable[[], object]) -> float:
     work()
     took = []
     for _ in range(ROUNDS):
         began = time.perf_counter()
         work()
         took.append(time.perf_counter() - began)
-    return statistics.median(took)
+    return min(took)
 
 
 def work_of(settings: Mapping[str, Any], scene: Scene) -> dict[str, Work]:
