@@ -3,9 +3,9 @@
 A stage's floor is ``max(bytes / bandwidth, operations / rate)`` for each frame: `bytes` are those
 of the arrays it reads and writes, each once and uncompressed (`stages.artifacts`), `operations` the
 additions and multiplications that its equations ask for, and bandwidth and rate those of one large
-copy and one large product of matrices on all processors, measured in the same run. Not counted:
-entropy coding of pictures and videos, compression in the store, hashing, and the network of a
-segmenter or decoder.
+copy and one large product of matrices on all processors, or on the GPU for stages that run there,
+measured in the same run. Not counted: entropy coding of pictures and videos, compression in the
+store, hashing, and the network of a segmenter or decoder.
 """
 
 from __future__ import annotations
@@ -59,24 +59,49 @@ class Work:
 
 @dataclass(frozen=True)
 class Rates:
-    """Of the machine: bytes, and float32 additions and multiplications, a second."""
+    """Of the processors or of a GPU: bytes, and additions and multiplications, a second."""
 
     bytes: float
     operations: float
 
 
-def measured_rates() -> Rates:
-    """Return the best of a few rounds on all processors: other programs only slow them."""
+def measured_rates(device: str = "cpu", precision: str = "fp32") -> Rates:
+    """Return the best of a few rounds: other programs only slow them.
+
+    Parameters
+    ----------
+    device : str
+        "cpu" for all processors, or one of torch's.
+    precision : {"fp32", "bf16"}
+        Of the product.
+    """
     import torch
 
+    dtype = torch.bfloat16 if precision == "bf16" else torch.float32
+    if device != "cpu":
+        return _device_rates(device, dtype)
     count = os.cpu_count() or 1
     torch.set_num_threads(count)
     pairs = [np.ones((2, COPIED_BYTES // count // 4), np.float32) for _ in range(count)]
-    left, right = torch.ones(2, SIDE, SIDE)
+    left, right = torch.ones(2, SIDE, SIDE, dtype=dtype)
     with ThreadPoolExecutor(count) as pool:
         copying = _least_s(lambda: list(pool.map(lambda p: np.copyto(p[1], p[0]), pairs)))
     multiplying = _least_s(lambda: left @ right)
     return Rates(2 * sum(p[0].nbytes for p in pairs) / copying, 2 * SIDE**3 / multiplying)
+
+
+def _device_rates(device: str, dtype: Any) -> Rates:
+    import torch
+
+    source = torch.ones(4 * COPIED_BYTES // 4, device=device)
+    target = torch.empty_like(source)
+    left, right = torch.ones(2, 4 * SIDE, 4 * SIDE, device=device, dtype=dtype)
+
+    def waited(work: Callable[[], object]) -> float:
+        return _least_s(lambda: (work(), torch.cuda.synchronize(device)))
+
+    copying, multiplying = waited(lambda: target.copy_(source)), waited(lambda: left @ right)
+    return Rates(2 * source.nbytes / copying, 2 * (4 * SIDE) ** 3 / multiplying)
 
 
 def _least_s(work: Callable[[], object]) -> float:

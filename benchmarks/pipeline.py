@@ -22,6 +22,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -82,14 +83,9 @@ def compare(options: argparse.Namespace, given: Sequence[str], scratch: Path) ->
                 settings[config] = json.loads((out / "run.json").read_text())["settings"]
                 scenes = look_at(out, options.footage, settings[config])
             shutil.rmtree(out)
-    rates = measured_rates()
     print_headline(done, scenes)
-    print(
-        f"\nMeasured on the way, {os.cpu_count()} processors: {rates.bytes / 1e9:.1f} GB/s copied "
-        f"(read and written), {rates.operations / 1e9:.0f} Gop/s in float32."
-    )
     for config in possible:
-        print_stages(Path(config).stem, done[config], settings[config], scenes, rates)
+        print_stages(Path(config).stem, done[config], settings[config], scenes)
 
 
 def has_device(config: Path) -> bool:
@@ -161,18 +157,41 @@ def print_headline(done: dict[str, list[Measured]], scenes: Sequence[Scene]) -> 
         )
 
 
+@lru_cache
+def rates_on(device: str, precision: str) -> Rates:
+    """Measure once, and say so."""
+    rates = measured_rates(device, precision)
+    where = f"{os.cpu_count()} processors" if device == "cpu" else device
+    print(
+        f"\nMeasured on the way, {where}: {rates.bytes / 1e9:.1f} GB/s copied (read and "
+        f"written), {rates.operations / 1e9:.0f} Gop/s in {precision}."
+    )
+    return rates
+
+
+def rates_of(stage: str, settings: dict[str, Any]) -> Rates:
+    """Return the rates of what a stage ran on."""
+    return rates_on(settings[stage].get("device", "cpu"), settings[stage].get("precision", "fp32"))
+
+
+def at_once(stage: str, settings: dict[str, Any]) -> float:
+    """Return how many tasks of a stage share the processors, or a GPU."""
+    if settings[stage].get("device", "cpu") == "cpu":
+        return os.cpu_count() or 1
+    return 1 / (settings["engine"]["resources"].get(stage, {}).get("gpus", 0) or 1)
+
+
 def print_stages(
     preset: str,
     runs: Sequence[Measured],
     settings: dict[str, Any],
     scenes: Sequence[Scene],
-    rates: Rates,
 ) -> None:
     """Print one row a stage: what it takes and what it would take at the least."""
     floors: dict[str, tuple[float, float]] = {}
     for scene in scenes:
         for stage, work in work_of(settings, scene).items():
-            before = floors.get(stage, (0.0, 0.0))
+            before, rates = floors.get(stage, (0.0, 0.0)), rates_of(stage, settings)
             moved, computed = work.bytes / rates.bytes, work.operations / rates.operations
             floors[stage] = (
                 before[0] + scene.frames * moved,
@@ -182,7 +201,7 @@ def print_stages(
         stage: statistics.median(run.stages.get(stage, 0.0) for run in runs)
         for stage in runs[0].stages
     }
-    workers, total = os.cpu_count() or 1, sum(spent.values())
+    total = sum(spent.values())
     print(
         f"\n`{preset}`, medians of {len(runs)} runs:\n\n| stage | s, all workers | share | "
         "floor, s: bytes | operations | times the floor |\n|---|---|---|---|---|---|"
@@ -193,7 +212,7 @@ def print_stages(
             print(f"{row} – | – | – |")
             continue
         moved, computed = floors[stage]
-        times = seconds / workers / max(moved, computed)
+        times = seconds / at_once(stage, settings) / max(moved, computed)
         print(f"{row} {moved:.3f} | {computed:.3f} | {times:.0f} |")
 
 
