@@ -17,6 +17,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -75,7 +76,11 @@ def timed(footage: Path, masks: Path, config: str, out: Path) -> tuple[float, in
     """Run the command once; return its seconds and the peak of memory in bytes."""
     command = [sys.executable, str(ROOT / "run_pipeline.py"), str(footage), "--masks", str(masks)]
     command += ["--out", str(out), "--config", config, "--set", "segment.union=true"]
-    command += ["--follow-links"]
+    return watched([*command, "--follow-links"])
+
+
+def watched(command: Sequence[str]) -> tuple[float, int]:
+    """Run a command; return its seconds and the peak of memory in bytes."""
     began = time.perf_counter()
     child = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     peak, ended = [0], threading.Event()

@@ -8,7 +8,7 @@ PipelineError
 ├── CacheError       the store cannot be read or written            (exit 1: the clip fails)
 │   ├── DamageError  an artifact is not what was stored             (it is made again)
 │   └── FullError    no room is left                                (exit 1: the run stops)
-└── LostError        a worker or its machine died under a task      (the task is done again)
+└── LostError        a worker, its machine or its GPU died under a task (it is done again)
 """
 
 from __future__ import annotations

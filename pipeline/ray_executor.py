@@ -63,7 +63,7 @@ class RayExecutor:
         self._store_url, self._resources, self._limits = store_url, resources, limits
         self._running: dict[Any, _Running] = {}
         self._workers, self._slots, self._counted = workers, QUEUED * max(workers, 1), 0.0
-        self._began = time.monotonic()
+        self._began, self._lost = time.monotonic(), 0
         # Workers import the project; not what lies in this folder, which may be strangers' footage.
         root = str(Path(__file__).parent.parent)
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
@@ -98,11 +98,14 @@ class RayExecutor:
         self._running[remote.remote(task, self._store_url)] = running
 
     def _environment(self) -> dict[str, Any] | None:
-        """Return what workers of this time are told apart by: others are not used again."""
-        if not self._limits.worker_s:
-            return None
-        age = int((time.monotonic() - self._began) / self._limits.worker_s)
-        return {"env_vars": {GENERATION: str(age)}} if age else None
+        """Return what workers of this time are told apart by: others are not used again.
+
+        Nor are those from before a task lost its device: a process that did gets no other.
+        """
+        limit = self._limits.worker_s
+        age = int((time.monotonic() - self._began) / limit) if limit else 0
+        generation = age + self._lost
+        return {"env_vars": {GENERATION: str(generation)}} if generation else None
 
     def next_done(self) -> Outcome:
         """Wait for a task to end; return it with its manifest or with what it raised."""
@@ -114,6 +117,7 @@ class RayExecutor:
             manifest: Manifest = ray.get(done[0])
         except ray.exceptions.RayTaskError as error:
             cause = getattr(error, "cause", None)
+            self._lost += isinstance(cause, LostError)
             return task, cause if isinstance(cause, PipelineError) else error
         except ray.exceptions.RayError as error:
             return task, LostError(f"{task.node}: {running.stopped or _death(error)}")

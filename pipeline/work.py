@@ -17,7 +17,14 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from pipeline.artifact import Draft, Manifest, Piece
-from pipeline.errors import NO_ROOM, DamageError, FullError, PipelineError, ShapeError
+from pipeline.errors import (
+    NO_ROOM,
+    DamageError,
+    FullError,
+    LostError,
+    PipelineError,
+    ShapeError,
+)
 from pipeline.inventory import room_of
 from pipeline.plan import Node, Task
 from pipeline.sinks import write_out
@@ -50,6 +57,8 @@ def perform(task: Task, store_url: str) -> Manifest:
             return _do(task, store)
         except (DamageError, FullError):
             raise
+        except LostError as error:
+            raise LostError(f"{task.node}: {error}") from error
         except Exception as error:
             if not store.reachable():
                 store.wait()

@@ -8,19 +8,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stage import Span
+from stages.arithmetic import HOST, Arithmetic, Array
 from stages.artifacts import offsets
-from stages.ops.fixed_point import unpack_flow, unpack_mask
-from stages.ops.guided import (
-    apply_coefficients,
-    fit_coefficients,
-    kernel_reach,
-    mean_over_boxes,
-)
+from stages.ops.fixed_point import unpack_mask
+from stages.ops.guided import kernel_reach
 from stages.ops.soft import confidence
-from stages.ops.voting import appearance_table, carried
-from stages.ops.warp import resize_flow
+from stages.ops.voting import appearance_table
 
-Box = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
+Box = tuple[Array, Array, Array]
 """Guide (H, W, 3), mask (H, W, C) and weight (H, W) of one frame."""
 
 
@@ -30,8 +25,16 @@ def centred(image: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def stand_still(
-    masks: Span, frames: Span, wanted: range, *, kernel: int, size: int, eps: float, floor: float
-) -> Iterator[NDArray[np.float32]]:
+    masks: Span,
+    frames: Span,
+    wanted: range,
+    *,
+    kernel: int,
+    size: int,
+    eps: float,
+    floor: float,
+    on: Arithmetic = HOST,
+) -> Iterator[Array]:
     """Yield masks filtered in boxes of `kernel` frames that stay where they are.
 
     Every box is fitted afresh from its own frames, in their order, so that the result does not
@@ -47,24 +50,25 @@ def stand_still(
         Frames, and rows and columns, of a box.
     eps, floor : float
         See `stages.ops.guided.fit_coefficients` and `stages.ops.soft.confidence`.
+    on : Arithmetic
+        Of the device; the masks are arrays of it.
     """
     before, after = kernel_reach(kernel)
     weights: dict[int, NDArray[np.float32]] = {}
-    fits: dict[int, NDArray[np.float32]] = {}
+    fits: dict[int, Array] = {}
 
-    def fit(k: int) -> NDArray[np.float32]:
+    def fit(k: int) -> Array:
         near = range(max(k - before, frames.start), min(k + after + 1, frames.stop))
         for j in near:
             if j not in weights:
                 weights[j] = confidence(masks[j], floor=floor)
-        fitted = fit_coefficients(
+        return on.fitted(
             frames.array[near.start - frames.start : near.stop - frames.start],
             masks.array[near.start - masks.start : near.stop - masks.start],
-            np.stack([weights[j] for j in near]),
+            [weights[j] for j in near],
             size=size,
             eps=eps,
         )
-        return mean_over_boxes(fitted, size=size)
 
     for t in wanted:
         # An even box leans to the past, so those that hold t lean to the future.
@@ -72,11 +76,7 @@ def stand_still(
         for k in holding:
             if k not in fits:
                 fits[k] = fit(k)
-        total = fits[holding[0]].copy()
-        for k in holding[1:]:
-            total += fits[k]
-        total *= np.float32(1 / len(holding))
-        yield apply_coefficients(total, frames[t])
+        yield on.applied([fits[k] for k in holding], frames[t])
         fits = {k: fitted for k, fitted in fits.items() if k > t - after}
         weights = {j: weight for j, weight in weights.items() if j > t - after - before}
 
@@ -92,7 +92,8 @@ def follow_flow(
     size: int,
     eps: float,
     floor: float,
-) -> Iterator[NDArray[np.float32]]:
+    on: Arithmetic = HOST,
+) -> Iterator[Array]:
     """Yield masks filtered in boxes that follow what moves.
 
     The neighbours' guides, masks and weights are carried to each frame along the flow, a weight
@@ -111,23 +112,22 @@ def follow_flow(
         See `stages.ops.voting.appearance_table`.
     eps, floor : float
         See `stages.ops.guided.fit_coefficients` and `stages.ops.soft.confidence`.
+    on : Arithmetic
+        Of the device; the masks are arrays of it.
     """
-    table = appearance_table(appearance)
+    table = on.put(appearance_table(appearance))
     held: dict[int, Box] = {}
     shape = frames.array.shape[1:3]
     for t in wanted:
         for j in range(max(t - radius, frames.start), min(t + radius + 1, frames.stop)):
             if j not in held:
                 weight = confidence(masks[j], floor=floor)
-                held[j] = centred(frames[j]), unpack_mask(masks[j]), weight
+                held[j] = on.put(centred(frames[j])), on.put(unpack_mask(masks[j])), on.put(weight)
         stack = [held[t]]
         for k, step in enumerate(offsets(radius)):
             if t + step in held:
-                along = resize_flow(unpack_flow(flow[t][k]), shape)
-                stack.append(carried(held[t][0], *held[t + step], along, table=table))
-        guide, mask, weight = (np.stack(parts) for parts in zip(*stack, strict=True))
-        fitted = mean_over_boxes(
-            fit_coefficients(guide, mask, weight, size=size, eps=eps), size=size
-        )
-        yield apply_coefficients(fitted, held[t][0])
+                along = on.flow(flow[t][k], shape)
+                stack.append(on.carried(held[t][0], *held[t + step], along, table=table))
+        guides, boxes, trust = zip(*stack, strict=True)
+        yield on.applied([on.fitted(guides, boxes, trust, size=size, eps=eps)], held[t][0])
         held = {j: box for j, box in held.items() if j > t - radius}

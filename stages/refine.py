@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Arrays, Facts, Input, Stage, Window
+from stages.arithmetic import Arithmetic, arithmetic_on
 from stages.decoding import (
     TRUST_REACH,
     Refined,
@@ -44,7 +45,7 @@ class Refine(Stage):
     window: Literal[1, 3, 5, 7] = Field(7, description="frames that the aligned decoder looks at")
     weights: str = Field("", description="of a decoder: path; aligned comes with its own")
     weights_digest: str = Field("", description="filled in from the weights file")
-    device: str = Field("cpu", description="of a decoder: cpu or cuda")
+    device: str = Field("cpu", description="of voting and of a decoder: cpu or cuda")
 
     def model_post_init(self, context: object) -> None:
         """Put the digest of the weights where the key sees it."""
@@ -74,13 +75,15 @@ class Refine(Stage):
         if self.method == "none":
             masks = window["segment.masks"].array
             return {"masks": masks, "trust": np.zeros((len(masks), masks.shape[-1]), np.uint8)}
-        out = [(pack_mask(mask), pack_mask(trust)) for mask, trust in self._refined(window)]
+        on = arithmetic_on(self.device, setting="refine.device")
+        with on.running("refine"):
+            out = [(pack_mask(mask), pack_mask(trust)) for mask, trust in self._refined(window, on)]
         return {
             "masks": np.stack([mask for mask, _ in out]),
             "trust": np.stack([trust for _, trust in out]),
         }
 
-    def _refined(self, window: Window) -> Iterator[Refined]:
+    def _refined(self, window: Window, on: Arithmetic) -> Iterator[Refined]:
         masks, frames = window["segment.masks"], window["ingest.frames"]
         if self.method == "deeplab":
             decoded = decode_deeplab(
@@ -88,25 +91,28 @@ class Refine(Stage):
             )
             return ((mask, _untrusted(mask)) for mask in decoded)
         if self.method == "vote":
-            return ((mask, _untrusted(mask)) for mask in self._voted(window, window.frames))
+            return ((mask, _untrusted(mask)) for mask in self._voted(window, window.frames, on))
         wanted = window.frames
-        voted = self._voted(window, around(wanted, frames))
+        voted = self._voted(window, around(wanted, frames), on)
         return decode_aligned(
             masks, voted, frames, window["flow.flow"], wanted, radius=self.radius,
             look=self.window, appearance=self.appearance, weights=self.weights, device=self.device,
         )  # fmt: skip
 
-    def _voted(self, window: Window, wanted: range) -> Iterator[NDArray[np.float32]]:
+    def _voted(
+        self, window: Window, wanted: range, on: Arithmetic
+    ) -> Iterator[NDArray[np.float32]]:
         """Return the masks of the frames wanted after voting."""
         masks, frames = window["segment.masks"], window["ingest.frames"]
         reach = self.radius * self.passes
         given = range(
             max(wanted.start - reach, frames.start), min(wanted.stop + reach, frames.stop)
         )
-        return passes(
+        voted = passes(
             (unpack_mask(masks[t]) for t in given), frames, window["flow.flow"], wanted,
-            count=self.passes, radius=self.radius, appearance=self.appearance, given=given,
+            count=self.passes, radius=self.radius, appearance=self.appearance, given=given, on=on,
         )  # fmt: skip
+        return (on.get(mask) for mask in voted)
 
 
 def _untrusted(mask: NDArray[np.float32]) -> NDArray[np.float32]:

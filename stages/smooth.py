@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Arrays, Facts, Input, Stage, Window
+from stages.arithmetic import Arithmetic, Array, arithmetic_on
 from stages.filtering import follow_flow, stand_still
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.soft import keep_labels, leave_alone, winners
@@ -21,6 +22,7 @@ class Smooth(Stage):
 
     name: ClassVar[str] = "smooth"
     version: ClassVar[int] = 1
+    outside_key: ClassVar[tuple[str, ...]] = ("device",)
 
     method: Literal["static", "compensated", "none"] = Field(
         "static", description="box that stands still, box that follows the flow, or no filter"
@@ -37,6 +39,7 @@ class Smooth(Stage):
     votes: int = Field(2, ge=0, le=5, description="passes of voting after the filter")
     radius: int = Field(3, ge=1, le=8, description="of voting and of compensation; that of flow")
     appearance: float = Field(12.0, gt=0, description="of voting; see refine.appearance")
+    device: str = Field("cpu", description="cpu or cuda")
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read as far as the boxes and the votes after them reach."""
@@ -53,29 +56,39 @@ class Smooth(Stage):
 
     def run(self, window: Window) -> Arrays:
         """Return the soft masks and the labels that win."""
+        on = arithmetic_on(self.device, setting="smooth.device")
+        with on.running("smooth"):
+            masks = (on.get(mask) for mask in self._smoothed(window, on))
+            out = [
+                self._kept(mask, window, t) for t, mask in zip(window.frames, masks, strict=True)
+            ]
+        return {
+            "masks": np.stack([mask for mask, _ in out]),
+            "labels": np.stack([labels for _, labels in out]),
+        }
+
+    def _smoothed(self, window: Window, on: Arithmetic) -> Iterator[Array]:
+        """Return the masks of the window's frames, filtered and voted."""
         frames = window["ingest.frames"]
         reach = self.votes * self.radius
         wanted = range(
             max(window.start - reach, frames.start), min(window.stop + reach, frames.stop)
         )
-        filtered = self._filtered(window, wanted)
-        if self.votes:
-            # In 255ths what is nearly nothing is nothing, and large areas need no vote.
-            filtered = passes(
-                (unpack_mask(pack_mask(mask)) for mask in filtered),
-                frames,
-                window["flow.flow"],
-                window.frames,
-                count=self.votes,
-                radius=self.radius,
-                appearance=self.appearance,
-                given=wanted,
-            )
-        out = [self._kept(mask, window, t) for t, mask in zip(window.frames, filtered, strict=True)]
-        return {
-            "masks": np.stack([mask for mask, _ in out]),
-            "labels": np.stack([labels for _, labels in out]),
-        }
+        filtered = self._filtered(window, wanted, on)
+        if not self.votes:
+            return filtered
+        # In 255ths what is nearly nothing is nothing, and large areas need no vote.
+        return passes(
+            (on.rounded(mask) for mask in filtered),
+            frames,
+            window["flow.flow"],
+            window.frames,
+            count=self.votes,
+            radius=self.radius,
+            appearance=self.appearance,
+            given=wanted,
+            on=on,
+        )
 
     @staticmethod
     def _kept(
@@ -96,7 +109,7 @@ class Smooth(Stage):
             return 0
         return self.radius if self._follows else self.temporal_kernel - 1
 
-    def _filtered(self, window: Window, wanted: range) -> Iterator[NDArray[np.float32]]:
+    def _filtered(self, window: Window, wanted: range, on: Arithmetic) -> Iterator[Array]:
         masks, frames = window["refine.masks"], window["ingest.frames"]
         floor = self.weight_floor if self.weighted else 1.0
         if self.method == "none":
@@ -105,9 +118,9 @@ class Smooth(Stage):
         if not self._follows:
             kernel = self.temporal_kernel
             return stand_still(
-                masks, frames, wanted, kernel=kernel, size=size, eps=eps, floor=floor
+                masks, frames, wanted, kernel=kernel, size=size, eps=eps, floor=floor, on=on
             )
         return follow_flow(
             masks, frames, window["flow.flow"], wanted, radius=self.radius,
-            appearance=self.appearance, size=size, eps=eps, floor=floor,
+            appearance=self.appearance, size=size, eps=eps, floor=floor, on=on,
         )  # fmt: skip

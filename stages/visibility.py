@@ -8,9 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.stage import Arrays, Facts, Input, Stage, Window
+from stages.arithmetic import arithmetic_on
 from stages.artifacts import offsets
-from stages.ops.fixed_point import unpack_flow
-from stages.ops.visibility import visible
 
 
 class Visibility(Stage):
@@ -19,10 +18,12 @@ class Visibility(Stage):
     name: ClassVar[str] = "visibility"
     version: ClassVar[int] = 1
     uses: ClassVar[tuple[str, ...]] = ("size",)
+    outside_key: ClassVar[tuple[str, ...]] = ("device",)
 
     radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
     slack: float = Field(0.01, ge=0, description="error allowed per squared pixel of motion")
     floor: float = Field(0.5, ge=0, description="error always allowed, squared pixels at work")
+    device: str = Field("cpu", description="cpu or cuda")
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read the flow of the neighbours too: it has to lead back."""
@@ -35,10 +36,13 @@ class Visibility(Stage):
         out = np.zeros((len(window.frames), 2 * self.radius, rows, columns), np.bool_)
         floor = self.floor * (rows / window.facts["size"][0]) ** 2
         steps = offsets(self.radius)
-        for t in window.frames:
-            for k, step in enumerate(steps):
-                if flow.start <= t + step < flow.stop:
-                    there = unpack_flow(flow[t][k])
-                    back = unpack_flow(flow[t + step][steps.index(-step)])
-                    out[t - window.start, k] = visible(there, back, slack=self.slack, floor=floor)
+        on = arithmetic_on(self.device, setting="visibility.device")
+        with on.running("visibility"):
+            for t in window.frames:
+                for k, step in enumerate(steps):
+                    if flow.start <= t + step < flow.stop:
+                        there = on.flow(flow[t][k])
+                        back = on.flow(flow[t + step][steps.index(-step)])
+                        seen = on.visible(there, back, slack=self.slack, floor=floor)
+                        out[t - window.start, k] = on.get(seen)
         return {"seen": out}

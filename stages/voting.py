@@ -4,18 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-import numpy as np
-from numpy.typing import NDArray
-
 from pipeline.stage import Span
+from stages.arithmetic import HOST, Arithmetic, Array
 from stages.artifacts import offsets
-from stages.ops.fixed_point import unpack_flow
-from stages.ops.tiles import flat_tiles
-from stages.ops.voting import appearance_table, vote
+from stages.ops.voting import appearance_table
 
 
 def passes(
-    masks: Iterable[NDArray[np.float32]],
+    masks: Iterable[Array],
     frames: Span,
     flow: Span,
     wanted: range,
@@ -24,7 +20,8 @@ def passes(
     radius: int,
     appearance: float,
     given: range | None = None,
-) -> Iterator[NDArray[np.float32]]:
+    on: Arithmetic = HOST,
+) -> Iterator[Array]:
     """Yield the masks of the frames `wanted` after `count` passes of voting.
 
     Parameters
@@ -42,44 +39,48 @@ def passes(
         See `stages.ops.voting.appearance_table`.
     given : range, optional
         The frames of `masks`; all of `frames` if left out.
+    on : Arithmetic
+        Of the device; the masks yielded are arrays of it.
     """
-    table = appearance_table(appearance)
-    stream: Iterator[NDArray[np.float32]] = iter(masks)
+    table = on.put(appearance_table(appearance))
+    stream: Iterator[Array] = iter(masks)
     given = range(frames.start, frames.stop) if given is None else given
     for left in range(count - 1, -1, -1):
         first = max(wanted.start - left * radius, frames.start)
         last = min(wanted.stop + left * radius, frames.stop)
         wider, given = given, range(first, last)
-        stream = _one_pass(stream, wider, given, frames, flow, radius, table)
+        stream = _one_pass(stream, wider, given, frames, flow, radius, table, on)
     return stream
 
 
 def _one_pass(
-    masks: Iterator[NDArray[np.float32]],
+    masks: Iterator[Array],
     given: range,
     wanted: range,
     frames: Span,
     flow: Span,
     radius: int,
-    table: NDArray[np.float32],
-) -> Iterator[NDArray[np.float32]]:
+    table: Array,
+    on: Arithmetic,
+) -> Iterator[Array]:
     """Vote once for the frames `wanted`, given the masks of frames `given`."""
-    held: dict[int, NDArray[np.float32]] = {}
-    flat: dict[int, NDArray[np.bool_]] = {}
+    held: dict[int, tuple[Array, Array]] = {}  # masks and pictures
+    flat: dict[int, Array] = {}
     coming = iter(given)
     steps = offsets(radius)
     for t in wanted:
         for j in coming:
-            held[j] = next(masks)
-            flat[j] = flat_tiles(held[j])
+            held[j] = on.put(next(masks)), on.put(frames[j])
+            flat[j] = on.flat_tiles(held[j][0])
             if j >= t + radius:
                 break
-        held = {j: mask for j, mask in held.items() if j >= t - radius}
+        held = {j: both for j, both in held.items() if j >= t - radius}
         near = [(k, t + step) for k, step in enumerate(steps) if t + step in held]
-        yield vote(
-            [held[t], *(held[j] for _, j in near)],
-            [frames[t], *(frames[j] for _, j in near)],
-            [unpack_flow(flow[t][k]) for k, _ in near],
+        own = [held[t], *(held[j] for _, j in near)]
+        yield on.vote(
+            [mask for mask, _ in own],
+            [image for _, image in own],
+            [on.flow(flow[t][k]) for k, _ in near],
             table=table,
             flat=[flat[t], *(flat[j] for _, j in near)],
         )

@@ -21,7 +21,15 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError
 from stages.models.flow import FlowModel
 from stages.models.flow_settings import FAMILY, NetworkSettings
-from stages.models.torch_models import RANDOM, RANDOM_DIGEST, fill, place, repeatable, seeded
+from stages.models.torch_models import (
+    RANDOM,
+    RANDOM_DIGEST,
+    explained,
+    fill,
+    place,
+    repeatable,
+    seeded,
+)
 from stages.models.weights import download, file_digest, load_checkpoint, tensors
 
 DEFAULTS = NetworkSettings()
@@ -88,8 +96,10 @@ class _OwnForward:
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         from stages.models.flow_pictures import cut_back, network_images
 
-        images = network_images([first, second], self._device)
-        with repeatable(), _quiet():
+        rows, columns = first.shape[:2]
+        advice = "lower flow.scale"
+        with explained(f"flow of {columns}x{rows}", advice), repeatable(), _quiet():
+            images = network_images([first, second], self._device)
             answer = self._model({"images": images[None]})
         return cut_back(answer["flows"][0, 0].float().cpu().numpy(), first.shape[:2])
 

@@ -20,7 +20,9 @@ def network_images(
     """
     bgr = np.stack([_padded(picture) for picture in pictures])[..., ::-1]
     images = torch.from_numpy(np.ascontiguousarray(bgr.transpose(0, 3, 1, 2)))
-    return images.to(device).float() / 255
+    if torch.device(device).type == "cuda":
+        images = images.pin_memory()  # else the copy would be waited for
+    return images.to(device, non_blocking=True).float() / 255
 
 
 def cut_back(flow: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:

@@ -1,16 +1,30 @@
-"""Correlation of all pixels of two frames, for both directions: on a CPU, and with torch."""
+"""Correlation of all pixels of two frames, for both directions: on a CPU, and with torch.
+
+Of large frames no volume is made: it grows with the fourth power of the size. What is looked up is
+then correlated at each look-up.
+"""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from stages.models.raft_update import product
-from stages.ops.correlation import correlation_pyramid, look_up, transposed
+from stages.ops.correlation import (
+    Pyramid,
+    correlation_pyramid,
+    feature_pyramid,
+    look_up,
+    look_up_features,
+    transposed,
+)
+
+SQUARE_BYTES = 1 << 29  # of float32 between all pixels of two grids: no larger ones are made
+TILE_BYTES = 256 << 20  # of features gathered at a time, with torch
+FAR = 1e6  # pixels; where there is nothing
 
 
 class Volume(Protocol):
@@ -18,6 +32,14 @@ class Volume(Protocol):
 
     def around(self, flow: Tensor) -> Tensor:
         """Return those around the end of a flow (2, h, w): (1, C, h, w), channels last."""
+
+
+def fits_square(pixels: int) -> bool:
+    """Say whether there may be a matrix between all pixels of two grids, or of one with itself.
+
+    It depends on nothing but the size: results with and without differ in their last bits.
+    """
+    return 4 * pixels**2 <= SQUARE_BYTES
 
 
 def correlate(
@@ -33,8 +55,15 @@ def correlate(
     levels, radius : int
         Of the pyramid; see `stages.ops.correlation.look_up`.
     """
-    volume = product(first * first.shape[1] ** -0.5, second)
-    if volume.device.type == "cpu":
+    own, on_host = first * first.shape[1] ** -0.5, first.device.type == "cpu"
+    if not fits_square(len(first)):
+        kind = HostFeatures if on_host else TorchFeatures
+        return (
+            kind(own, second, size, levels, radius),
+            kind(second * first.shape[1] ** -0.5, first, size, levels, radius),
+        )
+    volume = product(own, second)
+    if on_host:
         there = volume.contiguous().view(-1, *size).numpy()
         back = transposed(there, size)
         pyramids = (correlation_pyramid(there, levels), correlation_pyramid(back, levels))
@@ -48,9 +77,7 @@ def correlate(
 class HostVolume:
     """In memory of the CPU, looked up by `stages.ops.correlation.look_up`."""
 
-    def __init__(
-        self, pyramid: list[np.ndarray[tuple[int, ...], np.dtype[np.float32]]], radius: int
-    ) -> None:
+    def __init__(self, pyramid: Pyramid, radius: int) -> None:
         self._pyramid, self._radius = pyramid, radius
 
     def around(self, flow: Tensor) -> Tensor:
@@ -70,22 +97,90 @@ class TorchVolume:
     """
 
     def __init__(self, volume: Tensor, levels: int, radius: int) -> None:
-        self._pyramid, self._radius = [volume[:, None]], radius
+        device = volume.device
+        self._pyramid = [volume[:, None]]
         for _ in range(levels - 1):
             self._pyramid.append(functional.avg_pool2d(self._pyramid[-1], 2))
+        steps = torch.arange(-radius, radius + 1, device=device)
+        self._offsets = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1)  # dy fastest
+        extents = [level.shape[:1:-1] for level in self._pyramid]
+        self._extents = [torch.tensor(extent, device=device) for extent in extents]
 
     def around(self, flow: Tensor) -> Tensor:
         """Return the correlations around the end of a flow."""
-        steps = torch.arange(-self._radius, self._radius + 1, device=flow.device)
-        offsets = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1)  # dy fastest
         at = (flow + _grid(flow)).reshape(2, -1).T[:, None, None]
         parts = []
-        for k, level in enumerate(self._pyramid):
-            extent = torch.tensor(level.shape[:1:-1], device=flow.device)
+        for k, (level, extent) in enumerate(zip(self._pyramid, self._extents, strict=True)):
             # grid_sample wants the first pixel's centre at -1 and the last one's at 1
-            places = 2 * (at / 2**k + offsets) / (extent - 1) - 1
+            places = 2 * (at / 2**k + self._offsets) / (extent - 1) - 1
             parts.append(functional.grid_sample(level, places, align_corners=True).flatten(1))
         return torch.cat(parts, dim=1).view(1, *flow.shape[1:], -1).permute(0, 3, 1, 2)
+
+
+class HostFeatures:
+    """Without a volume, on a CPU: `stages.ops.correlation.look_up_features`.
+
+    Parameters
+    ----------
+    own, other : tensors, shape (h w, C), float32
+        Features of the frame itself, scaled, and of the one it is compared with.
+    size : (h, w)
+    levels, radius : int
+    """
+
+    def __init__(
+        self, own: Tensor, other: Tensor, size: tuple[int, int], levels: int, radius: int
+    ) -> None:
+        self._own, self._radius = own.numpy(), radius
+        self._pyramid = feature_pyramid(other.view(*size, -1).numpy(), levels)
+
+    def around(self, flow: Tensor) -> Tensor:
+        """Return the correlations around the end of a flow."""
+        at = (flow + _grid(flow)).reshape(2, -1).numpy()
+        out = look_up_features(self._own, self._pyramid, at, radius=self._radius)
+        return torch.from_numpy(out).view(1, *flow.shape[1:], -1).permute(0, 3, 1, 2)
+
+
+class TorchFeatures:
+    """As `HostFeatures`, on any device: features are gathered, some pixels at a time."""
+
+    def __init__(
+        self, own: Tensor, other: Tensor, size: tuple[int, int], levels: int, radius: int
+    ) -> None:
+        self._own, self._pyramid = own, [other.view(*size, -1)]
+        for _ in range(levels - 1):
+            fine = self._pyramid[-1].permute(2, 0, 1)[None]
+            coarse = functional.avg_pool2d(fine, 2)[0].permute(1, 2, 0)
+            self._pyramid.append(coarse.contiguous())
+        self._steps = torch.arange(-radius, radius + 2, device=own.device)
+        self._tile = max(1, TILE_BYTES // (4 * own.shape[1] * len(self._steps) ** 2))
+
+    def around(self, flow: Tensor) -> Tensor:
+        """Return the correlations around the end of a flow."""
+        at = (flow + _grid(flow)).reshape(2, -1)
+        at = at.nan_to_num(nan=FAR).clamp(-FAR, FAR)
+        parts = []
+        for first in range(0, len(self._own), self._tile):
+            tile = slice(first, first + self._tile)
+            levels = range(len(self._pyramid))
+            seen = [self._sample(self._own[tile], k, at[:, tile] / 2**k) for k in levels]
+            parts.append(torch.cat(seen, dim=1))
+        return torch.cat(parts).view(1, *flow.shape[1:], -1).permute(0, 3, 1, 2)
+
+    def _sample(self, own: Tensor, level: int, at: Tensor) -> Tensor:
+        """Return one level's correlations (n, (2 radius + 1)²) of n pixels (n, C) at (2, n)."""
+        rows, columns, channels = self._pyramid[level].shape
+        corner = at.floor()
+        fx, fy = (at - corner)[:, :, None, None]
+        x, y = corner.long()[:, :, None] + self._steps
+        across, down = (x >= 0) & (x < columns), (y >= 0) & (y < rows)
+        index = y.clamp(0, rows - 1)[:, :, None] * columns + x.clamp(0, columns - 1)[:, None]
+        seen = self._pyramid[level].view(-1, channels)[index.flatten(1)]
+        patch = torch.bmm(seen, own[:, :, None]).view(index.shape)
+        patch = patch * (down[:, :, None] & across[:, None])
+        patch = torch.lerp(patch[:, :-1], patch[:, 1:], fy)
+        patch = torch.lerp(patch[..., :-1], patch[..., 1:], fx)
+        return patch.transpose(1, 2).flatten(1)  # dy fastest
 
 
 def _grid(flow: Tensor) -> Tensor:

@@ -15,15 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from pipeline.errors import InputError
 from pipeline.stage import Span
 from stages.models.flow_settings import NetworkSettings
+from stages.models.raft_correlation import fits_square
 from stages.models.raft_frames import EncodedFrames, Pair
 from stages.models.raft_update import Update
-from stages.models.torch_models import repeatable
+from stages.models.torch_models import explained, repeatable
 from stages.ops.warp import compose_flows
 
-BATCH_BYTES = 8 << 30  # of correlation and attention in one batch, on a GPU
+SHARE = 0.4  # of a GPU's memory for the pairs of a batch; the rest is for what all share
+MOST = 16  # pairs: a frame's with the eight after it
+PIXEL_BYTES = 24 << 10  # of the update and the way up, for each pixel of the network's grid
 
 
 class RaftFamily:
@@ -39,6 +41,7 @@ class RaftFamily:
 
     def __init__(self, model: Any, settings: NetworkSettings) -> None:
         self.model, self.far_iterations = model, settings.far_iterations
+        self._most = MOST
         self.iterations = settings.iterations or int(model.iters)
         for encoder in (model.fnet, model.cnet):
             encoder.to(memory_format=torch.channels_last)
@@ -71,11 +74,24 @@ class RaftFamily:
     def batch_size(self, pixels: int) -> int:
         """Return how many pairs are run at once, where the network's grid has so many pixels.
 
-        One on a CPU, where more are no faster; else as many as `BATCH_BYTES` hold.
+        As many as there is room for: of memory that others take meanwhile the size must not
+        depend, since last bits depend on it. It is halved where it was too large after all.
         """
-        if next(self.model.parameters()).device.type == "cpu":
-            return 1
-        return max(1, BATCH_BYTES // (3 * 4 * pixels**2))
+        square = 4 * pixels**2 if fits_square(pixels) else 0
+        pair = PIXEL_BYTES * pixels + 3 * square  # two volumes, attention
+        return max(1, min(self.room_bytes // pair, self._most))
+
+    @property
+    def room_bytes(self) -> int:
+        """Memory for the pairs of a batch; none on a CPU, where many are no faster than one."""
+        device = next(self.model.parameters()).device
+        if device.type == "cpu":
+            return 0
+        return int(SHARE * torch.cuda.get_device_properties(device).total_memory)
+
+    def halve(self, size: int) -> None:
+        """Run at most half as many pairs at once from now on."""
+        self._most = size // 2
 
 
 class RaftRun:
@@ -102,22 +118,17 @@ class RaftRun:
         KeyError
             If it was not announced.
         InputError
-            If memory does not suffice for pictures of this size.
+            If memory does not suffice for one pair of this size.
+        LostError
+            If the GPU went.
         """
         if (i, j) not in self._pairs:
             raise KeyError(f"flow from frame {i} to {j}: not among the pairs of this run")
         if (i, j) not in self._known:
-            try:
-                with repeatable():
-                    self._solve(i, j)
-            except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
-                if isinstance(error, RuntimeError) and "memory" not in str(error):
-                    raise
-                rows, columns = self._frames.array.shape[1:3]
-                raise InputError(
-                    f"flow: out of memory with pictures of {columns}x{rows}: correlations and "
-                    "attention grow with the fourth power of the size; lower flow.scale"
-                ) from error
+            rows, columns = self._frames.array.shape[1:3]
+            advice = "one pair at a time does not fit; lower flow.scale"
+            with explained(f"flow of {columns}x{rows}", advice), repeatable():
+                self._solve(i, j)
         return self._known[i, j]
 
     def forget(self, frame: int) -> None:
@@ -136,8 +147,21 @@ class RaftRun:
         return self._encoded
 
     def _solve(self, i: int, j: int) -> None:
+        """Compute F[i→j], with smaller batches where larger ones do not fit."""
+        while True:
+            size = self._network.batch_size(self._parts.pixels)
+            try:
+                self._solve_by(size, i, j)
+                return
+            except torch.OutOfMemoryError:
+                if size == 1:
+                    raise
+            # not in the handler: there the error still holds what was to be freed
+            self._network.halve(size)
+            self._parts.forget_correlations()
+
+    def _solve_by(self, size: int, i: int, j: int) -> None:
         """Compute F[i→j], and with it what shares its batch or its correlations."""
-        size = self._network.batch_size(self._parts.pixels)
         if size == 1:
             batches = [[(i, j)]]
             if (j, i) in self._pairs:  # now: its correlations are there

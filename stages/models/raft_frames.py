@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pipeline.stage import Span
 from stages.models.flow_pictures import cut_back, network_images
+from stages.models.raft_attention import Attention, attention_of
 from stages.models.raft_correlation import Volume, correlate
 from stages.models.raft_update import Update
 
@@ -59,7 +60,7 @@ class EncodedFrames:
         self._images: dict[int, Tensor] = {}
         self._features: dict[int, Tensor] = {}
         self._contexts: dict[int, Context] = {}
-        self._attention: OrderedDict[int, Tensor] = OrderedDict()
+        self._attention: OrderedDict[int, Attention] = OrderedDict()
         self._volumes: dict[Pair, tuple[Volume, Volume]] = {}
         stride = int(model.output_stride)
         height, width = self._image(frames.start).shape[-2:]
@@ -81,15 +82,15 @@ class EncodedFrames:
             self._contexts[frame] = Context(state, self._update.context(inputs), inputs)
         return self._contexts[frame]
 
-    def attention(self, frame: int) -> list[Tensor]:
-        """Return the weights (h w, h w) between a frame's pixels; nothing but with gma."""
+    def attention(self, frame: int) -> list[Attention]:
+        """Return the attention between a frame's pixels; nothing but with gma."""
         if not hasattr(self._model, "att"):
             return []
         if frame not in self._attention:
-            weights = self._model.att(self.context(frame).inputs)[0, 0]
-            weights = weights.to(self._update.dtype).contiguous()
+            inputs, dtype = self.context(frame).inputs, self._update.dtype
+            weights = attention_of(self._model.att, inputs, dtype)
             self._attention[frame] = weights
-            most = max(1, ATTENTION_BYTES // (weights.nbytes or 1))
+            most = max(1, ATTENTION_BYTES // weights.nbytes)
             while len(self._attention) > most:
                 self._attention.popitem(last=False)
         self._attention.move_to_end(frame)
@@ -109,6 +110,10 @@ class EncodedFrames:
                 radius=model.corr_radius,
             )
         return self._volumes[pair][i > j]
+
+    def forget_correlations(self) -> None:
+        """Drop those kept for the other direction."""
+        self._volumes.clear()
 
     def full_size(self, flow: Tensor, state: Tensor) -> list[NDArray[np.float32]]:
         """Return flows (B, 2, h, w) at the frames' size, by the network's own way up."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -122,7 +122,7 @@ class Update:
         context: Sequence[Tensor],
         correlation: Tensor,
         flow: Tensor,
-        attention: Sequence[Tensor],
+        attention: Sequence[Callable[[Tensor], Tensor]],
     ) -> tuple[Tensor, Tensor]:
         """Return the GRU's next state and what to add to the flow.
 
@@ -135,7 +135,7 @@ class Update:
             See `stages.ops.correlation.look_up`.
         flow : tensor, shape (B, 2, H, W), float32
             So far, in pixels of this grid.
-        attention : sequence of tensor, shape (H W, H W), one a member of the batch
+        attention : sequence of `stages.models.raft_attention.Attention`, one a member of the batch
             Of gma; empty for others.
 
         Returns
@@ -171,11 +171,13 @@ class Update:
         return torch.cat([motion, flow], dim=1)
 
 
-def _aggregated(motion: Tensor, values: Tensor, attention: Sequence[Tensor]) -> Tensor:
+def _aggregated(
+    motion: Tensor, values: Tensor, attention: Sequence[Callable[[Tensor], Tensor]]
+) -> Tensor:
     """Return motion features with those of pixels that look alike added (GMA, sec. 3.2)."""
     out = torch.empty_like(motion)
-    for k, weights in enumerate(attention):
-        carried = product(weights, values[k].flatten(1).contiguous())
+    for k, carry in enumerate(attention):
+        carried = carry(values[k].flatten(1).contiguous())
         out[k] = carried.T.reshape(motion.shape[1:])
     return out.add_(motion)
 

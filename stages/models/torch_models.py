@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError, InputError, LostError
 from stages.models.weights import reason
 
 if TYPE_CHECKING:
@@ -66,13 +66,57 @@ def place(model: torch.nn.Module, device: str, *, setting: str) -> None:
         ) from error
 
 
+LOST = ("CUDA error", "CUDA driver error", "_EXECUTION_FAILED", "_MAPPING_ERROR")
+
+
+@contextmanager
+def explained(what: str, advice: str) -> Iterator[None]:
+    """Say what to do where memory does not suffice, and what is lost where a GPU goes.
+
+    Parameters
+    ----------
+    what, advice : str
+        What is being done, with the size it is done at; and what would need less memory.
+
+    Raises
+    ------
+    InputError
+        If memory ran out.
+    LostError
+        If the device failed: the process gets no other, but the task may be done elsewhere.
+    """
+    import torch
+
+    try:
+        yield
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError) as error:
+        if lacks_memory(error):
+            raise InputError(f"{what}: out of memory: {advice}") from error
+        if isinstance(error, torch.AcceleratorError) or any(s in str(error) for s in LOST):
+            raise LostError(f"{what}: the GPU failed or is gone: {reason(error)}") from error
+        raise
+
+
+def lacks_memory(error: BaseException) -> bool:
+    """Say whether an error means that memory, of the CPU or of a device, ran out."""
+    import torch
+
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    said = str(error)
+    if isinstance(error, torch.AcceleratorError) or any(part in said for part in LOST):
+        return "out of memory" in said or "ALLOC_FAILED" in said  # others speak of memory too
+    return isinstance(error, RuntimeError) and ("memory" in said or "ALLOC_FAILED" in said)
+
+
 @contextmanager
 def repeatable() -> Iterator[None]:
     """Run networks inside so that the same input gives the same bits.
 
     How many threads share a convolution changes its last bits (measured: 1e-4 pixels with RAFT),
     and a Ray worker has fewer threads than the process that runs inline: so it is always one.
-    On a GPU, cuDNN may neither try out its algorithms nor use those that add in any order.
+    On a GPU, cuDNN may neither try out its algorithms nor use those that add in any order, and
+    fp32 is fp32: with TF32, which is its default, results were not those of a CPU.
     """
     import torch
 
@@ -81,7 +125,9 @@ def repeatable() -> Iterator[None]:
     try:
         with (
             torch.inference_mode(),
-            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True),
+            torch.backends.cudnn.flags(
+                enabled=True, benchmark=False, deterministic=True, allow_tf32=False
+            ),
         ):
             yield
     finally:

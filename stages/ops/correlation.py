@@ -106,6 +106,71 @@ def look_up(pyramid: Pyramid, at: NDArray[np.float32], *, radius: int) -> NDArra
     return out
 
 
+def feature_pyramid(features: NDArray[np.float32], levels: int) -> Pyramid:
+    """Return features and their averages over 2 x 2, 4 x 4, … pixels, for `look_up_features`.
+
+    Parameters
+    ----------
+    features : ndarray, shape (H, W, C), float32
+    levels : int, >= 1
+
+    Returns
+    -------
+    list of ndarray, shapes (H // 2**k, W // 2**k, C), float32
+        The first is `features` itself. A last row or column without a partner is left out.
+
+    Raises
+    ------
+    ShapeError
+        If `features` is not (H, W, C).
+    """
+    bind_shapes(features=(features, "H W C"))
+    pyramid = [features]
+    for _ in range(levels - 1):
+        rows, columns, channels = pyramid[-1].shape
+        whole = pyramid[-1][: rows // 2 * 2, : columns // 2 * 2]
+        parts = whole.reshape(rows // 2, 2, columns // 2, 2, channels)
+        coarse = (parts[:, 0, :, 0] + parts[:, 0, :, 1]) + (parts[:, 1, :, 0] + parts[:, 1, :, 1])
+        pyramid.append(coarse * np.float32(0.25))
+    return pyramid
+
+
+def look_up_features(
+    own: NDArray[np.float32], pyramid: Pyramid, at: NDArray[np.float32], *, radius: int
+) -> NDArray[np.float32]:
+    """Return what `look_up` returns, from features: no volume is made.
+
+    Correlation is linear in the other picture's features, so that its averages are correlations
+    with averaged features (RAFT, sec. 3.2, "efficient computation for high resolution images").
+
+    Parameters
+    ----------
+    own : ndarray, shape (N, C), float32
+        Features of each pixel, scaled as those of the volume would be.
+    pyramid : list of ndarray
+        The other picture's, from `feature_pyramid`.
+    at, radius :
+        See `look_up`.
+
+    Returns
+    -------
+    ndarray, shape (N, levels (2 radius + 1)²), float32
+
+    Raises
+    ------
+    ShapeError
+        If the numbers of pixels or of channels do not agree.
+    """
+    for k, level in enumerate(pyramid):
+        bind_shapes(at=(at, "2 N"), own=(own, "N C"), **{f"level_{k}": (level, "h w C")})
+    area = (2 * radius + 1) ** 2
+    out = np.empty((at.shape[1], len(pyramid) * area), np.float32)
+    for k, level in enumerate(pyramid):
+        part = out[:, k * area : (k + 1) * area]
+        _sample_features(own, level, at, np.float32(0.5**k), radius, part)
+    return out
+
+
 @njit(nogil=True, cache=True)
 def _halve(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> None:
     count, rows, columns = coarse.shape
@@ -148,6 +213,49 @@ def _sample(
         left, top = int(np.floor(x)), int(np.floor(y))
         _cut_out(level[n], left - radius, top - radius, patch)
         _interpolate(patch, x - np.float32(left), y - np.float32(top), out[n])
+
+
+@njit(nogil=True, cache=True)
+def _sample_features(
+    own: NDArray[np.float32],
+    level: NDArray[np.float32],
+    at: NDArray[np.float32],
+    scale: np.float32,
+    radius: int,
+    out: NDArray[np.float32],
+) -> None:
+    rows, columns, _ = level.shape
+    side = 2 * radius + 1
+    patch = np.empty((side + 1, side + 1), np.float32)
+    for n in range(len(own)):
+        x, y = at[0, n] * scale, at[1, n] * scale
+        near = -radius - 1 < x < columns + radius and -radius - 1 < y < rows + radius
+        if not near:  # NaN comes here too
+            out[n, :] = 0
+            continue
+        left, top = int(np.floor(x)), int(np.floor(y))
+        _correlate(own[n], level, left - radius, top - radius, patch)
+        _interpolate(patch, x - np.float32(left), y - np.float32(top), out[n])
+
+
+@njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})  # sums in vectors
+def _correlate(
+    own: NDArray[np.float32],
+    level: NDArray[np.float32],
+    left: int,
+    top: int,
+    patch: NDArray[np.float32],
+) -> None:
+    """Correlate a pixel with a square of the other picture, 0 outside."""
+    rows, columns, channels = level.shape
+    side = len(patch)
+    patch[:] = 0
+    for b in range(max(0, -top), min(side, rows - top)):
+        for a in range(max(0, -left), min(side, columns - left)):
+            other, total = level[top + b, left + a], np.float32(0)
+            for c in range(channels):
+                total += own[c] * other[c]
+            patch[b, a] = total
 
 
 @njit(nogil=True, cache=True)

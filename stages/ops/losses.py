@@ -1,6 +1,6 @@
 """What a decoder is trained with: the measures of stability as functions with a gradient.
 
-The only file of `ops` that imports torch: import it where a network is trained, nowhere else.
+Imports torch: import it where a network is trained, nowhere else.
 """
 
 from __future__ import annotations

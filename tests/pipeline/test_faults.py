@@ -20,7 +20,7 @@ from pipeline.ledger import Ledger
 from pipeline.room import Room
 from pipeline.run import ATTEMPTS, Run
 from pipeline.store import Store
-from tests.pipeline.toys import STEPS, Difference, Mean, Page, Parted, clip_of, numbers
+from tests.pipeline.toys import STEPS, Difference, Mean, Page, Parted, Trap, clip_of, numbers
 
 
 class Deadly:
@@ -148,6 +148,17 @@ def test_a_clip_that_kills_its_workers_goes_into_quarantine_until_it_is_asked_fo
     assert [e.clip for e in events if e.kind == "finished"] == ["b"]
     assert kinds(run(tmp_path, clips, retry=True))["finished"] == 2
     assert ledger.entry("a").state == "done"
+
+
+def test_a_task_that_loses_its_device_is_done_again(tmp_path):
+    clip = clip_of(tmp_path, "a", "1\n2\n3")
+    (tmp_path / "trap").write_text("lose")
+    events = run(tmp_path, [clip], (STEPS[0], Trap(folder=str(tmp_path)), *STEPS[2:]))
+    (again,) = [event for event in events if event.kind == "again"]
+    assert again.error == "LostError"
+    assert "mean" in again.text
+    assert "GPU 0 does not answer" in again.text
+    assert kinds(events)["finished"] == 1
 
 
 def test_the_ledger_says_what_failed_where_and_why(tmp_path):

@@ -49,6 +49,16 @@ def test_a_worker_that_dies_costs_one_attempt(tmp_path, clip, death):
     assert not (tmp_path / "out" / "a" / "logs").exists()
 
 
+def test_a_worker_that_lost_its_device_gets_no_other_task(tmp_path, clip):
+    (tmp_path / "trap").write_text("lose")
+    events = run(tmp_path, [clip], Trap(folder=str(tmp_path)))
+    assert any("GPU 0 does not answer" in e.text for e in events if e.kind == "again")
+    assert kinds(events)["failed"] == 0
+    assert page(tmp_path) == page(tmp_path, out="quiet")
+    lost = {path.read_text() for path in tmp_path.glob("sprung-*")}
+    assert lost.isdisjoint(path.read_text() for path in tmp_path.glob("by-*"))
+
+
 def test_a_clip_that_kills_every_worker_is_put_aside_with_its_log(tmp_path, clip):
     (tmp_path / "trap").write_text("abort")
     trap = Trap(folder=str(tmp_path), always=True)

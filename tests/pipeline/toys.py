@@ -10,7 +10,7 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, LostError
 from pipeline.stage import Clip, Input, PartedSink, Sink, Source, Stage
 
 
@@ -181,12 +181,14 @@ class Trap(Mean):
         marker = Path(self.folder, f"sprung-{window.start}")
         trap = Path(self.folder, "trap")
         if trap.exists() and (self.always or not marker.exists()):
-            marker.write_text("")
+            marker.write_text(str(os.getpid()))
             what = trap.read_text()
             if what == "abort":
                 os.abort()
             if what == "kill":
                 os.kill(os.getpid(), signal.SIGKILL)
+            if what == "lose":
+                raise LostError("GPU 0 does not answer")
             if what == "hang":
                 time.sleep(600)
         Path(self.folder, f"by-{window.start}").write_text(str(os.getpid()))

@@ -4,7 +4,13 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ShapeError
-from stages.ops.correlation import correlation_pyramid, look_up, transposed
+from stages.ops.correlation import (
+    correlation_pyramid,
+    feature_pyramid,
+    look_up,
+    look_up_features,
+    transposed,
+)
 
 SIZE = (9, 12)
 
@@ -78,3 +84,34 @@ def test_there_and_back_is_the_volume_itself(volume):
 def test_places_must_be_as_many_as_pixels(volume):
     with pytest.raises(ShapeError, match="level_0"):
         look_up([volume], np.zeros((2, 7), np.float32), radius=1)
+
+
+@pytest.fixture
+def features(rng):
+    return rng.normal(size=(2, *SIZE, 16)).astype(np.float32)
+
+
+@pytest.mark.parametrize("radius", [0, 2, 4])
+def test_without_a_volume_it_is_the_same(rng, features, radius):
+    own, other = features
+    own = own.reshape(-1, 16)
+    volume = np.einsum("nc,hwc->nhw", own, other)
+    at = rng.uniform(-8, 20, size=(2, len(own))).astype(np.float32)
+    at[:, :20] = np.round(at[:, :20])
+    from_features = look_up_features(own, feature_pyramid(other, 3), at, radius=radius)
+    np.testing.assert_allclose(from_features, slow_look_up(volume, at, 3, radius), atol=1e-4)
+
+
+@pytest.mark.parametrize("place", [np.nan, np.inf, -np.inf, 1e30, -1e30, 40.0])
+def test_without_a_volume_far_away_there_is_nothing_either(features, place):
+    own, other = features
+    at = np.full((2, SIZE[0] * SIZE[1]), 4, np.float32)
+    at[0] = place
+    found = look_up_features(own.reshape(-1, 16), feature_pyramid(other, 2), at, radius=4)
+    assert not found.any()
+
+
+def test_channels_must_agree(features):
+    at = np.zeros((2, 108), np.float32)
+    with pytest.raises(ShapeError, match="level_0"):
+        look_up_features(np.zeros((108, 8), np.float32), [features[0]], at, radius=1)
