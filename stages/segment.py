@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 import cv2
 import numpy as np
@@ -30,6 +30,7 @@ from stages.ops.soft import soften, winners
 
 MOST_CLASSES = 254  # labels travel as 8 bits, 0 is background
 BATCH = 16  # frames held at a time
+Scale = Annotated[float, Field(ge=0.1, le=4)]
 
 
 class ImportMasks(Source):
@@ -148,6 +149,10 @@ class Segment(Stage):
     channels: ChannelOrder = Field("rgb", description="order of an ONNX model's input")
     activation: Activation = Field("auto", description="of an ONNX model's output")
     device: str = Field("cpu", description="of a network: cpu or cuda")
+    scales: tuple[Scale, ...] = Field(
+        (1.0,), min_length=1, description="sizes at which it looks, as factors; the masks' mean"
+    )
+    flip: bool = Field(False, description="look at the mirror image too")
     modules: str = Field("", description="folder of the user's own function; empty: this one")
 
     def model_post_init(self, context: object) -> None:
@@ -164,7 +169,8 @@ class Segment(Stage):
         """Return the network, loaded once a process."""
         if self.modules:
             let_import(self.modules)
-        names = ("weights", "classes", "union", "mean", "std", "channels", "activation", "device")
+        names = ("weights", "classes", "union", "mean", "std", "channels", "activation", "device",
+                 "scales", "flip")  # fmt: skip
         return load_segmenter(self.segmenter, **{name: getattr(self, name) for name in names})
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
