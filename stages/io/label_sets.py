@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -123,28 +124,37 @@ def write_set(found: Found, target: Path, layout: str, *, val: float, shard: int
     Raises
     ------
     FullError
-        Before anything is written, if the disk has too little room.
+        Before anything is written, if the disk has too little room; later, if it fills up.
     InputError
-        If a file of a sample is missing.
+        If a file of a sample is missing, or nothing can be written there.
     """
     samples = _samples(found, val)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _check_room(samples, target.parent, LAYOUTS[layout])
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _check_room(samples, target.parent, LAYOUTS[layout])
+        manifest = _manifest(found, samples, layout, val)
+        _write(samples, manifest, target, shard)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise FullError(f"{target}: no room left: free some, or write elsewhere") from error
+        raise InputError(f"{target}: cannot be written: {error}") from error
+    return manifest
+
+
+def _write(samples: list[Sample], manifest: Json, target: Path, shard: int) -> None:
     draft = target.with_name(f".draft-{target.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     try:
-        with closing(LAYOUTS[layout](draft, shard=shard)) as writer:
+        with closing(LAYOUTS[manifest["layout"]](draft, shard=shard)) as writer:
             for sample in samples:
                 writer.add(sample)
             writer.finish()
-        manifest = _manifest(found, samples, layout, val)
         write_json(draft / MANIFEST, manifest)
         draft.rename(target)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return manifest
 
 
 def _samples(found: Found, val: float) -> list[Sample]:
