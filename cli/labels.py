@@ -12,7 +12,9 @@ from cli.corrupt import refuse_full
 from cli.terminal import line
 from pipeline.errors import ConfigError
 from pipeline.lock import locked
-from stages.io.label_sets import LAYOUTS, Found, find_labels, write_set
+from stages.io.label_sets import LAYOUTS, MANIFEST, Found, find_labels, write_set
+
+MOST_SAID = 40  # lines about clips
 
 EPILOG = """\
 First run the pipeline with --set pseudo_labels.enabled=true. SET then holds pictures and labels of
@@ -56,10 +58,14 @@ def main(arguments: Sequence[str]) -> int:
         found = _found(options.out, record)
         target = options.to.resolve()
         manifest = write_set(found, target, options.layout, val=options.val, shard=options.shard)
-    for name, reason in manifest["left_out"].items():
-        print(line(f"{name}: left out: {reason}"))
-    for warning in manifest["warnings"]:
-        print(line(f"warning: {warning}"))
+    said = [f"{name}: left out: {reason}" for name, reason in manifest["left_out"].items()]
+    said += [f"warning: {warning}" for warning in manifest["warnings"]]
+    for text in said[:MOST_SAID]:
+        print(line(text))
+    if len(said) > MOST_SAID:
+        print(
+            f"and {len(said) - MOST_SAID} more such lines: see left_out and warnings in {MANIFEST}"
+        )
     counts = ", ".join(f"{count} in {split}" for split, count in manifest["samples"].items())
     print(line(f"clips: {len(manifest['clips'])}; frames: {counts}: {options.to}"))
     return 0

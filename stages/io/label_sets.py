@@ -207,11 +207,10 @@ def _manifest(found: Found, samples: list[Sample], layout: str, val: float) -> J
     classes = _statistics(found, splits)
     for label, parts in classes.items():
         called = f"class {label}" if label != "0" else "the background"
-        warnings += [
-            f"{called} never occurs in {split}"
-            for split in SPLITS
-            if split in splits.values() and not parts[split]["trusted"]
-        ]
+        for split in SPLITS:
+            if split in splits.values() and not parts[split]["trusted"]:
+                how = "is nowhere trusted" if parts[split]["pixels"] else "never occurs"
+                warnings.append(f"{called} {how} in {split}")
     return {
         "format": 1,
         "layout": layout,

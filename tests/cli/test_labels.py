@@ -120,3 +120,14 @@ main({given!r})
     assert main(given) == 0
     assert not (tmp_path / ".draft-set").exists()
     assert len(list((tmp_path / "set").rglob("SegmentationClass/*.png"))) == 2
+
+
+def test_of_many_clips_only_the_first_are_told_of(out, tmp_path, capsys):
+    failures = {f"bad{k:03d}": "not a video" for k in range(100)}
+    record = {"clips": {"a": {}}, "failures": failures}
+    (out / "run.json").write_text(json.dumps(record))
+    assert main(["labels", str(out), "--to", str(tmp_path / "set"), "--val", "0"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert len(said) < 50
+    assert "and 60 more such lines: see left_out and warnings in manifest.json" in said
+    assert len(json.loads((tmp_path / "set" / "manifest.json").read_text())["left_out"]) == 100

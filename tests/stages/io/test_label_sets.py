@@ -306,9 +306,11 @@ def test_a_class_that_never_occurs_is_counted_as_0_and_warned_of(folders, tmp_pa
     found = find_labels(folders)
     for text in found.clips.values():
         text["statistics"]["9"] = {"pixels": 0, "trusted": 0, "frames": 0}
+        text["statistics"]["11"] = {"pixels": 5, "trusted": 0, "frames": 0}
     manifest = write_set(found, tmp_path / "set", "voc", val=0, shard=9)
     assert manifest["classes"]["9"]["train"] == {"pixels": 0, "trusted": 0, "frames": 0}
     assert "class 9 never occurs in train" in manifest["warnings"]
+    assert "class 11 is nowhere trusted in train" in manifest["warnings"]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
