@@ -148,8 +148,6 @@ def labels_of(work: Path, name: str, clip: str) -> Path:
 
 def sized(labels: NDArray[np.uint16], shape: tuple[int, ...]) -> NDArray[np.uint16]:
     """Return labels at another size."""
-    if labels.shape == shape:
-        return labels
     return np.asarray(cv2.resize(labels, shape[::-1], interpolation=cv2.INTER_NEAREST), np.uint16)
 
 

@@ -20,6 +20,7 @@ from stages.models.segmenters import (
     Activation,
     ChannelOrder,
     Segmenter,
+    check_scales,
     is_function,
     let_import,
     load_segmenter,
@@ -156,7 +157,8 @@ class Segment(Stage):
     modules: str = Field("", description="folder of the user's own function; empty: this one")
 
     def model_post_init(self, context: object) -> None:
-        """Put the digest of the weights where the key sees it."""
+        """Refuse scales that are the same; put the weights' digest where the key sees it."""
+        check_scales(self.scales)
         if is_function(self.segmenter):
             folder = self.modules or str(Path.cwd())
             object.__setattr__(self, "modules", folder)

@@ -31,11 +31,7 @@ class Augmented(Segmenter):
     """
 
     def __init__(self, inner: Segmenter, scales: tuple[float, ...], *, flip: bool) -> None:
-        if not scales or min(scales) <= 0 or len(set(scales)) < len(scales):
-            raise ConfigError(
-                f"segment.scales = {list(scales)}: expected different factors above 0, such as "
-                "[0.75, 1.0]"
-            )
+        check_scales(scales)
         if max(scales) > inner.most:
             raise ConfigError(
                 f"segment.scales = {list(scales)}: expected at most {inner.most:g}, because the "
@@ -56,3 +52,17 @@ class Augmented(Segmenter):
                 total += self._inner(mirrored, scale=scale * factor)[..., ::-1]
         total /= len(self._scales) * (1 + self._flip)
         return total
+
+
+def check_scales(scales: tuple[float, ...]) -> None:
+    """Refuse scales that are not different factors above 0.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if not scales or min(scales) <= 0 or len(set(scales)) < len(scales):
+        raise ConfigError(
+            f"segment.scales = {list(scales)}: expected different factors above 0, such as "
+            "[0.75, 1.0]"
+        )

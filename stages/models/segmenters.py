@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
-from stages.models.segmenter_augmented import Augmented
+from stages.models.segmenter_augmented import Augmented, check_scales
 from stages.models.segmenter_base import IMAGENET, RGB, Segmenter
 from stages.models.segmenter_function import FunctionSegmenter, function_digest, let_import
 from stages.models.segmenter_onnx import Activation, ChannelOrder, OnnxSegmenter, onnx_digest
@@ -20,6 +20,7 @@ __all__ = [
     "Activation",
     "ChannelOrder",
     "Segmenter",
+    "check_scales",
     "is_function",
     "let_import",
     "load_segmenter",

@@ -160,10 +160,10 @@ def test_scales_are_different_and_above_0(scales):
         load_segmenter(f"{HERE}:ramps", classes=(1, 2), scales=scales)
 
 
-@pytest.mark.parametrize("scales", [[], [0.01], [9]])
+@pytest.mark.parametrize("scales", [[], [0.01], [9], [1, 1.0]])
 def test_settings_hold_scales_to_bounds(scales):
     given = {"segment": {"segmenter": f"{HERE}:ramps", "classes": [1, 2], "scales": scales}}
-    with pytest.raises(ConfigError, match=r"test: segment\.scales"):
+    with pytest.raises(ConfigError, match=r"segment\.scales = "):
         build_steps(given, "test")
 
 
