@@ -73,12 +73,29 @@ def find_labels(folders: Mapping[str, Path]) -> Found:
         else:
             found.clips[name], found.folders[name] = text, folder / FOLDER
             found.warnings += [f"{name}: {warning}" for warning in text["warnings"]]
+    found.warnings += _unknown(found.clips)
     settings = {json.dumps(text["settings"], sort_keys=True) for text in found.clips.values()}
     if len(settings) > 1:
         found.warnings.append(
             f"the clips were labelled with {len(settings)} different settings: run them again"
         )
     return found
+
+
+def _unknown(clips: Mapping[str, Json]) -> list[str]:
+    """Return warnings of classes that settings name and no clip has."""
+    known = {0, *(label for text in clips.values() for label in text["classes"])}
+    named = {
+        (field, int(label))
+        for text in clips.values()
+        for field in ("sure_of", "keep_of")
+        for label in text["settings"].get(field, {})
+    }
+    return [
+        f"pseudo_labels.{field}: no clip has a class {label}"
+        for field, label in sorted(named)
+        if label not in known
+    ]
 
 
 def _read(folder: Path) -> Json | None:

@@ -376,3 +376,16 @@ def test_plain_names_are_plain_and_differ_where_names_do():
     assert len(set(plain)) == len(names)
     assert all(set(p) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_") for p in plain)
     assert plain[2] == "a-b"
+
+
+def test_settings_for_a_class_that_no_clip_has_are_warned_of(folders):
+    path = folders["b"] / "pseudo_labels" / "clip.json"
+    text = json.loads(path.read_text())
+    known = text["classes"][0]
+    text["settings"] = {"sure_of": {"77": 0.5, str(known): 0.9}, "keep_of": {"0": 0.5, "78": 1.0}}
+    path.write_text(json.dumps(text))
+    said = [warning for warning in find_labels(folders).warnings if "no clip has" in warning]
+    assert said == [
+        "pseudo_labels.keep_of: no clip has a class 78",
+        "pseudo_labels.sure_of: no clip has a class 77",
+    ]
