@@ -6,12 +6,15 @@ import argparse
 import json
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from cli.corrupt import refuse_full
 from cli.terminal import line
 from pipeline.errors import ConfigError
 from pipeline.lock import locked
-from stages.io.label_sets import LAYOUTS, find_labels, write_set
+from stages.io.label_sets import LAYOUTS, MANIFEST, Found, find_labels, write_set
+
+MOST_SAID = 40  # lines about clips
 
 EPILOG = """\
 First run the pipeline with --set pseudo_labels.enabled=true. SET then holds pictures and labels of
@@ -50,30 +53,45 @@ def main(arguments: Sequence[str]) -> int:
     if options.shard < 1:
         raise ConfigError(f"--shard {options.shard}: expected at least 1")
     refuse_full(options.to)
-    names = _clips(options.out)
+    record = _record(options.out)
     with locked(options.out):
-        found = find_labels({name: options.out / name for name in names})
-        if not found.clips:
-            reason = next(iter(found.left_out.items()), ("", ""))
-            raise ConfigError(f"{options.out}: no clip has pseudo-labels: {': '.join(reason)}")
-        manifest = write_set(
-            found, options.to, options.layout, val=options.val, shard=options.shard
+        found = _found(options.out, record)
+        target = options.to.resolve()
+        manifest = write_set(found, target, options.layout, val=options.val, shard=options.shard)
+    said = [f"{name}: left out: {reason}" for name, reason in manifest["left_out"].items()]
+    said += [f"warning: {warning}" for warning in manifest["warnings"]]
+    for text in said[:MOST_SAID]:
+        print(line(text))
+    if len(said) > MOST_SAID:
+        print(
+            f"and {len(said) - MOST_SAID} more such lines: see left_out and warnings in {MANIFEST}"
         )
-    for name, reason in manifest["left_out"].items():
-        print(line(f"{name}: left out: {reason}"))
-    for warning in manifest["warnings"]:
-        print(line(f"warning: {warning}"))
     counts = ", ".join(f"{count} in {split}" for split, count in manifest["samples"].items())
     print(line(f"clips: {len(manifest['clips'])}; frames: {counts}: {options.to}"))
     return 0
 
 
-def _clips(out: Path) -> list[str]:
-    """Return the clips of a run."""
+def _record(out: Path) -> dict[str, Any]:
+    """Return what ``run.json`` says."""
     path = out / "run.json"
     try:
-        return list(json.loads(path.read_text(encoding="utf-8"))["clips"])
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return record | {"clips": list(record["clips"])}
     except FileNotFoundError:
         raise ConfigError(f"{path}: expected the record of a run, found none") from None
     except (ValueError, KeyError, TypeError) as error:
         raise ConfigError(f"{path}: not the record of a run ({error})") from error
+
+
+def _found(out: Path, record: dict[str, Any]) -> Found:
+    """Return the pseudo-labels of a run's clips, with what is to be said of the others."""
+    found = find_labels({name: out / name for name in record["clips"]})
+    for name, reason in record.get("failures", {}).items():
+        if name not in found.clips:
+            found.left_out[name] = f"it failed: {reason}"
+    if not found.clips:
+        name, reason = next(iter(found.left_out.items()), ("run.json", "there are no clips"))
+        raise ConfigError(f"{out}: no clip has pseudo-labels to gather: {name}: {reason}")
+    if record.get("state", "done") != "done":
+        found.warnings.append("the run is not done: other clips may follow")
+    return found

@@ -10,10 +10,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from cli.room import clip_bytes
+from cli.room import clip_bytes, written_bytes
 from cli.terminal import line
 from pipeline.errors import PipelineError
 from pipeline.identity import remembered
@@ -34,7 +35,7 @@ def print_plan(
     console = Console(markup=False, emoji=False, highlight=False)  # names are of strangers
     before = _settings_before(out)
     table = Table("clip", "stage", "chunks there", "to do", "why")
-    pixels, size, unknown = 0.0, 0.0, 0
+    total, unknown = np.zeros(3), 0
     for clip in clips:
         where = str(out / clip.name)
         plan = ClipPlan(clip, steps, chunk, where, partial(remembered, store))
@@ -47,13 +48,15 @@ def print_plan(
         if known is None:
             unknown += 1
         else:
-            pixels, size = pixels + known[0], size + known[1]
+            total += known
     console.print(table)
+    pixels, size, labels = total
     share = pixels / REFERENCE_PIXELS
     room = shutil.disk_usage(_existing(out)).free
+    sets = f", {labels / 1e9:.1f} GB of pseudo-labels in {out}" if labels else ""
     console.print(
         f"to compute: about {share * SECONDS_A_FRAME:.0f} processor seconds and "
-        f"{size / 1e9:.1f} GB in the store ({room / 1e9:.0f} GB are free)"
+        f"{size / 1e9:.1f} GB in the store{sets} ({room / 1e9:.0f} GB are free)"
         + (f"; besides {unknown} clips whose length is not known yet" if unknown else ""),
         soft_wrap=True,
     )
@@ -73,8 +76,8 @@ def _settle(plan: ClipPlan, store: Store) -> Counter[str]:
 
 def _rows(
     table: Table, plan: ClipPlan, there: Counter[str], before: dict[str, Any]
-) -> tuple[float, float] | None:
-    """Add a clip's rows; return pixels to be computed and bytes they take, if these are known."""
+) -> tuple[float, float, float] | None:
+    """Add a clip's rows; return pixels to compute, bytes in the store and in OUT, if known."""
     todo = Counter(node.stage for node in plan.waiting)
     changed_above, name = "", line(plan.clip.name)
     for step in plan.steps:
@@ -96,7 +99,8 @@ def _rows(
         need * todo[stage] / max(todo[stage] + there[stage], 1)
         for stage, need in clip_bytes(plan.steps, plan.facts).items()
     )
-    return frames / len(stages) * rows * columns, size
+    labels = sum(size for sink, size in written_bytes(plan.steps, plan.facts).items() if todo[sink])
+    return frames / len(stages) * rows * columns, size, labels
 
 
 def _difference(step: Step, before: dict[str, Any]) -> str:

@@ -13,7 +13,7 @@ from cli.options import add_library, read_settings, starter
 from cli.pages import write_pages
 from cli.progress import Progress
 from cli.record import Record, print_table
-from cli.room import SPENDABLE, clip_bytes
+from cli.room import SPENDABLE, clip_bytes, written_bytes
 from cli.sizes import size_bytes
 from cli.steps import Engine, build_steps
 from pipeline.errors import ConfigError
@@ -121,7 +121,10 @@ def _run(
 
         start = starter(options, store, engine)
         budget = Budget(store, most, mine=mine) if most else None
-        room = Room(store, partial(clip_bytes, steps), SPENDABLE)
+        room = Room(
+            store, partial(clip_bytes, steps), SPENDABLE,
+            out=options.out, writes=partial(written_bytes, steps),
+        )  # fmt: skip
         run = Run(
             steps, store, options.out, start,
             chunk=engine.chunk, listener=listen, retry=options.retry_failed,

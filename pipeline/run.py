@@ -155,6 +155,8 @@ class Run:
     def _submit(self, plan: ClipPlan, task: Task) -> None:
         if isinstance(task.step, Stage):
             self._admit(plan)
+        elif isinstance(task.step, Sink) and self._room is not None:
+            self._room.admit_results(plan.clip.name, plan.facts, task.step.name)
         if self._executor is None:
             self._executor = self._start_executor()
         self._executor.submit(task)

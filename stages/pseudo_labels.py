@@ -67,6 +67,12 @@ class PseudoLabels(Sink):
         """What a pixel has to pass besides being certain."""
         return Demands(self.support, self.least_seen, self.passes_agree, self.radius)
 
+    def most(self, frames: int) -> int:
+        """Return how many frames of a clip of so many are written at most."""
+        if self.sample == "every":
+            return -(-frames // self.every)
+        return min(frames, self.count) if self.sample == "diversity" else frames
+
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read pictures and stabilised masks, and what is asked for needs."""
         found = [Input("ingest", "frames"), Input("smooth", "masks"), Input("smooth", "labels")]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import numpy as np
 from pydantic import Field
@@ -15,6 +15,7 @@ from stages.models.segmenters import (
     Activation,
     ChannelOrder,
     Segmenter,
+    check_scales,
     is_function,
     let_import,
     load_segmenter,
@@ -22,6 +23,8 @@ from stages.models.segmenters import (
 )
 from stages.ops.fixed_point import pack_mask
 from stages.ops.soft import winners
+
+Scale = Annotated[float, Field(ge=0.1, le=4)]
 
 
 class Classes(Source):
@@ -63,10 +66,15 @@ class Segment(Stage):
     channels: ChannelOrder = Field("rgb", description="order of an ONNX model's input")
     activation: Activation = Field("auto", description="of an ONNX model's output")
     device: str = Field("cpu", description="of a network: cpu or cuda")
+    scales: tuple[Scale, ...] = Field(
+        (1.0,), min_length=1, description="sizes at which it looks, as factors; the masks' mean"
+    )
+    flip: bool = Field(False, description="look at the mirror image too")
     modules: str = Field("", description="folder of the user's own function; empty: this one")
 
     def model_post_init(self, context: object) -> None:
-        """Put the digest of the weights where the key sees it."""
+        """Refuse scales that are the same; put the weights' digest where the key sees it."""
+        check_scales(self.scales)
         if is_function(self.segmenter):
             folder = self.modules or str(Path.cwd())
             object.__setattr__(self, "modules", folder)
@@ -79,7 +87,8 @@ class Segment(Stage):
         """Return the network, loaded once a process."""
         if self.modules:
             let_import(self.modules)
-        names = ("weights", "classes", "union", "mean", "std", "channels", "activation", "device")
+        names = ("weights", "classes", "union", "mean", "std", "channels", "activation", "device",
+                 "scales", "flip")  # fmt: skip
         return load_segmenter(self.segmenter, **{name: getattr(self, name) for name in names})
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:

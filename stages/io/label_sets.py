@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -72,12 +73,29 @@ def find_labels(folders: Mapping[str, Path]) -> Found:
         else:
             found.clips[name], found.folders[name] = text, folder / FOLDER
             found.warnings += [f"{name}: {warning}" for warning in text["warnings"]]
+    found.warnings += _unknown(found.clips)
     settings = {json.dumps(text["settings"], sort_keys=True) for text in found.clips.values()}
     if len(settings) > 1:
         found.warnings.append(
             f"the clips were labelled with {len(settings)} different settings: run them again"
         )
     return found
+
+
+def _unknown(clips: Mapping[str, Json]) -> list[str]:
+    """Return warnings of classes that settings name and no clip has."""
+    known = {0, *(label for text in clips.values() for label in text["classes"])}
+    named = {
+        (field, int(label))
+        for text in clips.values()
+        for field in ("sure_of", "keep_of")
+        for label in text["settings"].get(field, {})
+    }
+    return [
+        f"pseudo_labels.{field}: no clip has a class {label}"
+        for field, label in sorted(named)
+        if label not in known
+    ]
 
 
 def _read(folder: Path) -> Json | None:
@@ -123,28 +141,37 @@ def write_set(found: Found, target: Path, layout: str, *, val: float, shard: int
     Raises
     ------
     FullError
-        Before anything is written, if the disk has too little room.
+        Before anything is written, if the disk has too little room; later, if it fills up.
     InputError
-        If a file of a sample is missing.
+        If a file of a sample is missing, or nothing can be written there.
     """
     samples = _samples(found, val)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    _check_room(samples, target.parent, LAYOUTS[layout])
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _check_room(samples, target.parent, LAYOUTS[layout])
+        manifest = _manifest(found, samples, layout, val)
+        _write(samples, manifest, target, shard)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise FullError(f"{target}: no room left: free some, or write elsewhere") from error
+        raise InputError(f"{target}: cannot be written: {error}") from error
+    return manifest
+
+
+def _write(samples: list[Sample], manifest: Json, target: Path, shard: int) -> None:
     draft = target.with_name(f".draft-{target.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     try:
-        with closing(LAYOUTS[layout](draft, shard=shard)) as writer:
+        with closing(LAYOUTS[manifest["layout"]](draft, shard=shard)) as writer:
             for sample in samples:
                 writer.add(sample)
             writer.finish()
-        manifest = _manifest(found, samples, layout, val)
         write_json(draft / MANIFEST, manifest)
         draft.rename(target)
     except BaseException:
         shutil.rmtree(draft, ignore_errors=True)
         raise
-    return manifest
 
 
 def _samples(found: Found, val: float) -> list[Sample]:
@@ -197,11 +224,10 @@ def _manifest(found: Found, samples: list[Sample], layout: str, val: float) -> J
     classes = _statistics(found, splits)
     for label, parts in classes.items():
         called = f"class {label}" if label != "0" else "the background"
-        warnings += [
-            f"{called} never occurs in {split}"
-            for split in SPLITS
-            if split in splits.values() and not parts[split]["trusted"]
-        ]
+        for split in SPLITS:
+            if split in splits.values() and not parts[split]["trusted"]:
+                how = "is nowhere trusted" if parts[split]["pixels"] else "never occurs"
+                warnings.append(f"{called} {how} in {split}")
     return {
         "format": 1,
         "layout": layout,

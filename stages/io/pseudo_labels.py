@@ -39,6 +39,7 @@ class PseudoLabelFolder:
 
     def __init__(self, folder: Path, *, suffix: str, quality: int) -> None:
         self._target, self._draft = folder / FOLDER, folder / f".draft-{FOLDER}"
+        self._old = folder / f".old-{FOLDER}"
         self._suffix, self._quality = suffix, quality
         self._text: dict[str, Any] = {}
 
@@ -75,7 +76,8 @@ class PseudoLabelFolder:
 
     def __enter__(self) -> Self:
         """Clear away what an interrupted run left."""
-        shutil.rmtree(self._draft, ignore_errors=True)
+        for left in (self._draft, self._old):
+            shutil.rmtree(left, ignore_errors=True)
         self._draft.mkdir()
         return self
 
@@ -91,8 +93,9 @@ class PseudoLabelFolder:
             return
         write_json(self._draft / RECORD, self._text)
         if self._target.exists():
-            shutil.rmtree(self._target)
+            self._target.rename(self._old)  # to delete it here could leave a part of it
         self._draft.rename(self._target)
+        shutil.rmtree(self._old, ignore_errors=True)
 
     def names(self) -> list[str]:
         """Return the parts that were written, relative to the clip's folder."""

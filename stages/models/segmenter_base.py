@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 
 import cv2
@@ -22,12 +23,15 @@ class Segmenter(ABC):
     ----------
     class_ids : tuple of int
         Labels of the C foreground channels; the background is what they leave to 1.
+    most : float
+        Largest scale at which it can see a picture.
     """
 
     class_ids: tuple[int, ...]
+    most: float = math.inf
 
-    def __call__(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the masks of one picture, at its size.
+    def __call__(self, frame: NDArray[np.uint8], *, scale: float = 1.0) -> NDArray[np.float32]:
+        """Return the masks of one picture, at its size, as the network sees it at a scale.
 
         What the network gives at its own size is resized bilinearly, pixel centres aligned. Where
         the classes sum to more than 1, as independent sigmoids may, they are scaled to 1.
@@ -40,13 +44,21 @@ class Segmenter(ABC):
             If the network does not give probabilities.
         """
         dims = bind_shapes(frame=(frame, "H W 3"))
-        masks = resized(self.look(frame), dims["H"], dims["W"])
+        masks = resized(self.look(frame, scale), dims["H"], dims["W"])
         total = masks.sum(axis=0)
         return np.asarray(masks / np.maximum(total, 1), np.float32)
 
     @abstractmethod
-    def look(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """Return the foreground's probabilities (C, h, w) at the network's own size."""
+    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+        """Return the foreground's probabilities (C, h, w) at the network's own size.
+
+        `scale` multiplies the size at which the network otherwise sees the picture.
+        """
+
+
+def scaled(rows: int, columns: int, scale: float) -> tuple[int, int]:
+    """Return rows and columns times a scale, at least 1."""
+    return max(round(rows * scale), 1), max(round(columns * scale), 1)
 
 
 def resized(masks: NDArray[np.float32], rows: int, columns: int) -> NDArray[np.float32]:

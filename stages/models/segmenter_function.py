@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, InputError
-from stages.models.segmenter_base import Segmenter
+from stages.models.segmenter_base import Segmenter, fitted, scaled
 from stages.models.weights import file_digest, reason
 
 
@@ -49,8 +49,10 @@ class FunctionSegmenter(Segmenter):
             )
         self._spec, self.class_ids = spec, classes
 
-    def look(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return what the function gives, checked."""
+        if scale != 1:
+            frame = fitted(frame, *scaled(frame.shape[0], frame.shape[1], scale))
         try:
             answer = np.asarray(self._function(frame))
         except Exception as error:

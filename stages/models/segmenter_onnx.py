@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, InputError
 from stages.models.onnx_files import external_files
-from stages.models.segmenter_base import RGB, Segmenter, fitted, normalised, resized
+from stages.models.segmenter_base import RGB, Segmenter, fitted, normalised, resized, scaled
 from stages.models.weights import file_digest, reason
 
 Activation = Literal["auto", "softmax", "sigmoid", "none"]
@@ -46,6 +47,9 @@ class OnnxSegmenter(Segmenter):
 
     What kind it is and whether it still needs an activation is found once, from a picture of noise.
     It runs on one thread: with more the last bits would vary.
+
+    A model of a fixed size sees a picture at a scale below 1 smaller on the same canvas; above 1
+    there is no room for it.
     """
 
     def __init__(
@@ -72,10 +76,9 @@ class OnnxSegmenter(Segmenter):
             self.class_ids = self._named_classes(max(len(probe), 2) - 1)
             self._activation = _settled(activation, probe, path)
 
-    def look(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the foreground's probabilities at the model's own size."""
-        canvas = self._canvas(*frame.shape[:2])
-        rows, columns = self._inside(canvas, *frame.shape[:2])
+        canvas, (rows, columns) = self._placed(frame.shape[0], frame.shape[1], scale)
         out = self._run(fitted(frame, rows, columns), canvas)
         soft = self._hot(out) if self._labels else self._soft(out)
         return resized(soft, *canvas)[:, :rows, :columns]
@@ -113,6 +116,7 @@ class OnnxSegmenter(Segmenter):
         if isinstance(channels, int) and channels != 3:
             raise InputError(f"{self._path}: expected an input of 3 channels, got {shape}")
         self._sides = [side if isinstance(side, int) and side > 0 else None for side in sides]
+        self.most = math.inf if self._sides == [None, None] else 1.0
 
     def _named_classes(self, count: int) -> tuple[int, ...]:
         """Return the labels of the foreground channels."""
@@ -135,12 +139,16 @@ class OnnxSegmenter(Segmenter):
         height, width = self._sides
         return height or -(-rows // STRIDE) * STRIDE, width or -(-columns // STRIDE) * STRIDE
 
-    def _inside(self, canvas: tuple[int, int], rows: int, columns: int) -> tuple[int, int]:
-        """Return the size of a picture on its canvas, aspect kept."""
+    def _placed(
+        self, rows: int, columns: int, scale: float
+    ) -> tuple[tuple[int, int], tuple[int, int]]:
+        """Return the size of the canvas, and of a picture on it, aspect kept."""
         if self._sides == [None, None]:
-            return rows, columns
-        scale = min(canvas[0] / rows, canvas[1] / columns)
-        return max(round(rows * scale), 1), max(round(columns * scale), 1)
+            inside = scaled(rows, columns, scale)
+            return self._canvas(*inside), inside
+        canvas = self._canvas(rows, columns)
+        scale *= min(canvas[0] / rows, canvas[1] / columns)
+        return canvas, scaled(rows, columns, scale)
 
     def _run(self, image: NDArray[np.uint8], canvas: tuple[int, int]) -> NDArray[Any]:
         """Return what the model gives for a picture on its canvas, (C, h, w)."""

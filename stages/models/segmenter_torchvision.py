@@ -42,11 +42,12 @@ class TorchvisionSegmenter(Segmenter):
         self._device = device
         self.class_ids = tuple(range(1, count))
 
-    def look(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return softmax probabilities at the size the model was trained at."""
         import torch
 
-        image = normalised(fitted(frame, *working_size(*frame.shape[:2])), *IMAGENET)
+        rows, columns = working_size(frame.shape[0], frame.shape[1], scale)
+        image = normalised(fitted(frame, rows, columns), *IMAGENET)
         with repeatable():
             logits = self._model(torch.from_numpy(image)[None].to(self._device))["out"]
             soft: NDArray[np.float32] = logits.float().softmax(dim=1)[0, 1:].cpu().numpy()
@@ -88,7 +89,7 @@ def _class_count(state: dict[str, Any], default: int) -> int:
     return int(state[last[0]].shape[0]) if last else default
 
 
-def working_size(rows: int, columns: int) -> tuple[int, int]:
+def working_size(rows: int, columns: int, scale: float = 1.0) -> tuple[int, int]:
     """Return the size at which the model sees a picture of (rows, columns)."""
-    scale = min(SHORT_SIDE / min(rows, columns), LONGEST_SIDE / max(rows, columns))
+    scale *= min(SHORT_SIDE / min(rows, columns), LONGEST_SIDE / max(rows, columns))
     return max(round(rows * scale), SMALLEST_SIDE), max(round(columns * scale), SMALLEST_SIDE)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
+from stages.models.segmenter_augmented import Augmented, check_scales
 from stages.models.segmenter_base import IMAGENET, RGB, Segmenter
 from stages.models.segmenter_function import FunctionSegmenter, function_digest, let_import
 from stages.models.segmenter_onnx import Activation, ChannelOrder, OnnxSegmenter, onnx_digest
@@ -19,6 +20,7 @@ __all__ = [
     "Activation",
     "ChannelOrder",
     "Segmenter",
+    "check_scales",
     "is_function",
     "let_import",
     "load_segmenter",
@@ -38,6 +40,8 @@ def load_segmenter(
     channels: ChannelOrder = "rgb",
     activation: Activation = "auto",
     device: str = "cpu",
+    scales: tuple[float, ...] = (1.0,),
+    flip: bool = False,
 ) -> Segmenter:
     """Return a segmenter, loaded once a process.
 
@@ -63,6 +67,8 @@ def load_segmenter(
         sigmoid for one channel and softmax for several.
     device : str
         "cpu" or "cuda"; of a network.
+    scales, flip : tuple of float, bool
+        Test-time augmentation; see `Augmented`.
 
     Raises
     ------
@@ -90,7 +96,9 @@ def load_segmenter(
         )
     else:
         inner = TorchvisionSegmenter(spec, weights, device)
-    return _Chosen(inner, classes, union=union) if classes or union else inner
+    if classes or union:
+        inner = _Chosen(inner, classes, union=union)
+    return inner if scales == (1.0,) and not flip else Augmented(inner, scales, flip=flip)
 
 
 def segmenter_digest(spec: str, *, weights: str = "") -> str:
@@ -140,8 +148,9 @@ class _Chosen(Segmenter):
         self._rows = [inner.class_ids.index(label) for label in kept]
         self._inner, self._union = inner, union
         self.class_ids = (1,) if union else kept
+        self.most = inner.most
 
-    def look(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
+    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the chosen masks."""
-        masks = self._inner(frame)[self._rows]
+        masks = self._inner(frame, scale=scale)[self._rows]
         return masks.sum(axis=0, keepdims=True) if self._union else masks

@@ -174,8 +174,8 @@ def levels(
 
     References
     ----------
-    .. [1] Zou, Yu, Kumar, Wang, "Unsupervised domain adaptation for semantic segmentation via
-       class-balanced self-training", ECCV 2018, sec. 4.2, algorithm 2.
+    .. [1] Zou, Yu, Vijaya Kumar, Wang, "Unsupervised domain adaptation for semantic segmentation
+       via class-balanced self-training", ECCV 2018.
     """
     bind_shapes(counts=(counts, "K 256"), pixels=(pixels, "K"))
     at_least = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]  # pixels of that level and over

@@ -309,3 +309,34 @@ def test_a_clip_that_does_not_fit_on_the_disk_is_refused_or_steps_down(tmp_path,
     for place in artifacts(tmp_path, "mean"):
         Store(str(tmp_path / "store")).remove(place.name)
     assert go(1e12) == []
+
+
+def test_results_and_intermediates_share_a_disk_or_have_one_each(tmp_path, monkeypatch):
+    store = Store(str(tmp_path / "store"))
+    usage = SimpleNamespace(free=10e9)
+    monkeypatch.setattr("pipeline.room.shutil.disk_usage", lambda _: usage)
+    needs, writes = {"mean": 6e9}, {"page": 5e9}
+
+    def room():
+        return Room(store, lambda _: needs, (), out=tmp_path / "out", writes=lambda _: writes)
+
+    with pytest.raises(FullError, match=r"about 6\.0 GB in the store .* 5\.0 GB are free beside 5"):
+        room().admit("a", {}, ())
+    monkeypatch.setattr("pipeline.room._disk", lambda place: "out" in Path(place).name)
+    apart = room()
+    apart.admit("a", {}, ())
+    apart.admit("a", {}, ())
+    with pytest.raises(FullError, match=r"expected about 6\.0 GB in the store .* 4\.0 GB are free"):
+        apart.admit("b", {}, ())
+    apart.leave("b")
+    apart.admit_results("c", {}, "other")
+    apart.admit_results("d", {}, "page")
+    with pytest.raises(FullError, match=r"out: expected room for about 5\.0 GB of results \(page"):
+        apart.admit_results("e", {}, "page")
+    apart.leave("d")
+    apart.admit_results("e", {}, "page")
+    remote = room()
+    remote.store = SimpleNamespace(local=False)
+    usage.free = 4e9
+    with pytest.raises(FullError, match=r"4\.0 GB are free"):
+        remote.admit("a", {}, ())

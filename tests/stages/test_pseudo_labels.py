@@ -2,6 +2,8 @@
 
 import json
 import math
+import shutil
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -308,6 +310,39 @@ def test_an_interrupted_clip_leaves_what_was_there_or_nothing(library, tmp_path,
     monkeypatch.undo()
     assert run(tmp_path, "a") == []
     assert len(left(tmp_path)[1]["samples"]) == 3
+
+
+@pytest.mark.parametrize(("killed_at", "left"), [(1, 1), (2, None), (3, 2)])
+def test_killed_while_old_labels_are_replaced_they_are_whole_or_absent(
+    tmp_path, monkeypatch, killed_at, left
+):
+    place = tmp_path / "pseudo_labels" / "labels" / "00000.png"
+
+    def write(value):
+        values = np.full((2, 2), value, np.uint8)
+        with PseudoLabelFolder(tmp_path, suffix=".png", quality=95) as folder:
+            folder.write("00000", np.zeros((2, 2, 3), np.uint8), values, values)
+
+    write(1)
+    steps, rename, remove = [], Path.rename, shutil.rmtree
+
+    def step(act, *arguments, **named):
+        if act is rename or arguments[0].exists():
+            steps.append(act)
+            if len(steps) == killed_at:
+                raise KeyboardInterrupt
+        return act(*arguments, **named)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", lambda *given: step(rename, *given))
+        patched.setattr(shutil, "rmtree", lambda *given, **named: step(remove, *given, **named))
+        with pytest.raises(KeyboardInterrupt):
+            write(2)
+    assert (int(read_labels(place)[0, 0]) if place.exists() else None) == left
+    assert (tmp_path / "pseudo_labels" / "clip.json").exists() == (left is not None)
+    write(3)
+    assert read_labels(place)[0, 0] == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["pseudo_labels"]
 
 
 def test_switched_off_there_is_no_such_step():

@@ -306,9 +306,11 @@ def test_a_class_that_never_occurs_is_counted_as_0_and_warned_of(folders, tmp_pa
     found = find_labels(folders)
     for text in found.clips.values():
         text["statistics"]["9"] = {"pixels": 0, "trusted": 0, "frames": 0}
+        text["statistics"]["11"] = {"pixels": 5, "trusted": 0, "frames": 0}
     manifest = write_set(found, tmp_path / "set", "voc", val=0, shard=9)
     assert manifest["classes"]["9"]["train"] == {"pixels": 0, "trusted": 0, "frames": 0}
     assert "class 9 never occurs in train" in manifest["warnings"]
+    assert "class 11 is nowhere trusted in train" in manifest["warnings"]
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -374,3 +376,16 @@ def test_plain_names_are_plain_and_differ_where_names_do():
     assert len(set(plain)) == len(names)
     assert all(set(p) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_") for p in plain)
     assert plain[2] == "a-b"
+
+
+def test_settings_for_a_class_that_no_clip_has_are_warned_of(folders):
+    path = folders["b"] / "pseudo_labels" / "clip.json"
+    text = json.loads(path.read_text())
+    known = text["classes"][0]
+    text["settings"] = {"sure_of": {"77": 0.5, str(known): 0.9}, "keep_of": {"0": 0.5, "78": 1.0}}
+    path.write_text(json.dumps(text))
+    said = [warning for warning in find_labels(folders).warnings if "no clip has" in warning]
+    assert said == [
+        "pseudo_labels.keep_of: no clip has a class 78",
+        "pseudo_labels.sure_of: no clip has a class 77",
+    ]
