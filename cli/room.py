@@ -27,15 +27,15 @@ MASKS = {  # first class, every other class (bmx-trees: four)
 FLOW_STEPS = {64: 1.0, 32: 0.67, 16: 0.47}  # of a pixel: the same flows rounded, share of the bytes
 
 BLOCK = 4096  # that a file takes beyond its own, at most
-# What folders and half-filled blocks of 4 KB take besides, bytes a frame, whatever its size.
+# What half-filled blocks of 4 KB take besides, bytes a frame, whatever its size.
 BLOCKS = {
-    "ingest": 15_000,
-    "segment": 27_000,
-    "flow": 19_000,
-    "visibility": 15_000,
-    "refine": 23_500,
-    "smooth": 27_000,
-    "measure": 42_000,
+    "ingest": BLOCK,
+    "segment": 2 * BLOCK,
+    "flow": BLOCK,
+    "visibility": BLOCK,
+    "refine": BLOCK,
+    "smooth": 2 * BLOCK,
+    "measure": 2 * BLOCK,  # its files are of many frames
 }
 
 # Of pseudo-labels, likewise measured: pictures of ten clips of DAVIS and CamVid, the rest of nine

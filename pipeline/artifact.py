@@ -101,6 +101,7 @@ class Draft:
             f"{self._url}/{name}",
             shape=(0, *shape),
             chunks=(together, *(max(size, 1) for size in shape)),
+            chunk_key_encoding={"name": "default", "separator": "."},  # no folder for each frame
             dtype=values.dtype,
             compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
             config={"write_empty_chunks": True},

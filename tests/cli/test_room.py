@@ -44,7 +44,9 @@ def test_a_clip_takes_what_was_said_or_somewhat_less(stored):
     assert said.keys() == stored.keys()
     assert 0.95 < sum(said.values()) / sum(stored.values()) < 1.8
     for stage, took in stored.items():
-        assert 0.8 < said[stage] / took < 4, stage
+        assert 0.8 < said[stage] / took, stage
+        # how well masks compress differs by a factor of five
+        assert said[stage] / took < 4 or said[stage] - took < 0.05 * sum(stored.values()), stage
 
 
 def labels_said(frames=FRAMES, classes=(1,), **fields):
@@ -103,7 +105,7 @@ def test_pseudo_labels_larger_than_the_disk_are_refused_before_the_start(tmp_pat
     assert status == 1
     assert "GB of results (pseudo_labels), 0.0 GB are free" in failed["a"]
     begun = take_stock(Store(str(tmp_path / "out" / ".store"))).entries
-    assert {entry.stage for entry in begun} == {"probe", "ingest", "segment"}
+    assert {entry.stage for entry in begun} == {"probe", "classes", "ingest", "segment"}
     assert go(1e9)[0] == 0
     status, failed = go(30_000, *wanted)  # all but the labels is there
     assert (status, "pseudo_labels.every" in failed["a"]) == (1, True)

@@ -78,7 +78,7 @@ def places(store):
     return set(keys_of(store))
 
 
-FRAME, ABOUT = "x/c/3/0", "x/zarr.json"
+FRAME, ABOUT = "x/c.3.0", "x/zarr.json"
 HARMS = {
     "flipped": (FRAME, lambda text: text[:-5] + bytes([text[-5] ^ 255]) + text[-4:]),
     "shortened": (FRAME, lambda text: text[:20]),

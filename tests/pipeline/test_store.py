@@ -82,7 +82,7 @@ def test_of_many_writers_one_wins_and_all_succeed(tmp_path):
 def test_a_damaged_frame_is_never_read(tmp_path, harm):
     store = Store(str(tmp_path))
     put(store, values=np.random.default_rng(0).random((6, 2000)))
-    frame = Path(store.place(KEY), "x", "c", "3", "0")
+    frame = Path(store.place(KEY), "x", "c.3.0")
     if harm == "flipped":
         data = bytearray(frame.read_bytes())
         data[-5] ^= 255

@@ -70,7 +70,7 @@ class Unplugged(Bucket):
     protocol = "unplugged"
 
     def cat_file(self, path, start=None, end=None, **options):
-        if "/c/" in path:
+        if "/c." in path:
             raise ConnectionError("no route to host")
         return super().cat_file(path, start=start, end=end, **options)
 
