@@ -46,7 +46,7 @@ def test_a_clip_takes_what_was_said_or_somewhat_less(stored):
     for stage, took in stored.items():
         assert 0.8 < said[stage] / took, stage
         # how well masks compress differs by a factor of five
-        assert said[stage] / took < 4 or said[stage] - took < 0.05 * sum(stored.values()), stage
+        assert said[stage] / took < 4 or said[stage] - took < 0.2 * sum(stored.values()), stage
 
 
 def labels_said(frames=FRAMES, classes=(1,), **fields):
