@@ -54,7 +54,7 @@ def needed_bytes(
     classes: int = 1,
     radius: int = 3,
     scale: float = 0.5,
-    flow_step: int = 64,
+    steps: int = 64,
 ) -> dict[str, int]:
     """Return the bytes that a clip takes in the store by stage; rather too many than too few.
 
@@ -69,7 +69,7 @@ def needed_bytes(
         ``flow.radius``: flow goes to twice as many neighbours.
     scale : float
         ``flow.scale``: size of a flow, as a share of that of a frame.
-    flow_step : 64, 32 or 16
+    steps : 64, 32 or 16
         Parts of a pixel that a flow counts in.
 
     Notes
@@ -77,14 +77,14 @@ def needed_bytes(
     How well pictures compress differs: of the four clips measured it gives 1.1 to 1.4 times what
     each took. A file system with blocks larger than 4 KB takes more.
     """
-    if flow_step not in FLOW_STEPS:
+    if steps not in FLOW_STEPS:
         known = ", ".join(map(str, FLOW_STEPS))
-        raise ValueError(f"flow_step: expected one of {known}, got {flow_step!r}")
+        raise ValueError(f"steps: expected one of {known}, got {steps!r}")
     pixels = rows * columns
     pairs = 2 * radius * max(round(rows * scale), 1) * max(round(columns * scale), 1)
     a_frame = {
         "ingest": FRAME * pixels,
-        "flow": FLOW * FLOW_STEPS[flow_step] * pairs,
+        "flow": FLOW * FLOW_STEPS[steps] * pairs,
         "visibility": SEEN * pairs,
         "measure": 0.0,
     }
@@ -118,7 +118,7 @@ def written_bytes(steps: Sequence[Step], facts: Facts) -> dict[str, int]:
 def clip_bytes(steps: Sequence[Step], facts: Facts) -> dict[str, int]:
     """Return the bytes that a clip takes in the store by stage, with the settings of a run."""
     flow = next((step for step in steps if step.name == "flow"), None)
-    how = {name: getattr(flow, name) for name in ("radius", "scale") if flow is not None}
+    how = {name: getattr(flow, name) for name in ("radius", "scale", "steps") if flow is not None}
     rows, columns = facts["size"]
     classes = len(facts.get("classes", (1,)))
     return needed_bytes(facts["frames"], rows, columns, classes=classes, **how)

@@ -8,10 +8,21 @@ from numpy.typing import NDArray
 FLOW_STEPS = 64  # to a pixel
 
 
-def pack_flow(flow: NDArray[np.float32]) -> NDArray[np.int16]:
-    """Return flow in 1/64 px; error at most 1/128 px, longer than 511 px is cut to that."""
-    steps = np.clip(np.rint(flow * FLOW_STEPS), -32767, 32767)
-    return np.asarray(steps, np.int16)
+def pack_flow(flow: NDArray[np.float32], *, steps: int = FLOW_STEPS) -> NDArray[np.int16]:
+    """Return flow in 1/64 px; longer than 511 px is cut to that.
+
+    Parameters
+    ----------
+    flow : array of float32
+        In pixels.
+    steps : 64, 32 or 16
+        To a pixel that it is rounded to: the error is at most 1 / (2 steps) px. The fewer they are,
+        the smaller it gets when compressed.
+    """
+    coarse = FLOW_STEPS // steps
+    most = 32767 // coarse
+    rounded = np.clip(np.rint(flow * np.float32(steps)), -most, most)
+    return np.asarray(rounded, np.int16) * np.int16(coarse)
 
 
 def unpack_flow(packed: NDArray[np.int16]) -> NDArray[np.float32]:

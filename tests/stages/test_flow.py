@@ -40,6 +40,13 @@ def test_a_network_gives_the_same_frame_by_frame(far):
         np.testing.assert_array_equal(stage.run(window(4, t, t + 1))["flow"][0], whole[t])
 
 
+def test_flow_is_stored_as_finely_as_asked_for():
+    fine, coarse = (Flow(steps=steps).run(window(3))["flow"] for steps in (64, 16))
+    assert (fine % 4).any()
+    assert not (coarse % 4).any()
+    assert np.abs(fine - coarse).max() == 2
+
+
 @pytest.mark.parametrize("method", ["dis", "raft_small"])
 def test_a_shot_of_one_frame_has_no_flow(method):
     weights = "random" if method == "raft_small" else ""
