@@ -1,4 +1,4 @@
-"""Clips of `students.py`: parts of sequences to train on, and to score on with a flow of their own."""
+"""Clips of `students.py`: parts of sequences to train on, others to score on."""
 
 from __future__ import annotations
 

@@ -27,6 +27,8 @@ import torch
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
+from student_clips import MEASURES, RADIUS, Labels, Scores, Test, link_part, test_clip  # noqa: E402
+
 from cli.distill import NEEDED  # noqa: E402 (the project is beside this folder)
 from cli.distill import parser as distill_parser  # noqa: E402
 from cli.library import pair_masks  # noqa: E402
@@ -35,11 +37,9 @@ from cli.steps import build_steps  # noqa: E402
 from pipeline.store import Store  # noqa: E402
 from stages.models.segmenters import load_segmenter  # noqa: E402
 from stages.ops.soft import winners  # noqa: E402
-from student_clips import MEASURES, RADIUS, Labels, Scores, Test, link_part, test_clip  # noqa: E402
 from training.distill import Settings, distill  # noqa: E402
 from training.labelled import LabelledClips, Origin  # noqa: E402
 from training.library import Library, Place  # noqa: E402
-from training.losses.labels import IGNORE  # noqa: E402
 from training.student_objective import WEIGHTS  # noqa: E402
 from training.students import build_student  # noqa: E402
 
@@ -116,9 +116,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=Path, default=Path("out/students"))
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--rows", nargs="*", default=list(ROWS))
-    parser.add_argument("--epochs", type=int, default=8)
-    parser.add_argument("--samples", type=int, default=240)
-    parser.add_argument("--side", type=int, default=160)
+    parser.add_argument("--epochs", type=int, default=4)
+    parser.add_argument("--samples", type=int, default=180)
+    parser.add_argument("--side", type=int, default=128)
     parser.add_argument("--rate", type=float, default=5e-4)
     parser.add_argument("--set", action="append", default=[], help="a setting of the pipeline")
     return parser
@@ -197,7 +197,7 @@ def report(scores: Mapping[str, list[Scores]], tests: Sequence[Test]) -> None:
 def report_labels(
     options: argparse.Namespace, library: Library, clips: Mapping[Origin, LabelledClips]
 ) -> None:
-    """Print how right and still the labels are that students learn; ignored pixels as truth has them."""
+    """Print how right and still the labels are that students learn."""
     tests = {
         name: test_clip(options.sequences / name, options.work, slice(FRAMES), SHORT_SIDE)
         for name in TRAINED_ON
