@@ -101,8 +101,24 @@ class Inverted(nn.Module):
         return out + given if self._adds else out
 
 
-def half(classes: int) -> nn.Module:
-    """Return the student, as `module:function` is called: background and foreground."""
+def refined(classes: int) -> nn.Module:
+    """Return a student of which the refinement alone learns, as `module:function` is called."""
+    network = _filled(classes)
+    network.requires_grad_(False)
+    network.up.requires_grad_(True)
+    network.scores.requires_grad_(True)
+    return network
+
+
+def deep(classes: int) -> nn.Module:
+    """Return a student of which the refinement learns and all that comes behind a stride of 16."""
+    network = _filled(classes)
+    network.first.requires_grad_(False)
+    network.blocks[: STRIDED[-1] + 1].requires_grad_(False)
+    return network
+
+
+def _filled(classes: int) -> Half:
     if classes != 2:
         raise ValueError(f"expected 2 classes, background and foreground, got {classes}")
     network = Half(classes)

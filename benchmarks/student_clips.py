@@ -25,14 +25,13 @@ Labels = NDArray[np.uint8]
 Scores = dict[str, float]
 
 
-def link_part(source: Path, sequence: Path, work: Path, clip: str, part: slice) -> None:
-    """Link frames and masks of a part of a sequence as a clip."""
-    for kind, folder in (("footage", sequence / "JPEGImages"), ("masks", source)):
-        to = work / kind / clip
-        to.mkdir(parents=True, exist_ok=True)
-        for path in sorted(folder.iterdir())[part]:
-            if not (to / path.name).exists():
-                (to / path.name).symlink_to(path.resolve())
+def link_clip(sequence: Path, masks: str, work: Path) -> None:
+    """Link frames and masks of a sequence as a clip."""
+    for kind, folder in (("footage", "JPEGImages"), ("masks", masks)):
+        to = work / kind / sequence.name
+        to.parent.mkdir(parents=True, exist_ok=True)
+        if not to.exists():
+            to.symlink_to((sequence / folder).resolve())
 
 
 class Test:
