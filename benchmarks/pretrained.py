@@ -102,27 +102,17 @@ class Inverted(nn.Module):
 
 
 def refined(classes: int) -> nn.Module:
-    """Return a student of which the refinement alone learns, as `module:function` is called."""
-    network = _filled(classes)
-    network.requires_grad_(False)
-    network.up.requires_grad_(True)
-    network.scores.requires_grad_(True)
-    return network
+    """Return the student, as `module:function` is called: its refinement alone learns.
 
-
-def deep(classes: int) -> nn.Module:
-    """Return a student of which the refinement learns and all that comes behind a stride of 16."""
-    network = _filled(classes)
-    network.first.requires_grad_(False)
-    network.blocks[: STRIDED[-1] + 1].requires_grad_(False)
-    return network
-
-
-def _filled(classes: int) -> Half:
+    Trained further on a few sequences, all of it forgets what it knows of others.
+    """
     if classes != 2:
         raise ValueError(f"expected 2 classes, background and foreground, got {classes}")
     network = Half(classes)
     fill(network, Path(os.environ["STUDENT_WEIGHTS"]))
+    network.requires_grad_(False)
+    network.up.requires_grad_(True)
+    network.scores.requires_grad_(True)
     return network
 
 
