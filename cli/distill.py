@@ -171,7 +171,8 @@ def _distill(
         student, labelled, how, folder, to, radius=radius, side=library.side, teacher=teacher,
         tell=say,
     )  # fmt: skip
-    say(f"trained: {to}\nuse it: --segmenter {to}")
+    say(f"trained: {to}")
+    say(f"use it: --segmenter {to}")
 
 
 def _networks(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import importlib.util
 import json
 import logging
 import warnings
@@ -129,7 +130,7 @@ def train(module: Fitting, data: Epochs, course: Course) -> bool:
     """Train a module, leave the weights in it that did best on what is held out.
 
     The same call goes on after the last finished epoch of one that was stopped. `losses.csv` and
-    `losses.png` in the folder show how it went.
+    `losses.png` in the folder show how it went, and so does ``tensorboard --logdir FOLDER``.
 
     Parameters
     ----------
@@ -154,7 +155,8 @@ def train(module: Fitting, data: Epochs, course: Course) -> bool:
     stop = EarlyStopping("held_out_total", patience=course.patience, check_finite=False)
     trainer = lightning.Trainer(
         default_root_dir=course.folder, max_epochs=course.epochs, logger=False,
-        callbacks=[_Curves(course), stop, best], reload_dataloaders_every_n_epochs=1,
+        callbacks=[_Curves(course), _Board(course.folder), stop, best],
+        reload_dataloaders_every_n_epochs=1,
         precision="bf16-mixed" if torch.cuda.is_available() else "32-true",
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip
@@ -215,6 +217,34 @@ class _Curves(Callback):
             f"{self._course.name}: epoch {epoch}: loss {found['train_total']}, held out "
             f"{found['held_out_total']} ({parts})"
         )
+
+
+class _Board(Callback):
+    """Writes every epoch's losses for TensorBoard, where that is installed."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._writer: Any = None
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, pl_module: Any) -> None:
+        """Add an epoch."""
+        if not trainer.is_global_zero or importlib.util.find_spec("tensorboard") is None:
+            return
+        from torch.utils.tensorboard import SummaryWriter
+
+        epoch = trainer.current_epoch
+        if self._writer is None:  # purged: what a stopped or another training wrote
+            self._writer = SummaryWriter(self._folder, purge_step=epoch)
+        for name, value in trainer.callback_metrics.items():
+            which = "held_out" if name.startswith("held_out_") else "train"
+            name = name.removeprefix(f"{which}_")
+            self._writer.add_scalar(f"{name}/{which}", float(value), epoch)
+        self._writer.flush()
+
+    def teardown(self, trainer: lightning.Trainer, pl_module: Any, stage: str) -> None:
+        """Close the file."""
+        if self._writer is not None:
+            self._writer.close()
 
 
 def _names(found: Mapping[str, str]) -> list[str]:

@@ -216,7 +216,7 @@ def _encoder(weights: str) -> nn.Sequential:
     encoder = nn.Sequential(OrderedDict(list(net.named_children())[:-2]))  # no pooling, no classes
     if weights != RANDOM:
         url = DeepLabV3_ResNet50_Weights.DEFAULT.url
-        path = Path(weights) if weights else download(url, setting="decoder.encoder_weights")
+        path = Path(weights) if weights else download(url, setting="--encoder-weights")
         fill(encoder, _backbone(tensors(load_checkpoint(path))), path=path, name="a ResNet-50")
     return encoder
 

@@ -80,6 +80,12 @@ def tensors(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
 def download(url: str, *, setting: str) -> Path:
     """Return the file behind `url`, from torch's cache or from the network.
 
+    Parameters
+    ----------
+    url : str
+    setting : str
+        What takes a path instead: ``stage.field``, or an option ``--name``.
+
     Raises
     ------
     InputError
@@ -96,9 +102,10 @@ def download(url: str, *, setting: str) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), hash_prefix=digest, progress=False)
     except (OSError, RuntimeError) as error:  # no network, no room; not what its name says
+        how = f"{setting} PATH" if setting.startswith("--") else f"--set {setting}=PATH"
         raise InputError(
             f"weights are not here and cannot be downloaded ({reason(error)}): get {url} and put "
-            f"it at {path}, or give its path with --set {setting}=PATH"
+            f"it at {path}, or give its path with {how}"
         ) from error
     return path
 

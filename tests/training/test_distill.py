@@ -45,7 +45,7 @@ def test_the_circle_closes(library, capsys):
     more = ["--epochs", "8", "--samples", "24", "--batch", "4", "--rate", "2e-2"]
     assert main(command(library, *more)) == 0
     onnx = library / "out/distill/student.onnx"
-    assert f"--segmenter {onnx}" in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith(f"trained: {onnx}\nuse it: --segmenter {onnx}\n")
     losses = [float(row["held_out_total"]) for row in rows(library)]
     assert min(losses) < losses[0] / 2
     again = [str(library / "footage"), "--segmenter", str(onnx), "--out", str(library / "again")]

@@ -1,3 +1,6 @@
+import csv
+
+import pytest
 import torch
 from torch.utils.data import Dataset
 
@@ -69,3 +72,26 @@ def test_another_task_starts_afresh(tmp_path):
     module = Watch()
     assert "starting afresh" in go(tmp_path, module, epochs=1, task="y")[0]
     assert len(module.shown) == 1
+
+
+def on_the_board(folder, name):
+    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
+    events = accumulator.EventAccumulator(str(folder))
+    events.Reload()
+    return [(event.step, event.value) for event in events.Scalars(name)]
+
+
+def test_tensorboard_shows_what_the_table_holds_after_going_on_too(tmp_path):
+    go(tmp_path, Watch(lambda epoch: 1.0 + epoch), epochs=2)
+    go(tmp_path, Watch(lambda epoch: 1.0 + epoch), epochs=3)
+    with (tmp_path / "losses.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    for which in ("train", "held_out"):
+        wanted = [(int(row["epoch"]), float(row[f"{which}_total"])) for row in rows]
+        assert on_the_board(tmp_path, f"total/{which}") == wanted
+
+
+def test_tensorboard_shows_nothing_of_another_task_before(tmp_path):
+    go(tmp_path, Watch(), epochs=3)
+    go(tmp_path, Watch(), epochs=1, task="y")
+    assert [step for step, _ in on_the_board(tmp_path, "total/train")] == [0]

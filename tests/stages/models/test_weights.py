@@ -70,6 +70,13 @@ def test_a_download_is_checked_against_the_hash_in_its_name(monkeypatch, tmp_pat
         download(url, setting="segment.weights")
 
 
+def test_an_option_that_takes_a_path_is_named_as_it_is_written(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    url = (tmp_path / "absent.pth").as_uri()
+    with pytest.raises(InputError, match=r"give its path with --backbone-weights PATH$"):
+        download(url, setting="--backbone-weights")
+
+
 def test_a_file_put_by_hand_is_not_downloaded(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     path = tmp_path / "hub" / "checkpoints" / "net.pth"
