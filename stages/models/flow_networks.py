@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
-from stages.models.flow import FlowModel
+from stages.models.flow_models import FlowModel
 from stages.models.flow_settings import FAMILY, NetworkSettings
 from stages.models.torch_models import (
     RANDOM,
