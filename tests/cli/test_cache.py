@@ -109,7 +109,7 @@ def test_the_next_run_computes_what_was_damaged_again_and_nothing_else(library, 
     store = Store(str(root / "out" / ".store"))
     wanted = sorted((root / "out" / "a" / "masks").iterdir())[3].read_bytes()
     (key,) = (entry.key for entry in take_stock(store).entries if entry.stage == "refine")
-    frame = Path(store.place(key), "masks", "c", "3", "0", "0", "0")
+    frame = Path(store.place(key), "masks", "c.3.0.0.0")
     frame.write_bytes(frame.read_bytes()[:-1] + b"?")
     assert cache("verify", root / "out") == 1
     shutil.rmtree(root / "out" / "a" / "masks")
