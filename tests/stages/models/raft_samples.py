@@ -1,0 +1,63 @@
+"""Networks of the RAFT family with random weights, and pictures for them."""
+
+import warnings
+
+import numpy as np
+import skimage.data
+import torch
+
+from pipeline.stage import Span
+from stages.models.flow_pictures import network_images
+from stages.models.flow_settings import NetworkSettings
+from stages.models.raft_family import RaftFamily
+from stages.models.torch_models import repeatable
+
+SIZE = (131, 203)
+ALL = {(i, j) for i in range(5) for j in range(5) if i != j and abs(i - j) < 4}
+
+
+def network(name, iterations=3):
+    with warnings.catch_warnings(), torch.random.fork_rng(devices=[]):
+        warnings.simplefilter("ignore")
+        import ptlflow
+
+        torch.manual_seed(4)
+        model = ptlflow.get_model(name).eval()
+    model.iters = iterations
+    if name == "gma":  # starts at 0: nothing would be aggregated
+        torch.nn.init.constant_(model.update_block.aggregator.gamma, 0.7)
+    return model
+
+
+def driver(name="raft_small", kind=RaftFamily, **settings):
+    return kind(network(name), NetworkSettings(**settings))
+
+
+def clip(count=5, size=SIZE, start=0):
+    picture = skimage.data.astronaut()
+    views = [picture[40 + 2 * t :, 60 + 3 * t :][: size[0], : size[1]] for t in range(count)]
+    return Span(start, np.stack(views))
+
+
+def by_ptlflow(model, frames, i, j):
+    images = network_images([frames[i], frames[j]], "cpu")[None]
+    with repeatable():
+        return model({"images": images})["flows"][0, 0].numpy()
+
+
+class InThrees(RaftFamily):
+    """Keeps how many pairs it ran at once."""
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.ran, inner = [], self.update
+
+        def update(state, *more):
+            self.ran.append(len(state))
+            return inner(state, *more)
+
+        update.dtype, update.context = inner.dtype, inner.context
+        self.update = update
+
+    def batch_size(self, pixels):
+        return 3
