@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import zarr
-from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
+from pipeline.arrays import ArrayWriter
 from pipeline.keys import DIGEST, digest_array
 from pipeline.stage import Arrays
-
-SMALL_BYTES = 1 << 14  # frames smaller than half of it share files
 
 
 @dataclass(frozen=True)
@@ -77,34 +72,34 @@ class Manifest:
 
 
 class Draft:
-    """An artifact being written: frames are appended, then the store publishes it."""
+    """An artifact being written: frames are appended, then the store publishes it.
 
-    def __init__(self, folder: str, url: str, options: Mapping[str, Any]) -> None:
+    Parameters
+    ----------
+    fs : fsspec file system
+    folder : str
+    codec : (name, level)
+        See `pipeline.arrays`.
+    """
+
+    def __init__(self, fs: Any, folder: str, codec: tuple[str, int]) -> None:
         self.folder = folder
         self.arrays: dict[str, dict[str, Any]] = {}
-        self._url, self._options = url, options
-        self._open: dict[str, Any] = {}
+        self._fs, self._codec = fs, codec
+        self._open: dict[str, ArrayWriter] = {}
 
     def append(self, arrays: Arrays) -> None:
         """Add frames: every array with as many entries along its first axis."""
         for name, values in arrays.items():
             if name not in self._open:
-                self._create(name, values)
-            self._open[name].append(np.ascontiguousarray(values))
+                shape = values.shape[1:]
+                self.arrays[name] = {"dtype": values.dtype.str, "shape": list(shape), "digests": []}
+                place = f"{self.folder}/{name}"
+                self._open[name] = ArrayWriter(self._fs, place, values.dtype, shape, self._codec)
+            self._open[name].append(values)
             self.arrays[name]["digests"] += [digest_array(frame) for frame in values]
 
-    def _create(self, name: str, values: NDArray[Any]) -> None:
-        shape = values.shape[1:]
-        together = max(SMALL_BYTES // max(values[0].nbytes, 1), 1) if len(values) else 1
-        self.arrays[name] = {"dtype": values.dtype.str, "shape": list(shape), "digests": []}
-        self._open[name] = zarr.create_array(
-            f"{self._url}/{name}",
-            shape=(0, *shape),
-            chunks=(together, *(max(size, 1) for size in shape)),
-            chunk_key_encoding={"name": "default", "separator": "."},  # no folder for each frame
-            dtype=values.dtype,
-            compressors=BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"),
-            config={"write_empty_chunks": True},
-            overwrite="://" in self._url,  # in an object store, of a writer that was killed
-            storage_options=dict(self._options) or None,
-        )
+    def close(self) -> None:
+        """Write what is not written yet."""
+        for array in self._open.values():
+            array.close()

@@ -8,11 +8,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from blake3 import blake3
 from numpy.typing import NDArray
 
 from pipeline.stage import Step
 
-SCHEMA = 1
+SCHEMA = 2
 MOST_KNOWN = 256
 _known: dict[int, tuple[Step, dict[str, Any]]] = {}
 DIGEST = 32  # hex digits of a frame's
@@ -56,10 +57,14 @@ def digest_json(value: Any) -> str:
 
 
 def digest_array(array: NDArray[Any]) -> str:
-    """Return the SHA-256 of an array's type, shape and bytes, cut to `DIGEST` hex digits."""
-    seen = hashlib.sha256(f"{array.dtype.str}{array.shape}".encode())
-    seen.update(np.ascontiguousarray(array).data)
-    return seen.hexdigest()[:DIGEST]
+    """Return the BLAKE3 digest of an array's type, shape and bytes, `DIGEST` hex digits.
+
+    Every frame is digested when it is written and whenever it is read, and SHA-256 takes four
+    times as long even where the processor knows it.
+    """
+    seen = blake3(f"{array.dtype.str}{array.shape}".encode())
+    seen.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return seen.hexdigest(length=DIGEST // 2)
 
 
 def digest_all(digests: Sequence[str]) -> str:

@@ -16,18 +16,16 @@ from typing import Any
 
 import fsspec
 import numpy as np
-import zarr
 from numpy.typing import NDArray
-from zarr.core.buffer.cpu import NDBuffer
-from zarr.errors import BaseZarrError
 
+from pipeline.arrays import ABOUT, FAR, NEAR, StoredArray
 from pipeline.artifact import Draft, Manifest, Piece
 from pipeline.errors import NO_ROOM, CacheError, ConfigError, DamageError, FullError
 from pipeline.keys import DIGEST, digest_array
 
 MANIFEST = "manifest.json"
 SIGN = "store.json"  # lies in every store: without it nothing is there, or nothing can be reached
-REMOTE = ("aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "s3fs", "zarr")
+REMOTE = ("aiobotocore", "aiohttp", "botocore", "fsspec", "gcsfs", "s3fs")
 PATIENCE_S = 120.0  # with a store that does not answer
 DROPPED = "dropped"  # in the provenance of what has no arrays any more
 REMOVED = "removed-"  # begins the names of folders that are being deleted
@@ -53,8 +51,6 @@ class Store:
         self.fs, self.root = fsspec.core.url_to_fs(url)
         protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
         self.local = protocol == "file"
-        self._prefix = "" if self.local else f"{protocol}://"
-        self._options = {} if self.local else dict(self.fs.storage_options)
         self._seen = self.reachable()
         if create and not self._seen:
             self._create()
@@ -124,7 +120,7 @@ class Store:
         try:
             manifest = self.find(key)
             names = manifest.arrays if manifest is not None else {"": None}
-            return all(self.fs.exists(f"{self.place(key)}/{name}/zarr.json") for name in names)
+            return all(self.fs.exists(f"{self.place(key)}/{name}/{ABOUT}") for name in names)
         except CacheError:
             return False
 
@@ -139,12 +135,12 @@ class Store:
     def draft(self, key: str) -> Iterator[Draft]:
         """Give an artifact to fill; what was appended is dropped unless `publish` follows."""
         if not self.local:
-            yield Draft(self.place(key), f"{self._prefix}{self.place(key)}", self._options)
+            yield Draft(self.fs, self.place(key), FAR)
             return
         folder = Path(self.root, "drafts", uuid.uuid4().hex)
         try:
             folder.mkdir()
-            yield Draft(str(folder), str(folder), {})
+            yield Draft(self.fs, str(folder), NEAR)
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise FullError(f"{self.root}: {NO_ROOM}") from error
@@ -154,18 +150,27 @@ class Store:
 
     def publish(self, draft: Draft, manifest: Manifest) -> None:
         """Make the artifact exist; if another writer was first, its copy stays."""
+        draft.close()
         text = json.dumps(asdict(manifest), sort_keys=True).encode()
         self.fs.pipe_file(f"{draft.folder}/{MANIFEST}", text)
         if self.local:
             place = Path(self.place(manifest.key))
             place.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                Path(draft.folder).rename(place)
-            except OSError:
+            while not self._moved(Path(draft.folder), place):
                 if self.find(manifest.key) is not None:
                     return
                 self.remove(manifest.key)  # what lies there is not whole
-                Path(draft.folder).rename(place)
+
+    @staticmethod
+    def _moved(draft: Path, place: Path) -> bool:
+        """Move a folder; return False where another lies, whoever put it there meanwhile."""
+        try:
+            draft.rename(place)
+        except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+                return False
+            raise
+        return True
 
     def remove(self, key: str) -> None:
         """Make an artifact absent, then delete it; one that is absent already is no error.
@@ -225,8 +230,8 @@ class Store:
             If a frame is missing or is not what was written, naming the folder.
         """
         with self._naming_damage(pieces[0]):
-            held = self._array(pieces[0])
-        values = np.empty((sum(piece.frames for piece in pieces), *held.shape[1:]), held.dtype)
+            held = StoredArray(self.fs, self._named(pieces[0]))
+        values = np.empty((sum(piece.frames for piece in pieces), *held.shape), held.dtype)
         start = 0
         for piece in pieces:
             self._read(piece, values[start : start + piece.frames])
@@ -235,19 +240,11 @@ class Store:
 
     def _read(self, piece: Piece, to: NDArray[Any]) -> None:
         with self._naming_damage(piece):
-            held = self._array(piece)
-            if piece.offset + piece.frames > held.shape[0]:
-                raise ValueError(f"it ends after {held.shape[0]} frames")
-            wanted = slice(piece.offset, piece.offset + piece.frames)
-            held.get_basic_selection(wanted, out=NDBuffer.from_numpy_array(to))
+            StoredArray(self.fs, self._named(piece)).read(piece.offset, to)
         for frame in range(len(to)):
             if digest_array(to[frame]) != piece.digests[frame * DIGEST : (frame + 1) * DIGEST]:
                 text = f"{self._named(piece)}: frame {piece.start + frame} is damaged"
                 raise DamageError(text, piece.key)
-
-    def _array(self, piece: Piece) -> zarr.Array[Any]:
-        url = f"{self._prefix}{self._named(piece)}"
-        return zarr.open_array(url, mode="r", storage_options=self._options or None)
 
     def _named(self, piece: Piece) -> str:
         return f"{self.place(piece.key)}/{piece.array}"
@@ -256,7 +253,7 @@ class Store:
     def _naming_damage(self, piece: Piece) -> Iterator[None]:
         try:
             yield
-        except (OSError, RuntimeError, ValueError, TypeError, KeyError, BaseZarrError) as error:
+        except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
             if not self.reachable():
                 raise
             text = f"{self._named(piece)}: cannot be read ({error})"
