@@ -1,0 +1,172 @@
+"""Arrays in the store: Zarr 3, one object a frame, written and read without detours.
+
+Any Zarr library opens them. Zarr's own way through a thread, a buffer and a copy for each frame
+costs more than compressing it does; so only the description of an array is left to that library.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import zarr
+from numcodecs import blosc
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+ABOUT = "zarr.json"
+SMALL_BYTES = 1 << 14  # frames smaller than half of it share objects
+AT_ONCE = 16  # objects asked for together: a store that is far away sends them side by side
+NEAR = ("lz4", 5)  # takes a quarter more room than zstd and a third of the time
+FAR = ("zstd", 1)  # where every byte travels
+HEADER_BYTES = 16  # of Blosc
+
+blosc.use_threads = False  # workers fill the processors already
+
+
+class ArrayWriter:
+    """An array being written, frame by frame.
+
+    Parameters
+    ----------
+    fs : fsspec file system
+    folder : str
+        Of the array; what lies there is written over.
+    dtype : dtype
+    shape : tuple of int
+        Of a frame.
+    codec : (name, level)
+        `NEAR` or `FAR`.
+    """
+
+    def __init__(
+        self, fs: Any, folder: str, dtype: Any, shape: tuple[int, ...], codec: tuple[str, int]
+    ) -> None:
+        self._fs, self._folder, self._codec = fs, folder, codec
+        frame = np.zeros(shape, dtype)
+        self._together = max(SMALL_BYTES // max(frame.nbytes, 1), 1)
+        self._waiting = np.zeros((self._together, *shape), dtype)
+        self._frames = 0
+        fs.makedirs(folder, exist_ok=True)
+
+    def append(self, frames: NDArray[Any]) -> None:
+        """Add frames, of the dtype and shape given."""
+        objects: dict[str, bytes] = {}
+        for frame in frames:
+            self._waiting[self._frames % self._together] = frame
+            self._frames += 1
+            if self._frames % self._together == 0:
+                objects |= self._packed()
+            if len(objects) == AT_ONCE:
+                self._fs.pipe(objects)
+                objects = {}
+        self._fs.pipe(objects)
+
+    def close(self) -> None:
+        """Write what is left, and last what the array is."""
+        left = self._frames % self._together
+        if left:
+            self._waiting[left:] = 0
+            self._fs.pipe(self._packed())
+        self._fs.pipe_file(f"{self._folder}/{ABOUT}", self._about())
+
+    def _packed(self) -> dict[str, bytes]:
+        """Return the object that the frames waiting make."""
+        if not self._waiting.nbytes:
+            return {}
+        number = (self._frames - 1) // self._together
+        name, level = self._codec
+        packed = blosc.compress(self._waiting, name.encode(), level, blosc.SHUFFLE)
+        return {_object(self._folder, number, self._waiting.ndim): packed}
+
+    def _about(self) -> bytes:
+        """Return the description of the array, as Zarr writes it."""
+        described: dict[str, Any] = {}
+        name, level = self._codec
+        together, *sizes = self._waiting.shape
+        zarr.create_array(
+            described,
+            shape=(self._frames, *sizes),
+            chunks=(together, *(max(size, 1) for size in sizes)),
+            chunk_key_encoding={"name": "default", "separator": "."},  # no folder for each frame
+            dtype=self._waiting.dtype,
+            compressors=BloscCodec(cname=name, clevel=level, shuffle="shuffle"),
+        )
+        about: bytes = described[ABOUT].to_bytes()
+        return about
+
+
+class StoredArray:
+    """An array that was written.
+
+    Parameters
+    ----------
+    fs : fsspec file system
+    folder : str
+
+    Raises
+    ------
+    FileNotFoundError
+        If it is not there.
+    ValueError, KeyError, TypeError
+        If it is not described as `ArrayWriter` does.
+    """
+
+    def __init__(self, fs: Any, folder: str) -> None:
+        self._fs, self._folder = fs, folder
+        about = json.loads(fs.cat_file(f"{folder}/{ABOUT}"))
+        self.frames, *sizes = about["shape"]
+        self.shape = tuple(sizes)
+        self.dtype = np.dtype(about["data_type"])
+        self._together = int(about["chunk_grid"]["configuration"]["chunk_shape"][0])
+
+    def read(self, start: int, to: NDArray[Any]) -> None:
+        """Read frame `start` and those after it into `to`, as many as it has.
+
+        Raises
+        ------
+        FileNotFoundError
+            If one is not there.
+        ValueError, RuntimeError
+            If it is not one, or too few are there. Not all damage shows here.
+        """
+        stop = start + len(to)
+        if stop > self.frames:
+            raise ValueError(f"it ends after {self.frames} frames")
+        if not to.nbytes:
+            return
+        if self._together == 1:
+            for frame, packed in enumerate(self._objects(start, stop)):
+                _unpack(packed, to[frame])
+            return
+        first = start // self._together
+        last = -(-stop // self._together)
+        shared = np.empty((self._together, *self.shape), self.dtype)
+        for number, packed in enumerate(self._objects(first, last), first):
+            _unpack(packed, shared)
+            begin = number * self._together
+            low, high = max(start, begin), min(stop, begin + self._together)
+            to[low - start : high - start] = shared[low - begin : high - begin]
+
+    def _objects(self, first: int, last: int) -> Iterator[bytes]:
+        for low in range(first, last, AT_ONCE):
+            numbers = range(low, min(low + AT_ONCE, last))
+            paths = [_object(self._folder, number, len(self.shape) + 1) for number in numbers]
+            yield from self._fs.cat_ranges(paths, None, None, on_error="raise")
+
+
+def _object(folder: str, number: int, axes: int) -> str:
+    """Return where an object of an array lies."""
+    return f"{folder}/c.{number}" + (axes - 1) * ".0"
+
+
+def _unpack(packed: bytes, to: NDArray[Any]) -> None:
+    """Decompress an object whose own idea of its sizes is right, for Blosc trusts it."""
+    sizes = np.frombuffer(packed[:HEADER_BYTES].ljust(HEADER_BYTES, b"\0"), "<u4")
+    if (sizes[1], sizes[3]) != (to.nbytes, len(packed)):
+        raise ValueError(
+            f"expected {to.nbytes} bytes in {len(packed)}, found {sizes[1]} in {sizes[3]}"
+        )
+    blosc.decompress(packed, to)
