@@ -21,7 +21,7 @@ SAVE_EVERY_S = 2.0
 ROWS = 40  # of the table of clips, at most
 MARKS = 100  # how far the run was, at the last so many savings
 
-PACKAGES = ("numpy", "opencv-contrib-python", "numba", "zarr", "ray", "torch", "ptlflow", "av")
+PACKAGES = ("numpy", "opencv-contrib-python", "numba", "numcodecs", "ray", "torch", "ptlflow", "av")
 
 
 class Record:

@@ -1,7 +1,7 @@
-"""Arrays in the store: Zarr 3, one object a frame, written and read without detours.
+"""Arrays in the store: Zarr 3, one object a frame.
 
-Any Zarr library opens them. Zarr's own way through a thread, a buffer and a copy for each frame
-costs more than compressing it does; so only the description of an array is left to that library.
+Any Zarr library opens them. Here they are written and read without one: its way through a thread,
+a buffer and a copy for each frame costs more than compressing the frame does.
 """
 
 from __future__ import annotations
@@ -11,10 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import zarr
 from numcodecs import blosc
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec
 
 ABOUT = "zarr.json"
 SMALL_BYTES = 1 << 14  # frames smaller than half of it share objects
@@ -82,20 +80,30 @@ class ArrayWriter:
         return {_object(self._folder, number, self._waiting.ndim): packed}
 
     def _about(self) -> bytes:
-        """Return the description of the array, as Zarr writes it."""
-        described: dict[str, Any] = {}
+        """Return what the array is; see the specification of Zarr, version 3."""
         name, level = self._codec
         together, *sizes = self._waiting.shape
-        zarr.create_array(
-            described,
-            shape=(self._frames, *sizes),
-            chunks=(together, *(max(size, 1) for size in sizes)),
-            chunk_key_encoding={"name": "default", "separator": "."},  # no folder for each frame
-            dtype=self._waiting.dtype,
-            compressors=BloscCodec(cname=name, clevel=level, shuffle="shuffle"),
-        )
-        about: bytes = described[ABOUT].to_bytes()
-        return about
+        dtype = self._waiting.dtype
+        blosc_as = {"cname": name, "clevel": level, "shuffle": "shuffle", "blocksize": 0}
+        about = {
+            "zarr_format": 3,
+            "node_type": "array",
+            "shape": [self._frames, *sizes],
+            "data_type": dtype.name,
+            "chunk_grid": {
+                "name": "regular",
+                "configuration": {"chunk_shape": [together, *(max(size, 1) for size in sizes)]},
+            },
+            # no folder for each frame
+            "chunk_key_encoding": {"name": "default", "configuration": {"separator": "."}},
+            "fill_value": dtype.type(0).item(),
+            "codecs": [
+                {"name": "bytes", "configuration": {"endian": "little"}},
+                {"name": "blosc", "configuration": blosc_as | {"typesize": dtype.itemsize}},
+            ],
+            "attributes": {},
+        }
+        return json.dumps(about, indent=1).encode()
 
 
 class StoredArray:
