@@ -16,15 +16,15 @@ SPENDABLE = ("flow", "visibility")  # what most is taken by, and what is read by
 
 # Measured as the store compresses them, highest of four DAVIS clips (dog, bmx-trees at 854x480;
 # libby, car-shadow at 640x360 with flow at full size), bytes per pixel of a frame, or of a flow.
-FRAME = 2.6
-FLOW = 1.6  # both directions, in 1/64 px, to one neighbour; flow of DIS, composed beyond the next
-SEEN = 0.016  # one neighbour
+FRAME = 3.0
+FLOW = 1.95  # both directions, in 1/64 px, to one neighbour; flow of DIS, composed beyond the next
+SEEN = 0.046  # one neighbour
 MASKS = {  # first class, every other class (bmx-trees: four)
-    "segment": (0.054, 0.01),
-    "refine": (0.46, 0.05),
-    "smooth": (0.56, 0.07),
+    "segment": (0.078, 0.012),
+    "refine": (0.62, 0.06),
+    "smooth": (0.78, 0.09),
 }
-FLOW_STEPS = {64: 1.0, 32: 0.67, 16: 0.47}  # of a pixel: the same flows rounded, share of the bytes
+FLOW_STEPS = {64: 1.0, 32: 0.8, 16: 0.65}  # of a pixel: the same flows rounded, share of the bytes
 
 BLOCK = 4096  # that a file takes beyond its own, at most
 # What half-filled blocks of 4 KB take besides, bytes a frame, whatever its size.
@@ -74,7 +74,7 @@ def needed_bytes(
 
     Notes
     -----
-    How well pictures compress differs: of the four clips measured it gives 1.1 to 1.4 times what
+    How well pictures compress differs: of the four clips measured it gives 1.1 to 1.5 times what
     each took. A file system with blocks larger than 4 KB takes more.
     """
     if steps not in FLOW_STEPS:

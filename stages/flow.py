@@ -51,7 +51,7 @@ class Flow(Stage):
         "fp32", description="of the update of raft, raft_small, gma: fp32 or bf16"
     )
     steps: Literal[64, 32, 16] = Field(
-        64, description="to a pixel that are kept; 32 takes a third less room, 16 half"
+        64, description="to a pixel that are kept; 32 takes a fifth less room, 16 a third"
     )
     device: str = Field("cpu", description="of a ptlflow model: cpu or cuda")
 
