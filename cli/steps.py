@@ -20,7 +20,7 @@ class Engine(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    chunk: int = Field(96, ge=1, description="frames of a chunk at most")
+    chunk: int = Field(64, ge=1, description="frames of a chunk at most")
     task_limit_s: float = Field(
         3600.0, ge=0, description="seconds after which a task is stopped; on Ray; 0 is never"
     )
