@@ -1,6 +1,6 @@
 """What more workers bring, and what Ray and the store cost.
 
-    python benchmarks/scaling.py FOOTAGE MASKS [--runs 3]
+    python benchmarks/scaling.py FOOTAGE MASKS [--runs 3] [--executors ray]
 
 Every run starts with an empty store. "Busy" is the share of the workers' time that stages took,
 without the start and the end of the executor; the rest is the run, Ray, the store and waiting.
@@ -83,13 +83,14 @@ def main() -> None:
     made.add_argument("footage", type=Path)
     made.add_argument("masks", type=Path)
     made.add_argument("--runs", type=int, default=3)
+    made.add_argument("--executors", nargs="+", default=("inline", "ray"))
     made.add_argument("--set", action="append", default=[])
     options = made.parse_args()
     print(f"two processes that only compute do {kernel(compute):.2f} times the work of one here,")
     print(f"two that only move memory {kernel(move):.2f} times\n")
     print("| executor | workers | processors | s (each run) | times the first | stages, s | busy |")
     print("|---|---|---|---|---|---|---|")
-    for executor in ("inline", "ray"):
+    for executor in options.executors:
         first = 0.0
         for workers, processors in ((1, 1), (1, 2), (2, 2)):
             runs = [run(options, executor, workers, processors) for _ in range(options.runs)]

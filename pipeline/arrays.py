@@ -31,7 +31,7 @@ class ArrayWriter:
     ----------
     fs : fsspec file system
     folder : str
-        Of the array; what lies there is written over.
+        Of the array; on a file system it is there.
     dtype : dtype
     shape : tuple of int
         Of a frame.
@@ -47,7 +47,6 @@ class ArrayWriter:
         self._together = max(SMALL_BYTES // max(frame.nbytes, 1), 1)
         self._waiting = np.zeros((self._together, *shape), dtype)
         self._frames = 0
-        fs.makedirs(folder, exist_ok=True)
 
     def append(self, frames: NDArray[Any]) -> None:
         """Add frames, of the dtype and shape given."""

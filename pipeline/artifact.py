@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import ArrayWriter
-from pipeline.keys import DIGEST, digest_array
+from pipeline.arrays import FAR, NEAR, ArrayWriter
+from pipeline.keys import DIGEST, digest_array, digest_json
 from pipeline.stage import Arrays
+
+SEAL = "seal"
 
 
 @dataclass(frozen=True)
@@ -71,6 +76,30 @@ class Manifest:
         return total
 
 
+def sealed(manifest: Manifest) -> bytes:
+    """Return a manifest as JSON, with a digest of what decides anything."""
+    said = asdict(manifest)
+    return json.dumps(said | {SEAL: _seal(said)}, sort_keys=True).encode()
+
+
+def unsealed(text: str | bytes) -> Manifest:
+    """Return the manifest that was sealed.
+
+    Raises
+    ------
+    ValueError, TypeError
+        If it is none, or not what was written.
+    """
+    said = dict(json.loads(text))
+    if said.pop(SEAL, None) != _seal(said):
+        raise ValueError("not what was written")
+    return Manifest(**said)
+
+
+def _seal(said: Mapping[str, Any]) -> str:
+    return digest_json({name: said[name] for name in said if name != "provenance"})
+
+
 class Draft:
     """An artifact being written: frames are appended, then the store publishes it.
 
@@ -78,14 +107,14 @@ class Draft:
     ----------
     fs : fsspec file system
     folder : str
-    codec : (name, level)
-        See `pipeline.arrays`.
+    local : bool
+        Whether it is on a file system, and there.
     """
 
-    def __init__(self, fs: Any, folder: str, codec: tuple[str, int]) -> None:
+    def __init__(self, fs: Any, folder: str, *, local: bool) -> None:
         self.folder = folder
         self.arrays: dict[str, dict[str, Any]] = {}
-        self._fs, self._codec = fs, codec
+        self._fs, self._local = fs, local
         self._open: dict[str, ArrayWriter] = {}
 
     def append(self, arrays: Arrays) -> None:
@@ -94,10 +123,17 @@ class Draft:
             if name not in self._open:
                 shape = values.shape[1:]
                 self.arrays[name] = {"dtype": values.dtype.str, "shape": list(shape), "digests": []}
-                place = f"{self.folder}/{name}"
-                self._open[name] = ArrayWriter(self._fs, place, values.dtype, shape, self._codec)
+                self._open[name] = self._new(name, values.dtype, shape)
             self._open[name].append(values)
             self.arrays[name]["digests"] += [digest_array(frame) for frame in values]
+
+    def _new(self, name: str, dtype: Any, shape: tuple[int, ...]) -> ArrayWriter:
+        place = f"{self.folder}/{name}"
+        if self._local:
+            Path(
+                place
+            ).mkdir()  # its parents with it, and a store that is away would seem to be back
+        return ArrayWriter(self._fs, place, dtype, shape, NEAR if self._local else FAR)
 
     def close(self) -> None:
         """Write what is not written yet."""

@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
-from pipeline.artifact import Manifest
+from pipeline.artifact import Manifest, unsealed
 from pipeline.store import MANIFEST, REMOVED, Store
 
 UNREADABLE = "(unreadable)"
@@ -109,7 +109,7 @@ def manifest_of(store: Store, key: str) -> Manifest | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        manifest = Manifest(**json.loads(text))
+        manifest = unsealed(text)
         manifest.bytes_stored()  # looks at every part of `arrays`
         if isinstance(manifest.record, dict) and isinstance(manifest.provenance, dict):
             return manifest

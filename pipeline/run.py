@@ -17,7 +17,7 @@ from pipeline.keeping import Budget
 from pipeline.ledger import Ledger
 from pipeline.plan import ClipPlan, Node, Task, check_steps
 from pipeline.room import Room
-from pipeline.sinks import written_before
+from pipeline.sinks import clear_parts, written_before
 from pipeline.stage import Clip, Sink, Stage, Step
 from pipeline.store import Store
 from pipeline.work import log_file
@@ -139,6 +139,8 @@ class Run:
             while not self._full() and (task := plan.next_ready()) is not None:
                 found = look_up(task, self._store)
                 if found is not None:
+                    if isinstance(task.step, Sink) and task.node.whole:
+                        clear_parts(task)
                     self._settle(plan, task.node, found, "hit")
                 else:
                     self._submit(plan, task)

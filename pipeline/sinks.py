@@ -73,6 +73,12 @@ def written_before(task: Task) -> Manifest | None:
     return _manifest(task, files)
 
 
+def clear_parts(task: Task) -> None:
+    """Remove the parts of what is joined already: a run was killed before it could."""
+    if _parts_folder(task).exists():
+        shutil.rmtree(_parts_folder(task), ignore_errors=True)
+
+
 def _join(task: Task, step: PartedSink, store: Store) -> tuple[list[str], dict[str, str]]:
     """Join the parts, those made anew that are missing; return files, and the keys of the parts."""
     folders, keys = [], {}

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import shutil
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +16,8 @@ import fsspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays import ABOUT, FAR, NEAR, StoredArray
-from pipeline.artifact import Draft, Manifest, Piece
+from pipeline.arrays import ABOUT, StoredArray
+from pipeline.artifact import Draft, Manifest, Piece, sealed, unsealed
 from pipeline.errors import NO_ROOM, CacheError, ConfigError, DamageError, FullError
 from pipeline.keys import DIGEST, digest_array
 
@@ -108,7 +106,7 @@ class Store:
         """Return the manifest of `key`; None if that artifact is not there, or not whole."""
         text = self._text(f"{self.place(key)}/{MANIFEST}")
         try:
-            found = None if text is None else Manifest(**json.loads(text))
+            found = None if text is None else unsealed(text)
         except (ValueError, TypeError):
             return None  # damaged: it is made again and takes this one's place
         if found is not None:
@@ -135,12 +133,12 @@ class Store:
     def draft(self, key: str) -> Iterator[Draft]:
         """Give an artifact to fill; what was appended is dropped unless `publish` follows."""
         if not self.local:
-            yield Draft(self.fs, self.place(key), FAR)
+            yield Draft(self.fs, self.place(key), local=False)
             return
         folder = Path(self.root, "drafts", uuid.uuid4().hex)
         try:
             folder.mkdir()
-            yield Draft(self.fs, str(folder), NEAR)
+            yield Draft(self.fs, str(folder), local=True)
         except OSError as error:
             if error.errno == errno.ENOSPC:
                 raise FullError(f"{self.root}: {NO_ROOM}") from error
@@ -151,8 +149,7 @@ class Store:
     def publish(self, draft: Draft, manifest: Manifest) -> None:
         """Make the artifact exist; if another writer was first, its copy stays."""
         draft.close()
-        text = json.dumps(asdict(manifest), sort_keys=True).encode()
-        self.fs.pipe_file(f"{draft.folder}/{MANIFEST}", text)
+        self.fs.pipe_file(f"{draft.folder}/{MANIFEST}", sealed(manifest))
         if self.local:
             place = Path(self.place(manifest.key))
             place.parent.mkdir(parents=True, exist_ok=True)
@@ -206,8 +203,8 @@ class Store:
         if manifest is None or DROPPED in manifest.provenance:
             return
         manifest.provenance.update({DROPPED: True, "stored_bytes": 0})
-        text = json.dumps(asdict(manifest), sort_keys=True)
-        self.write_note(f"{self.place(key).removeprefix(self.root)}/{MANIFEST}".lstrip("/"), text)
+        name = f"{self.place(key).removeprefix(self.root)}/{MANIFEST}".lstrip("/")
+        self.write_note(name, sealed(manifest).decode())
         for name in manifest.arrays:
             with suppress(FileNotFoundError):
                 if self.local:

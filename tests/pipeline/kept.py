@@ -2,13 +2,14 @@
 
 import os
 import uuid
+from dataclasses import replace
 from pathlib import Path
 
 import fsspec
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.artifact import Manifest
+from pipeline.artifact import Manifest, sealed, unsealed
 from pipeline.inventory import keys_of, take_stock
 from pipeline.keys import digest_json
 from pipeline.store import MANIFEST, Store
@@ -87,7 +88,8 @@ HARMS = {
     "misspelt": (ABOUT, lambda text: text.replace(b"chunk_grid", b"chunk_grip")),
     "array gone": ("x", None),
     "no JSON": (MANIFEST, lambda text: b"{"),
-    "another's": (MANIFEST, lambda text: text.replace(b'"flow"', b'"wolf"')),
+    "no longer true": (MANIFEST, lambda text: text.replace(b'"flow"', b'"wolf"')),
+    "another's": (MANIFEST, lambda text: sealed(replace(unsealed(text), record={"stage": "x"}))),
 }
 
 

@@ -14,6 +14,7 @@ TYPES = ["uint8", "int16", "bool", "float64", "int64", "float32"]
 
 def written(folder, values, *, cuts=(), codec=NEAR):
     """Write an array in several goes."""
+    folder.mkdir()
     array = ArrayWriter(FILES, str(folder), values.dtype, values.shape[1:], codec)
     for part in np.split(values, cuts):
         array.append(part)
@@ -62,12 +63,12 @@ def test_frames_that_share_an_object_are_read_across_its_ends(tmp_path):
 
 def test_what_was_given_may_change_afterwards(tmp_path):
     values = np.arange(6)
-    array = ArrayWriter(FILES, str(tmp_path / "x"), values.dtype, (), NEAR)
+    array = ArrayWriter(FILES, str(tmp_path), values.dtype, (), NEAR)
     array.append(values)
     values[:] = 7
     array.close()
     read = np.zeros(6, np.int64)
-    StoredArray(FILES, str(tmp_path / "x")).read(0, read)
+    StoredArray(FILES, str(tmp_path)).read(0, read)
     np.testing.assert_array_equal(read, np.arange(6))
 
 

@@ -112,3 +112,15 @@ def test_a_result_that_was_deleted_is_made_again(tmp_path, whole):
     (tmp_path / "out" / "a" / "book.txt").unlink()
     assert set(computed(run(tmp_path, [clip], BOUND))) == {"book"}
     assert book(tmp_path) == whole
+
+
+def test_parts_left_beside_what_is_joined_are_removed(tmp_path, whole):
+    """As by a run that was killed between the two."""
+    clip = clip_of(tmp_path, "a", TEXT)
+    run(tmp_path, [clip], BOUND)
+    parts = tmp_path / "out" / "a" / ".book.parts" / "0-4"
+    parts.mkdir(parents=True)
+    (parts / "key").write_text("0")
+    assert not computed(run(tmp_path, [clip], BOUND))
+    assert left(tmp_path) == [".book.json", "book.txt"]
+    assert book(tmp_path) == whole

@@ -107,6 +107,18 @@ def test_an_artifact_whose_manifest_is_damaged_is_not_there_and_is_replaced(tmp_
     assert not list((tmp_path / "drafts").iterdir())
 
 
+def test_a_fact_that_was_changed_makes_an_artifact_absent(tmp_path):
+    store = Store(str(tmp_path))
+    put(store, facts={"rate": 24})
+    file = Path(store.place(KEY), "manifest.json")
+    text = file.read_text()
+    assert '"rate": 24' in text
+    file.write_text(text.replace('"rate": 24', '"rate": 25'))
+    assert store.find(KEY) is None
+    put(store, facts={"rate": 24})
+    assert store.find(KEY).facts == {"rate": 24}
+
+
 @pytest.mark.parametrize("url", ["", "memory://bucket/removed"])
 def test_what_is_removed_is_not_there(tmp_path, url):
     store = Store(url or str(tmp_path))

@@ -33,6 +33,7 @@ def test_every_kind_of_damage_is_found_and_only_that(tmp_path, kind):
         ("flipped", "x: frame 13 is damaged"),
         ("fewer frames", "x: cannot be read (it ends after 2 frames)"),
         ("no JSON", "manifest.json: expected a manifest, got b'{'"),
+        ("no longer true", "manifest.json: expected a manifest, got "),
         ("another's", "manifest.json: expected that of "),
     ],
 )
