@@ -1,7 +1,8 @@
-"""A student that starts from a trained network: DeepLabV3 on MobileNetV2 of half width.
+"""A student that starts from a trained network: DeepLabV3 on MobileNetV2, of any width.
 
 The weights are read from a quantised TFLite file (google-coral/test_data, Apache-2.0, 21 classes of
-PASCAL VOC), so that no other framework is needed. Environment variable: `STUDENT_WEIGHTS`.
+PASCAL VOC), so that no other framework is needed. Environment variables: `STUDENT_WEIGHTS`, and
+`STUDENT_LEARNS`, what is trained besides the refinement: nothing, or `head`, all behind MobileNetV2.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import os
 import struct
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +28,7 @@ WIDTHS = (16, 16, 24)  # of the refinement, from fine to coarse
 BYTE, INTEGER = 3, 2  # types of a TFLite tensor
 
 
-class Half(nn.Module):
+class DeepLab(nn.Module):
     """DeepLabV3 as it was trained, its scores refined at half the size of the picture.
 
     The refinement's last layer starts at 0: untrained, the network gives DeepLab's own masks.
@@ -35,17 +37,16 @@ class Half(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, classes: int) -> None:
+    def __init__(self, classes: int, first: int, outputs: Sequence[int]) -> None:
         super().__init__()
         for which, values in zip(("mean", "std"), IMAGENET, strict=True):
             self.register_buffer(which, torch.tensor(values)[:, None, None], persistent=False)
-        self.first = nn.Conv2d(3, 16, 3, 2, 1)
-        sources = (16, 8, 12, 12, 16, 16, 16, 32, 32, 32, 32, 48, 48, 48, 80, 80, 80)
+        self.first = nn.Conv2d(3, first, 3, 2, 1)
+        sources = (first, *outputs)
         self.blocks = nn.ModuleList(
-            Inverted(a, b, number)
-            for number, (a, b) in enumerate(zip(sources, (*sources[1:], 160), strict=True))
+            Inverted(a, b, number) for number, (a, b) in enumerate(pairwise(sources))
         )
-        self.near, self.whole = nn.Conv2d(160, 256, 1), nn.Conv2d(160, 256, 1)
+        self.near, self.whole = (nn.Conv2d(outputs[-1], 256, 1) for _ in range(2))
         self.both, self.voc = nn.Conv2d(512, 256, 1), nn.Conv2d(256, 21, 1)
         skips = [sources[number + 1] for number in LAST_AT]
         coarser = (*WIDTHS[1:], classes)
@@ -102,27 +103,31 @@ class Inverted(nn.Module):
 
 
 def refined(classes: int) -> nn.Module:
-    """Return the student, as `module:function` is called: its refinement alone learns.
+    """Return the student, as `module:function` is called: its refinement learns, or its head too.
 
     Trained further on a few sequences, all of it forgets what it knows of others.
     """
     if classes != 2:
         raise ValueError(f"expected 2 classes, background and foreground, got {classes}")
-    network = Half(classes)
-    fill(network, Path(os.environ["STUDENT_WEIGHTS"]))
+    network = filled(classes, Path(os.environ["STUDENT_WEIGHTS"]))
     network.requires_grad_(False)
-    network.up.requires_grad_(True)
-    network.scores.requires_grad_(True)
+    learns = [network.up, network.scores]
+    if os.environ.get("STUDENT_LEARNS") == "head":
+        learns += [network.near, network.whole, network.both, network.voc]
+    for part in learns:
+        part.requires_grad_(True)
     return network
 
 
-def fill(network: Half, path: Path) -> None:
-    """Put the weights of the file into a network, in the order of the file's convolutions."""
+def filled(classes: int, path: Path) -> DeepLab:
+    """Return a network with the weights of the file, in the order of the file's convolutions."""
+    found = convolutions(path)
+    counts = [len(bias) for _, bias in found]
+    network = DeepLab(classes, counts[0], [counts[2], *counts[5:-4:3]])
     layers = [network.first]
     for block in network.blocks:
         layers += [layer for layer in block.children() if isinstance(layer, nn.Conv2d)]
     layers += [network.near, network.whole, network.both, network.voc]
-    found = convolutions(path)
     if len(found) != len(layers):
         raise ValueError(f"{path}: expected {len(layers)} convolutions, got {len(found)}")
     with torch.no_grad():
@@ -130,6 +135,7 @@ def fill(network: Half, path: Path) -> None:
             order = (3, 0, 1, 2) if layer.groups > 1 else (0, 3, 1, 2)
             layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight.transpose(order))))
             layer.bias.copy_(torch.from_numpy(bias))
+    return network
 
 
 def convolutions(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.float32]]]:
