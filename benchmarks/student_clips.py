@@ -72,7 +72,7 @@ def test_clip(sequence: Path, work: Path, part: slice, short_side: int) -> Test:
         )
         for path in paths
     ]  # fmt: skip
-    kept = work / f"deepflow-{sequence.name}-{paths[0].stem}-{paths[-1].stem}.npz"
+    kept = work / f"deepflow{short_side}-{sequence.name}-{paths[0].stem}-{paths[-1].stem}.npz"
     if not kept.exists():
         judge = EstimatedFlow("deepflow", radius=RADIUS, workers=2)
         flow = [

@@ -48,7 +48,6 @@ MASKS = "Predictions_deeplabv3-mnv2-pascal"
 TRAINED_ON = ("bmx-trees", "bus", "dog", "swing", "tennis")  # the last, held out, chooses the epoch
 TESTED_ON = ("car-shadow", "dance-twirl", "dog-agility", "libby")
 FRAMES = 30  # of a sequence to score on: its last ones, of one trained on its first ones
-SHORT_SIDE = 240
 
 STUDENT = "pretrained:refined"
 
@@ -120,6 +119,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--samples", type=int, default=120)
     parser.add_argument("--side", type=int, default=192)
     parser.add_argument("--rate", type=float, default=2e-3)
+    parser.add_argument("--lines", type=int, default=240, help="of the frames")
     parser.add_argument("--seen", action="store_true", help="score on the sequences trained on")
     parser.add_argument(
         "--labelled-by",
@@ -134,7 +134,7 @@ def clips_unseen(options: argparse.Namespace) -> list[Test]:
     """Return the last frames of the sequences to test on."""
     part = slice(-FRAMES, None)
     return [
-        test_clip(options.sequences / name, options.work, part, SHORT_SIDE) for name in TESTED_ON
+        test_clip(options.sequences / name, options.work, part, options.lines) for name in TESTED_ON
     ]
 
 
@@ -142,7 +142,7 @@ def clips_seen(options: argparse.Namespace) -> list[Test]:
     """Return the first frames of the sequences trained on, in the order of their names."""
     part = slice(FRAMES)
     return [
-        test_clip(options.sequences / name, options.work, part, SHORT_SIDE)
+        test_clip(options.sequences / name, options.work, part, options.lines)
         for name in TRAINED_ON[:-1]
     ]
 
@@ -152,7 +152,11 @@ def trained_on(options: argparse.Namespace) -> Library:
     for name in TRAINED_ON:
         link_clip(options.sequences / name, MASKS, options.work)
     given = [str(options.work / "footage"), "--out", str(options.work), "--executor", "inline"]
-    given += ["--follow-links", f"--set=ingest.short_side={SHORT_SIDE}", "--set=segment.union=true"]
+    given += [
+        "--follow-links",
+        f"--set=ingest.short_side={options.lines}",
+        "--set=segment.union=true",
+    ]
     if options.labelled_by == "itself":
         given += ["--segmenter", str(untrained(options))]
     else:
