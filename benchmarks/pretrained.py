@@ -2,7 +2,7 @@
 
 The weights are read from a quantised TFLite file (google-coral/test_data, Apache-2.0, 21 classes of
 PASCAL VOC), so that no other framework is needed. Environment variables: `STUDENT_WEIGHTS`, and
-`STUDENT_LEARNS`, what is trained besides the refinement: nothing, or `head`, all behind MobileNetV2.
+`STUDENT_LEARNS`, what learns besides the refinement: nothing, or `head`, all behind MobileNetV2.
 """
 
 from __future__ import annotations
