@@ -113,3 +113,21 @@ def test_every_term_moves_the_student(student, lstm, batch):
 def test_terms_that_lack_what_they_need_say_so(student, batch):
     with pytest.raises(ConfigError, match="expected a ConvLSTM"):
         student_losses(student, batch, {"multi_frame": 0.1})
+
+
+def test_on_a_gpu_half_of_it_runs_in_bf16(student, lstm, batch):
+    """As Lightning's bf16-mixed: the network in bf16, and losses near those in full."""
+    student, lstm = student.float(), lstm.float()
+    batch = {k: v.float() if v.is_floating_point() else v for k, v in batch.items()}
+    full = student_losses(student, batch, WEIGHTS, lstm=lstm)
+    with torch.autocast("cpu", torch.bfloat16):
+        half = student_losses(student, batch, WEIGHTS, lstm=lstm)
+        assert student(batch["frames"][:, 0]).dtype == torch.bfloat16
+    half["total"].backward()
+    gradients = [one.grad for one in student.parameters() if one.grad is not None]
+    assert gradients
+    assert all(torch.isfinite(one).all() for one in gradients)
+    assert set(half) == set(full) == {*TERMS, "labels", "total"}
+    for name, value in full.items():
+        wanted = float(value.detach())
+        assert float(half[name].detach()) == pytest.approx(wanted, rel=0.05, abs=2e-3), name
