@@ -138,13 +138,7 @@ class HostArithmetic:
 
     def applied(self, fits: Sequence[Array], guide: Array) -> Array:
         """Return the mask that the mean of several fits makes of a guide."""
-        total = fits[0]
-        if len(fits) > 1:
-            total = total.copy()
-            for fit in fits[1:]:
-                total += fit
-            total *= np.float32(1 / len(fits))
-        return guided.apply_coefficients(total, guide)
+        return guided.apply_coefficients(fits, guide)
 
 
 HOST = HostArithmetic()
@@ -240,7 +234,4 @@ class TorchArithmetic:
 
     def applied(self, fits: Sequence[Array], guide: Array) -> Tensor:
         """Return the mask that the mean of several fits makes of a guide."""
-        total = fits[0].clone()
-        for fit in fits[1:]:
-            total += fit
-        return self._guided.apply_coefficients(total / len(fits), self.put(guide))
+        return self._guided.apply_coefficients(fits, self.put(guide))

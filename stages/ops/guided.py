@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import cv2
@@ -94,24 +95,33 @@ def mean_over_boxes(coefficients: NDArray[np.float32], *, size: int) -> NDArray[
 
 
 def apply_coefficients(
-    coefficients: NDArray[np.float32], guide: NDArray[np.float32] | NDArray[np.uint8]
+    fits: Sequence[NDArray[np.float32]], guide: NDArray[np.float32] | NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Return ``a·I + b``, clipped to [0, 1] and scaled where foreground classes sum to over 1.
 
     Parameters
     ----------
-    coefficients : ndarray, shape (H, W, C, 4), float32
+    fits : sequence of ndarray, shape (H, W, C, 4), float32
+        Coefficients of the boxes that hold the frame; a and b are their mean.
     guide : ndarray, shape (H, W, 3), float32 or uint8
-        In the units that the fit used.
+        In the units that the fits used.
 
     Returns
     -------
     ndarray, shape (H, W, C), float32
         C foreground classes; the background is what is left to 1.
+
+    Raises
+    ------
+    ShapeError
+        If sizes do not agree.
     """
-    bind_shapes(coefficients=(coefficients, "H W C 4"), guide=(guide, "H W 3"))
-    out = np.empty(coefficients.shape[:3], np.float32)
-    _apply(coefficients, guide, _units(guide), out)
+    for fit in fits:
+        bind_shapes(
+            first=(fits[0], "H W C 4"), coefficients=(fit, "H W C 4"), guide=(guide, "H W 3")
+        )
+    out = np.empty(fits[0].shape[:3], np.float32)
+    _apply(tuple(fits), guide, _units(guide), np.float32(1 / len(fits)), out)
     return out
 
 
@@ -252,12 +262,13 @@ def _box_mean(  # noqa: C901 (one sweep, in numba)
 
 @njit(nogil=True, cache=True)
 def _apply(
-    coefficients: NDArray[np.float32],
+    fits: tuple[NDArray[np.float32], ...],
     guide: NDArray[np.float32],
     units: tuple[np.float32, np.float32],
+    share: np.float32,
     out: NDArray[np.float32],
 ) -> None:
-    rows, columns, classes, _ = coefficients.shape
+    rows, columns, classes = out.shape
     factor, summand = units
     for y in range(rows):
         for x in range(columns):
@@ -266,8 +277,13 @@ def _apply(
             b = guide[y, x, 2] * factor + summand
             total = np.float32(0)
             for k in range(classes):
-                c = coefficients[y, x, k]
-                q = min(max(c[0] * r + c[1] * g + c[2] * b + c[3], np.float32(0)), np.float32(1))
+                first = fits[0][y, x, k]
+                ar, ag, ab, rest = first[0], first[1], first[2], first[3]
+                for n in range(1, len(fits)):
+                    more = fits[n][y, x, k]
+                    ar, ag, ab, rest = ar + more[0], ag + more[1], ab + more[2], rest + more[3]
+                ar, ag, ab, rest = ar * share, ag * share, ab * share, rest * share
+                q = min(max(ar * r + ag * g + ab * b + rest, np.float32(0)), np.float32(1))
                 out[y, x, k] = q
                 total += q
             if total > 1:

@@ -65,21 +65,28 @@ def mean_over_boxes(coefficients: Tensor, *, size: int) -> Tensor:
     return mean.reshape(dims["H"], dims["W"], dims["C"], 4)
 
 
-def apply_coefficients(coefficients: Tensor, guide: Tensor) -> Tensor:
+def apply_coefficients(fits: Sequence[Tensor], guide: Tensor) -> Tensor:
     """Return ``a·I + b``, clipped to [0, 1] and scaled where foreground classes sum to over 1.
 
     Parameters
     ----------
-    coefficients : tensor, shape (H, W, C, 4), float32
+    fits : sequence of tensor, shape (H, W, C, 4), float32
+        Coefficients of the boxes that hold the frame; a and b are their mean.
     guide : tensor, shape (H, W, 3), float32 or uint8
 
     Returns
     -------
     tensor, shape (H, W, C), float32
     """
-    bind_shapes(coefficients=(coefficients, "H W C 4"), guide=(guide, "H W 3"))
+    for fit in fits:
+        bind_shapes(
+            first=(fits[0], "H W C 4"), coefficients=(fit, "H W C 4"), guide=(guide, "H W 3")
+        )
     r, g, b = _guide(guide).float()[..., None]
-    c = coefficients
+    c = fits[0].clone()
+    for fit in fits[1:]:
+        c += fit
+    c /= len(fits)
     mask = (c[..., 0] * r + c[..., 1] * g + c[..., 2] * b + c[..., 3]).clamp(0, 1)
     whole: Tensor = mask / mask.sum(dim=-1, keepdim=True).clamp(min=1)
     return whole

@@ -60,7 +60,7 @@ def test_equals_its_equations_box_by_box(clip, size, eps, contrast):
     slow = slow_coefficients(guide, mask, weight, size, eps)
     fast = fit_coefficients(guide, mask, weight, size=size, eps=eps)
     np.testing.assert_allclose(fast, slow, atol=1e-6 * np.abs(slow).max())
-    fast = apply_coefficients(mean_over_boxes(fast, size=size), guide[0])
+    fast = apply_coefficients([mean_over_boxes(fast, size=size)], guide[0])
     slow = slow_mean(slow, size)
     slow = np.clip((slow[..., :3] * guide[0][:, :, None]).sum(-1) + slow[..., 3], 0, 1)
     slow /= np.maximum(slow.sum(-1, keepdims=True), 1)
@@ -87,8 +87,8 @@ def test_eight_bit_values_are_read_as_what_they_stand_for(clip):
     floats = fit_coefficients(guide, mask, weight, size=5, eps=1e-4)
     np.testing.assert_allclose(eight, floats, atol=2e-5)
     np.testing.assert_allclose(
-        apply_coefficients(eight, guide8[0].astype(np.uint8)),
-        apply_coefficients(floats, guide[0]),
+        apply_coefficients([eight], guide8[0].astype(np.uint8)),
+        apply_coefficients([floats], guide[0]),
         atol=1e-5,
     )
 
@@ -97,7 +97,7 @@ def test_a_constant_mask_stays_constant(clip):
     guide, mask, weight = clip
     quarter = np.full_like(mask, 0.25)
     fitted = fit_coefficients(guide, quarter, weight, size=8, eps=1e-4)
-    out = apply_coefficients(mean_over_boxes(fitted, size=8), guide[1])
+    out = apply_coefficients([mean_over_boxes(fitted, size=8)], guide[1])
     np.testing.assert_allclose(out, 0.25, atol=1e-6)
 
 
@@ -129,8 +129,20 @@ def test_an_edge_of_the_picture_pulls_the_mask_to_it():
     mask = np.zeros((1, 20, 20, 1), np.float32)
     mask[:, :, 11:] = 1  # a column late
     fitted = fit_coefficients(guide, mask, np.ones((1, 20, 20), np.float32), size=9, eps=1e-4)
-    out = apply_coefficients(mean_over_boxes(fitted, size=9), guide[0])[..., 0] > 0.5
+    out = apply_coefficients([mean_over_boxes(fitted, size=9)], guide[0])[..., 0] > 0.5
     np.testing.assert_array_equal(out, guide[0, ..., 0] > 0)
+
+
+def test_several_fits_are_applied_as_their_mean(clip):
+    guide, mask, weight = clip
+    fits = [
+        mean_over_boxes(fit_coefficients(guide[k:], mask[k:], weight[k:], size=6, eps=1e-3), size=6)
+        for k in range(3)
+    ]
+    mean = (fits[0] + fits[1] + fits[2]) * np.float32(1 / 3)
+    np.testing.assert_array_equal(
+        apply_coefficients(fits, guide[0]), apply_coefficients([mean], guide[0])
+    )
 
 
 def test_upsampling_to_the_same_size_changes_nothing(clip):
