@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import Any
 
 # In place of this folder, which Ray would show its workers too: a file here is called pipeline.py.
-sys.path[0] = str(Path(__file__).resolve().parent.parent)
+sys.path.pop(0)
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.idle_steps import STEPS
 from cli.record import Record
