@@ -74,6 +74,12 @@ PAIRS = (
     ("stabilised + temporal", "stabilised"),
     ("stabilised + temporal", "raw + temporal"),
     ("stabilised, 255 where unsure", "stabilised"),
+    ("stabilised + pair-wise (PF)", "stabilised"),
+    ("stabilised + multi-frame (MF)", "stabilised"),
+    ("stabilised + boundary (bc)", "stabilised"),
+    ("stabilised + global (gc)", "stabilised"),
+    ("stabilised + global (gc)", "raw predictions"),
+    ("stabilised + transform (TI)", "stabilised"),
 )
 
 
