@@ -1,8 +1,7 @@
 """A student that starts from a trained network: DeepLabV3 on MobileNetV2, of any width.
 
 The weights are read from a quantised TFLite file (google-coral/test_data, Apache-2.0, 21 classes of
-PASCAL VOC), so that no other framework is needed. Environment variables: `STUDENT_WEIGHTS`, and
-`STUDENT_LEARNS`, what learns besides the refinement: nothing, or `head`, all behind MobileNetV2.
+PASCAL VOC), so that no other framework is needed. Environment variable: `STUDENT_WEIGHTS`.
 """
 
 from __future__ import annotations
@@ -103,7 +102,7 @@ class Inverted(nn.Module):
 
 
 def refined(classes: int) -> nn.Module:
-    """Return the student, as `module:function` is called: its refinement learns, or its head too.
+    """Return the student, as `module:function` is called: its refinement alone learns.
 
     Trained further on a few sequences, all of it forgets what it knows of others.
     """
@@ -111,11 +110,8 @@ def refined(classes: int) -> nn.Module:
         raise ValueError(f"expected 2 classes, background and foreground, got {classes}")
     network = filled(classes, Path(os.environ["STUDENT_WEIGHTS"]))
     network.requires_grad_(False)
-    learns = [network.up, network.scores]
-    if os.environ.get("STUDENT_LEARNS") == "head":
-        learns += [network.near, network.whole, network.both, network.voc]
-    for part in learns:
-        part.requires_grad_(True)
+    network.up.requires_grad_(True)
+    network.scores.requires_grad_(True)
     return network
 
 

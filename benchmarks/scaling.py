@@ -6,8 +6,7 @@ Every run starts with an empty store. "Busy" is the share of the workers' time t
 without the start and the end of the executor; the rest is the run, Ray, the store and waiting.
 Two threads of one processor are not two processors, and memory is shared: the first lines say what
 two processes gain here that only compute, or only move memory. One worker uses more than one
-processor where it gets it: decoders, encoders and the store's compression run beside it. So it is
-measured held to one, too.
+processor where it gets it: decoders and encoders run beside it. So it is measured held to one, too.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -43,8 +44,8 @@ class ArrayWriter:
         self, fs: Any, folder: str, dtype: Any, shape: tuple[int, ...], codec: tuple[str, int]
     ) -> None:
         self._fs, self._folder, self._codec = fs, folder, codec
-        frame = np.zeros(shape, dtype)
-        self._together = max(SMALL_BYTES // max(frame.nbytes, 1), 1)
+        frame_bytes = np.dtype(dtype).itemsize * prod(shape)
+        self._together = max(SMALL_BYTES // max(frame_bytes, 1), 1)
         self._waiting = np.zeros((self._together, *shape), dtype)
         self._frames = 0
 

@@ -226,18 +226,22 @@ class Store:
         DamageError
             If a frame is missing or is not what was written, naming the folder.
         """
-        with self._naming_damage(pieces[0]):
-            held = StoredArray(self.fs, self._named(pieces[0]))
-        values = np.empty((sum(piece.frames for piece in pieces), *held.shape), held.dtype)
+        arrays = [self._opened(piece) for piece in pieces]
+        frames = sum(piece.frames for piece in pieces)
+        values = np.empty((frames, *arrays[0].shape), arrays[0].dtype)
         start = 0
-        for piece in pieces:
-            self._read(piece, values[start : start + piece.frames])
+        for piece, array in zip(pieces, arrays, strict=True):
+            self._read(piece, array, values[start : start + piece.frames])
             start += piece.frames
         return values
 
-    def _read(self, piece: Piece, to: NDArray[Any]) -> None:
+    def _opened(self, piece: Piece) -> StoredArray:
         with self._naming_damage(piece):
-            StoredArray(self.fs, self._named(piece)).read(piece.offset, to)
+            return StoredArray(self.fs, self._named(piece))
+
+    def _read(self, piece: Piece, array: StoredArray, to: NDArray[Any]) -> None:
+        with self._naming_damage(piece):
+            array.read(piece.offset, to)
         for frame in range(len(to)):
             if digest_array(to[frame]) != piece.digests[frame * DIGEST : (frame + 1) * DIGEST]:
                 text = f"{self._named(piece)}: frame {piece.start + frame} is damaged"
