@@ -78,7 +78,7 @@ class Manifest:
 
 def sealed(manifest: Manifest) -> bytes:
     """Return a manifest as JSON, with a digest of what decides anything."""
-    said = asdict(manifest)
+    said = json.loads(json.dumps(asdict(manifest)))  # as it will be read: names are text
     return json.dumps(said | {SEAL: _seal(said)}, sort_keys=True).encode()
 
 
@@ -130,9 +130,7 @@ class Draft:
     def _new(self, name: str, dtype: Any, shape: tuple[int, ...]) -> ArrayWriter:
         place = f"{self.folder}/{name}"
         if self._local:
-            Path(
-                place
-            ).mkdir()  # its parents with it, and a store that is away would seem to be back
+            Path(place).mkdir()  # without its parents: a store that is away is not made anew
         return ArrayWriter(self._fs, place, dtype, shape, NEAR if self._local else FAR)
 
     def close(self) -> None:

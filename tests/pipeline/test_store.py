@@ -119,6 +119,12 @@ def test_a_fact_that_was_changed_makes_an_artifact_absent(tmp_path):
     assert store.find(KEY).facts == {"rate": 24}
 
 
+def test_numbers_that_name_facts_are_found_as_text(tmp_path):
+    store = Store(str(tmp_path))
+    put(store, facts={"sizes": {2: (3, 4), 10: (5, 6)}})
+    assert store.find(KEY).facts == {"sizes": {"2": [3, 4], "10": [5, 6]}}
+
+
 @pytest.mark.parametrize("url", ["", "memory://bucket/removed"])
 def test_what_is_removed_is_not_there(tmp_path, url):
     store = Store(url or str(tmp_path))
