@@ -25,7 +25,7 @@ class Flow(Stage):
     name: ClassVar[str] = "flow"
     version: ClassVar[int] = 1
     resources: ClassVar[Resources] = Resources(cpus=1)
-    outside_key: ClassVar[tuple[str, ...]] = ("weights", "device")
+    outside_key: ClassVar[tuple[str, ...]] = ("weights", "device", "recorded")
 
     method: str = Field(
         "dis", description="dis, deepflow, or the name of a ptlflow model: gma, raft, …"
@@ -54,6 +54,9 @@ class Flow(Stage):
         64, description="to a pixel that are kept; 32 takes a fifth less room, 16 a third"
     )
     device: str = Field("cpu", description="of a ptlflow model: cpu or cuda")
+    recorded: bool = Field(
+        True, description="raft, raft_small, gma on a GPU: iterations as a CUDA graph"
+    )
 
     def model_post_init(self, context: object) -> None:
         """Refuse what the method does not know; put the weights' digest where the key sees it."""
@@ -68,7 +71,7 @@ class Flow(Stage):
 
     @property
     def _network(self) -> NetworkSettings:
-        return NetworkSettings(self.iterations, self.far_iterations, self.precision)
+        return NetworkSettings(self.iterations, self.far_iterations, self.precision, self.recorded)
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read the frames as far as the neighbours reach."""

@@ -25,6 +25,31 @@ def network_images(
     return images.to(device, non_blocking=True).float() / 255
 
 
+class Landing:
+    """Flows on their way from a device; who asks for one waits for it. A CPU's are there.
+
+    Parameters
+    ----------
+    flows : tensor, shape (B, 2, H, W), float32, contiguous
+    """
+
+    def __init__(self, flows: torch.Tensor) -> None:
+        self._arrived: torch.cuda.Event | None = None
+        if flows.device.type == "cuda":
+            host = torch.empty(flows.shape, dtype=flows.dtype, pin_memory=True)
+            host.copy_(flows, non_blocking=True)
+            self._arrived = torch.cuda.current_stream(flows.device).record_event()
+            flows = host
+        self._flows = flows.numpy()
+
+    def __getitem__(self, k: int) -> NDArray[np.float32]:
+        """Return flow k: (2, H, W)."""
+        if self._arrived is not None:
+            self._arrived.synchronize()
+        flow: NDArray[np.float32] = self._flows[k]
+        return flow
+
+
 def cut_back(flow: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:
     """Return the part of a flow (2, h, w) that is the picture of `size` = (rows, columns)."""
     rows, columns = size

@@ -27,11 +27,14 @@ class NetworkSettings:
         0: it starts from nothing, as flow to the next frame does.
     precision : {"fp32", "bf16"}
         Of the update; correlation and its look-up are always fp32.
+    recorded : bool
+        Whether a GPU is given iterations as a CUDA graph; else one kernel after the other.
     """
 
     iterations: int = 0
     far_iterations: int = 0
     precision: Precision = "fp32"
+    recorded: bool = True
 
     def check(self, method: str) -> None:
         """Refuse settings that `method` does not know.

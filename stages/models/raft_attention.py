@@ -50,6 +50,14 @@ class SquareAttention:
     def __init__(self, weights: Tensor) -> None:
         self._weights, self.nbytes = weights, weights.nbytes
 
+    def room(self) -> SquareAttention:
+        """Return one like this one, with zeros; see `put`."""
+        return SquareAttention(torch.zeros_like(self._weights))
+
+    def put(self, attention: SquareAttention) -> None:
+        """Copy the weights of another."""
+        self._weights.copy_(attention._weights)
+
     def __call__(self, values: Tensor) -> Tensor:
         """Return the weighted sums."""
         return product(self._weights, values)

@@ -6,6 +6,7 @@ then correlated at each look-up.
 
 from __future__ import annotations
 
+from copy import copy
 from typing import Protocol
 
 import torch
@@ -88,11 +89,11 @@ class HostVolume:
 
 
 class TorchVolume:
-    """On any device, looked up by `grid_sample`.
+    """On any device, looked up by `grid_sample`: of one pair, or of several in a batch.
 
     Parameters
     ----------
-    volume : tensor, shape (N, h, w), float32
+    volume : tensor, shape (B h w, h, w), float32
     levels, radius : int
     """
 
@@ -106,15 +107,33 @@ class TorchVolume:
         extents = [level.shape[:1:-1] for level in self._pyramid]
         self._extents = [torch.tensor(extent, device=device) for extent in extents]
 
+    def room_for(self, count: int) -> TorchVolume:
+        """Return one of `count` pairs like this one, with zeros; see `put`."""
+        room = copy(self)
+        room._pyramid = [
+            level.new_zeros((count * len(level), *level.shape[1:])) for level in self._pyramid
+        ]
+        return room
+
+    def put(self, k: int, volume: TorchVolume) -> None:
+        """Copy the volume of one pair to place k of the batch."""
+        for level, one in zip(self._pyramid, volume._pyramid, strict=True):
+            level[k * len(one) : (k + 1) * len(one)] = one
+
     def around(self, flow: Tensor) -> Tensor:
         """Return the correlations around the end of a flow."""
-        at = (flow + _grid(flow)).reshape(2, -1).T[:, None, None]
+        return self.around_all(flow[None])
+
+    def around_all(self, flows: Tensor) -> Tensor:
+        """Return those around the ends of the flows (B, 2, h, w) of a batch: (B, C, h, w)."""
+        at = (flows + _grid(flows[0])).permute(0, 2, 3, 1).reshape(-1, 1, 1, 2)
         parts = []
         for k, (level, extent) in enumerate(zip(self._pyramid, self._extents, strict=True)):
             # grid_sample wants the first pixel's centre at -1 and the last one's at 1
             places = 2 * (at / 2**k + self._offsets) / (extent - 1) - 1
             parts.append(functional.grid_sample(level, places, align_corners=True).flatten(1))
-        return torch.cat(parts, dim=1).view(1, *flow.shape[1:], -1).permute(0, 3, 1, 2)
+        batch, _, *size = flows.shape
+        return torch.cat(parts, dim=1).view(batch, *size, -1).permute(0, 3, 1, 2)
 
 
 class HostFeatures:

@@ -7,6 +7,7 @@ brought to full size after the last iteration only.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Collection, Sequence
 from typing import Any
 
@@ -16,9 +17,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.stage import Span
+from stages.models.flow_pictures import Landing
 from stages.models.flow_settings import NetworkSettings
 from stages.models.raft_correlation import fits_square
 from stages.models.raft_frames import EncodedFrames, Pair
+from stages.models.raft_iterations import Given, Recordings, iterate
 from stages.models.raft_update import Update
 from stages.models.torch_models import explained, repeatable
 from stages.ops.warp import compose_flows
@@ -41,6 +44,10 @@ class RaftFamily:
 
     def __init__(self, model: Any, settings: NetworkSettings) -> None:
         self.model, self.far_iterations = model, settings.far_iterations
+        self.device = next(model.parameters()).device
+        on_gpu = self.device.type == "cuda"
+        self.recordings = Recordings() if on_gpu and settings.recorded else None
+        self.ahead = on_gpu  # while one batch is fetched, the next one is under way
         self._most = MOST
         self.iterations = settings.iterations or int(model.iters)
         for encoder in (model.fnet, model.cnet):
@@ -78,20 +85,21 @@ class RaftFamily:
         depend, since last bits depend on it. It is halved where it was too large after all.
         """
         square = 4 * pixels**2 if fits_square(pixels) else 0
-        pair = PIXEL_BYTES * pixels + 3 * square  # two volumes, attention
+        pair = PIXEL_BYTES * pixels + 3 * square  # volume, attention, copies in between
         return max(1, min(self.room_bytes // pair, self._most))
 
     @property
     def room_bytes(self) -> int:
         """Memory for the pairs of a batch; none on a CPU, where many are no faster than one."""
-        device = next(self.model.parameters()).device
-        if device.type == "cpu":
+        if self.device.type == "cpu":
             return 0
-        return int(SHARE * torch.cuda.get_device_properties(device).total_memory)
+        return int(SHARE * torch.cuda.get_device_properties(self.device).total_memory)
 
     def halve(self, size: int) -> None:
         """Run at most half as many pairs at once from now on."""
         self._most = size // 2
+        if self.recordings is not None:
+            self.recordings.clear()
 
 
 class RaftRun:
@@ -108,7 +116,8 @@ class RaftRun:
         self._pairs, self._reach = frozenset(pairs), reach
         self._encoded: EncodedFrames | None = None
         self._coarse: dict[Pair, Tensor] = {}
-        self._known: dict[Pair, NDArray[np.float32]] = {}
+        self._known: dict[Pair, tuple[Landing, int]] = {}
+        self._coming = deque(sorted(pairs, key=min))  # of those not asked for yet, and others
 
     def flow(self, i: int, j: int) -> NDArray[np.float32]:
         """Return F[i→j]: (2, H, W) float32, pixels, x before y.
@@ -124,12 +133,15 @@ class RaftRun:
         """
         if (i, j) not in self._pairs:
             raise KeyError(f"flow from frame {i} to {j}: not among the pairs of this run")
-        if (i, j) not in self._known:
-            rows, columns = self._frames.array.shape[1:3]
-            advice = "one pair at a time does not fit; lower flow.scale"
-            with explained(f"flow of {columns}x{rows}", advice), repeatable():
+        rows, columns = self._frames.array.shape[1:3]
+        advice = "one pair at a time does not fit; lower flow.scale"
+        with explained(f"flow of {columns}x{rows}", advice), repeatable():
+            if (i, j) not in self._known:
                 self._solve(i, j)
-        return self._known[i, j]
+            if self._network.ahead:
+                self._solve_ahead(min(i, j) + 1)
+            landing, k = self._known[i, j]
+            return landing[k]
 
     def forget(self, frame: int) -> None:
         """Drop all of the frames up to `frame`."""
@@ -160,6 +172,13 @@ class RaftRun:
             self._network.halve(size)
             self._parts.forget_correlations()
 
+    def _solve_ahead(self, first: int) -> None:
+        """Begin what will be asked for of the frame `first` and those after it, if it has not."""
+        while self._coming and min(self._coming[0]) <= first:
+            pair = self._coming.popleft()
+            if min(pair) == first and pair not in self._known:
+                self._solve(*pair)
+
     def _solve_by(self, size: int, i: int, j: int) -> None:
         """Compute F[i→j], and with it what shares its batch or its correlations."""
         if size == 1:
@@ -186,21 +205,31 @@ class RaftRun:
         """Run the iterations for a batch of pairs."""
         network, parts = self._network, self._parts
         far = bool(network.far_iterations) and abs(pairs[0][0] - pairs[0][1]) > 1
-        starts = [self._composed(i, j) for i, j in pairs] if far else []
-        volumes = [parts.correlations(i, j) for i, j in pairs]
-        contexts = [parts.context(i) for i, _ in pairs]
-        attention = [weights for i, _ in pairs for weights in parts.attention(i)]
-        state = torch.cat([context.state for context in contexts])
-        gates = [torch.cat(part) for part in zip(*(c.gates for c in contexts), strict=True)]
-        flow = torch.zeros((len(pairs), 2, *parts.size), device=state.device)
-        if starts:
-            flow += torch.stack(starts)
-        for _ in range(network.far_iterations if far else network.iterations):
-            seen = torch.cat([volume.around(flow[k]) for k, volume in enumerate(volumes)])
-            state, step = network.update(state, gates, seen, flow, attention)
-            flow = flow + step
-        for k, full in enumerate(parts.full_size(flow, state)):
-            self._known[pairs[k]], self._coarse[pairs[k]] = full, flow[k]
+        count = network.far_iterations if far else network.iterations
+        starts = {pair: self._composed(*pair) for pair in pairs} if far else {}
+        batch = (self._given(pair, starts.get(pair)) for pair in pairs)
+        if network.recordings is not None and fits_square(parts.pixels):
+            places = min(self._network.batch_size(parts.pixels), self._largest_group(far=far))
+            flow, state = network.recordings.iterate(network.update, batch, count, places=places)
+        else:
+            flow, state = iterate(network.update, batch, count)
+        landing = parts.full_size(flow, state)
+        for k, pair in enumerate(pairs):
+            self._known[pair], self._coarse[pair] = (landing, k), flow[k]
+
+    def _given(self, pair: Pair, start: Tensor | None) -> Given:
+        parts = self._parts
+        if start is None:
+            start = torch.zeros((2, *parts.size), device=self._network.device)
+        context = parts.context(pair[0])
+        volume, attention = parts.correlations(*pair), parts.attention(pair[0])
+        return Given(start[None], context.state, context.gates, volume, attention)
+
+    def _largest_group(self, *, far: bool) -> int:
+        """Return how many pairs `_group` gives where the shot does not end."""
+        if not self._network.far_iterations:
+            return 2 * self._reach
+        return 2 * (self._reach - 1) if far else 2
 
     def _composed(self, i: int, j: int) -> Tensor:
         """Return F[i→j] made of flows between neighbours, on the network's own grid."""
@@ -212,4 +241,4 @@ class RaftRun:
                 self._solve(*pair)
             link = self._coarse[pair].cpu().contiguous().numpy()
             total = link if total is None else compose_flows(total, link)
-        return torch.from_numpy(total).to(next(self._network.model.parameters()).device)
+        return torch.from_numpy(total).to(self._network.device)

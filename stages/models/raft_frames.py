@@ -6,13 +6,11 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.stage import Span
-from stages.models.flow_pictures import cut_back, network_images
+from stages.models.flow_pictures import Landing, network_images
 from stages.models.raft_attention import Attention, attention_of
 from stages.models.raft_correlation import Volume, correlate
 from stages.models.raft_update import Update
@@ -115,7 +113,7 @@ class EncodedFrames:
         """Drop those kept for the other direction."""
         self._volumes.clear()
 
-    def full_size(self, flow: Tensor, state: Tensor) -> list[NDArray[np.float32]]:
+    def full_size(self, flow: Tensor, state: Tensor) -> Landing:
         """Return flows (B, 2, h, w) at the frames' size, by the network's own way up."""
         model = self._model
         flow = flow.contiguous()
@@ -127,7 +125,8 @@ class EncodedFrames:
 
             wide = upflow8(flow)
         wide = model.postprocess_predictions(wide, self._resizer, is_flow=True)
-        return [cut_back(one, self._frames.array.shape[1:3]) for one in wide.cpu().numpy()]
+        rows, columns = self._frames.array.shape[1:3]
+        return Landing(wide[..., :rows, :columns].contiguous())
 
     def forget(self, frame: int) -> None:
         """Drop all of the frames up to `frame`."""

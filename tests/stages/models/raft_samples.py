@@ -9,7 +9,9 @@ import torch
 from pipeline.stage import Span
 from stages.models.flow_pictures import network_images
 from stages.models.flow_settings import NetworkSettings
+from stages.models.raft_correlation import TorchVolume
 from stages.models.raft_family import RaftFamily
+from stages.models.raft_iterations import Recordings
 from stages.models.torch_models import repeatable
 
 SIZE = (131, 203)
@@ -61,3 +63,30 @@ class InThrees(RaftFamily):
 
     def batch_size(self, pixels):
         return 3
+
+
+class AsOnGpu(RaftFamily):
+    """On a CPU, but in batches, with iterations over fixed places, and one frame ahead.
+
+    What it records it runs again; `recorded` counts them.
+    """
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        self.recordings, self.ahead, self.recorded = Recordings(self._record), True, 0
+
+    def _record(self, step, device):
+        step()  # a graph is tried out before it is recorded
+        self.recorded += 1
+        return step
+
+    def batch_size(self, pixels):
+        return 4
+
+
+def torch_volumes(first, second, *, size, levels, radius):
+    """Return what `stages.models.raft_correlation.correlate` makes on a GPU."""
+    volume = first @ second.T * first.shape[1] ** -0.5
+    both = (volume, volume.T.contiguous())
+    ahead, behind = (TorchVolume(one.view(-1, *size), levels, radius) for one in both)
+    return ahead, behind
