@@ -62,15 +62,17 @@ def starter(options: argparse.Namespace, store: Store, engine: Engine) -> Callab
     here = os.cpu_count() or 1
 
     def start() -> Executor:
+        recent = int(engine.recent_mb * 1e6)
         if options.executor == "inline":
-            return InlineExecutor(store.url, options.workers or here)
+            return InlineExecutor(store.url, options.workers or here, recent=recent)
         from pipeline.ray_executor import RayExecutor
 
         workers = options.workers or (0 if options.address else here)
         limits = Limits(engine.task_limit_s, engine.worker_limit_s)
         return RayExecutor(
-            store.url, workers, address=options.address, resources=engine.resources, limits=limits
-        )
+            store.url, workers, address=options.address, resources=engine.resources,
+            limits=limits, recent=recent,
+        )  # fmt: skip
 
     return start
 

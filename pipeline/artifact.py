@@ -32,6 +32,10 @@ class Piece:
         """How many there are."""
         return len(self.digests) // DIGEST
 
+    def names(self) -> list[str]:
+        """Return the digest of each frame."""
+        return [self.digests[k : k + DIGEST] for k in range(0, len(self.digests), DIGEST)]
+
     def part(self, start: int, stop: int) -> Piece:
         """Return frames `start` to `stop` (numbers in the clip) of it."""
         low, high = start - self.start, stop - self.start

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from pipeline.artifact import Manifest
 from pipeline.plan import Task
+from pipeline.store import Store
 from pipeline.work import perform_reported
 
 Outcome = tuple[Task, Manifest | BaseException]
@@ -45,11 +46,19 @@ class InlineExecutor:
     """Threads of this process: for debugging, small jobs and machines without Ray.
 
     The kernels release the interpreter lock, so threads keep the processors busy.
+
+    Parameters
+    ----------
+    store_url : str
+    workers : int
+        Threads.
+    recent : int
+        Bytes of arrays that each of them may keep in memory for what comes next; all share them.
     """
 
-    def __init__(self, store_url: str, workers: int) -> None:
+    def __init__(self, store_url: str, workers: int, *, recent: int = 0) -> None:
         self._workers = workers
-        self._store_url = store_url
+        self._store = Store(store_url, create=False, recent=workers * recent)
         self._pool = ThreadPoolExecutor(workers)
         self._running: dict[Future[Manifest], Task] = {}
 
@@ -60,7 +69,7 @@ class InlineExecutor:
 
     def submit(self, task: Task) -> None:
         """Start a task."""
-        self._running[self._pool.submit(perform_reported, task, self._store_url)] = task
+        self._running[self._pool.submit(perform_reported, task, self._store)] = task
 
     def next_done(self) -> Outcome:
         """Wait for a task to end; return it with its manifest or with what it raised."""

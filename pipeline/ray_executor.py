@@ -49,6 +49,8 @@ class RayExecutor:
         Beats what the stage says of itself.
     limits : Limits
         Of a task and of a worker.
+    recent : int
+        Bytes of arrays that a worker may keep in memory for what comes next.
     """
 
     def __init__(
@@ -59,8 +61,10 @@ class RayExecutor:
         address: str,
         resources: dict[str, Resources],
         limits: Limits = NO_LIMITS,
+        recent: int = 0,
     ) -> None:
         self._store_url, self._resources, self._limits = store_url, resources, limits
+        self._recent = recent
         self._running: dict[Any, _Running] = {}
         self._workers, self._slots, self._counted = workers, QUEUED * max(workers, 1), 0.0
         self._began, self._lost = time.monotonic(), 0
@@ -95,7 +99,7 @@ class RayExecutor:
             runtime_env=self._environment(),
         )
         running = _Running(task, time.monotonic() + self._limits.task_s)
-        self._running[remote.remote(task, self._store_url)] = running
+        self._running[remote.remote(task, self._store_url, self._recent)] = running
 
     def _environment(self) -> dict[str, Any] | None:
         """Return what workers of this time are told apart by: others are not used again.

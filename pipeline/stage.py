@@ -49,10 +49,20 @@ class Input:
 
 @dataclass(frozen=True)
 class Span:
-    """Frames `start` to `stop` of one array, asked for by their number in the clip."""
+    """Frames `start` to `stop` of one array, asked for by their number in the clip.
+
+    Attributes
+    ----------
+    start : int
+    array : ndarray
+        One entry a frame. Not to be written to: others may be given the same memory.
+    names : sequence of str
+        The content digest of each frame, or nothing where they are not known.
+    """
 
     start: int
     array: NDArray[Any]
+    names: Sequence[str] = ()
 
     @property
     def stop(self) -> int:
@@ -65,6 +75,10 @@ class Span:
             raise IndexError(f"frame {frame}: expected {self.start} to {self.stop - 1}")
         entry: NDArray[Any] = self.array[frame - self.start]
         return entry
+
+    def between(self, start: int, stop: int) -> NDArray[Any]:
+        """Return frames `start` to `stop` of the clip, all of them held."""
+        return self.array[start - self.start : stop - self.start]
 
 
 @dataclass(frozen=True)

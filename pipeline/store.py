@@ -20,6 +20,7 @@ from pipeline.arrays import ABOUT, StoredArray
 from pipeline.artifact import Draft, Manifest, Piece, sealed, unsealed
 from pipeline.errors import NO_ROOM, CacheError, ConfigError, DamageError, FullError
 from pipeline.keys import DIGEST, digest_array
+from pipeline.recent import Recent
 
 MANIFEST = "manifest.json"
 SIGN = "store.json"  # lies in every store: without it nothing is there, or nothing can be reached
@@ -42,10 +43,12 @@ class Store:
     url : str
     create : bool
         Make the store if there is none. A worker does not, for the store may only be away.
+    recent : int
+        Bytes of arrays that are kept in memory after they were made or read.
     """
 
-    def __init__(self, url: str, *, create: bool = True) -> None:
-        self.url = url
+    def __init__(self, url: str, *, create: bool = True, recent: int = 0) -> None:
+        self.url, self._recent = url, Recent(recent)
         self.fs, self.root = fsspec.core.url_to_fs(url)
         protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
         self.local = protocol == "file"
@@ -218,22 +221,47 @@ class Store:
         folder.rename(away)
         shutil.rmtree(away, ignore_errors=True)
 
-    def read(self, *pieces: Piece) -> NDArray[Any]:
+    def read(self, *pieces: Piece, remember: bool = False) -> NDArray[Any]:
         """Return the frames of pieces of one array, in order, checked against their digests.
+
+        Nobody may write to what it returns: others may be given the same memory.
+
+        Parameters
+        ----------
+        pieces : Piece
+        remember : bool
+            Keep what was read for others; see `recent`.
 
         Raises
         ------
         DamageError
             If a frame is missing or is not what was written, naming the folder.
         """
-        arrays = [self._opened(piece) for piece in pieces]
-        frames = sum(piece.frames for piece in pieces)
-        values = np.empty((frames, *arrays[0].shape), arrays[0].dtype)
+        found = [self._recent.find(piece) for piece in pieces]
+        if len(found) == 1 and found[0] is not None:
+            return found[0]
+        opened = {k: self._opened(piece) for k, piece in enumerate(pieces) if found[k] is None}
+        shape, dtype = (
+            (opened[0].shape, opened[0].dtype)
+            if found[0] is None
+            else (found[0].shape[1:], found[0].dtype)
+        )
+        values = np.empty((sum(piece.frames for piece in pieces), *shape), dtype)
         start = 0
-        for piece, array in zip(pieces, arrays, strict=True):
-            self._read(piece, array, values[start : start + piece.frames])
+        for k, piece in enumerate(pieces):
+            part = values[start : start + piece.frames]
+            if k not in opened:
+                part[:] = found[k]
+            else:
+                self._read(piece, opened[k], part)
+                if remember and len(part) > len(values) / 2:  # it holds the memory of all
+                    self._recent.keep(piece, part)
             start += piece.frames
         return values
+
+    def remember(self, piece: Piece, values: NDArray[Any]) -> None:
+        """Keep what was made under a key for who reads it here next; see `recent`."""
+        self._recent.keep(piece, values)
 
     def _opened(self, piece: Piece) -> StoredArray:
         with self._naming_damage(piece):

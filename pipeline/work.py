@@ -16,7 +16,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, TextIO
 
-from pipeline.artifact import Draft, Manifest, Piece
+from pipeline.artifact import Manifest, Piece
 from pipeline.errors import (
     NO_ROOM,
     DamageError,
@@ -28,7 +28,7 @@ from pipeline.errors import (
 from pipeline.inventory import room_of
 from pipeline.plan import Node, Task
 from pipeline.sinks import write_out
-from pipeline.stage import Sink, Source, Span, Stage, Window
+from pipeline.stage import Arrays, Sink, Source, Span, Stage, Window
 from pipeline.store import Store
 
 open_store = lru_cache(maxsize=8)(partial(Store, create=False))
@@ -41,7 +41,7 @@ class StageError(PipelineError):
     """A stage failed on a clip; the text says where and why."""
 
 
-def perform(task: Task, store_url: str) -> Manifest:
+def perform(task: Task, store: Store) -> Manifest:
     """Do a task and return the manifest of what it made; found in the store, it is not done again.
 
     A store that cannot be reached is waited for.
@@ -51,7 +51,6 @@ def perform(task: Task, store_url: str) -> Manifest:
     PipelineError
         Whatever goes wrong, with the stage and the frames.
     """
-    store = open_store(store_url)
     for attempt in count(1):
         try:
             return _do(task, store)
@@ -67,31 +66,33 @@ def perform(task: Task, store_url: str) -> Manifest:
     raise AssertionError
 
 
-def perform_reported(task: Task, store_url: str) -> Manifest:
+def perform_reported(task: Task, store: Store) -> Manifest:
     """Do as `perform`; what it raises is written, with its traceback, to the task's log."""
     try:
-        return perform(task, store_url)
+        return perform(task, store)
     except Exception:
         with suppress(OSError), _log(task) as log:
             traceback.print_exc(file=log)
         raise
 
 
-def perform_logged(task: Task, store_url: str) -> Manifest:
+def perform_logged(task: Task, store_url: str, recent: int = 0) -> Manifest:
     """Do as `perform` in a process of its own: all it says, also in dying, is in the task's log.
 
-    The log of a task that succeeds is removed.
+    The log of a task that succeeds is removed. The process keeps its store open, and in memory
+    `recent` bytes of what it made or read.
     """
+    store = open_store(store_url, recent=recent)
     try:
         log = _log(task)
     except OSError:  # nowhere to write: the sink will say so
-        return perform(task, store_url)
+        return perform(task, store)
     kept = [os.dup(1), os.dup(2)]
     try:
         for number in (1, 2):
             os.dup2(log.fileno(), number)
         faulthandler.enable(log)
-        manifest = perform_reported(task, store_url)
+        manifest = perform_reported(task, store)
         path = log_file(task.folder, task.node)
         with suppress(OSError):
             path.unlink()
@@ -144,11 +145,13 @@ def _make(task: Task, store: Store) -> Manifest:
     began, spent = time.time(), time.process_time()
     with store.draft(task.key) as draft:
         facts: dict[str, Any] = {}
+        arrays: Arrays = {}
         if isinstance(task.step, Source):
             part = (task.node.start, task.node.stop)
             facts = dict(task.step.run(task.clip, task.facts, part, draft.append))
         elif isinstance(task.step, Stage):
-            _run_stage(task, task.step, store, draft)
+            arrays = _run_stage(task, task.step, store)
+            draft.append(arrays)
         manifest = Manifest(
             key=task.key,
             start=task.node.start,
@@ -167,10 +170,12 @@ def _make(task: Task, store: Store) -> Manifest:
             },
         )
         store.publish(draft, manifest)
+    for name, values in arrays.items():
+        store.remember(manifest.piece(name, task.node.start, task.node.stop), values)
     return manifest
 
 
-def _run_stage(task: Task, step: Stage, store: Store, draft: Draft) -> None:
+def _run_stage(task: Task, step: Stage, store: Store) -> Arrays:
     spans = {name: _load(store, pieces) for name, pieces in task.pieces.items()}
     window = Window(task.node.start, task.node.stop, task.facts, spans)
     arrays = step.run(window)
@@ -179,8 +184,9 @@ def _run_stage(task: Task, step: Stage, store: Store, draft: Draft) -> None:
             raise ShapeError(
                 f"{name}: expected {len(window.frames)} frames, got an array {values.shape}"
             )
-    draft.append(arrays)
+    return arrays
 
 
 def _load(store: Store, pieces: tuple[Piece, ...]) -> Span:
-    return Span(pieces[0].start, store.read(*pieces))
+    names = [name for piece in pieces for name in piece.names()]
+    return Span(pieces[0].start, store.read(*pieces, remember=True), names)

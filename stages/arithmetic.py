@@ -15,11 +15,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
+from pipeline.stage import Span
 from stages.ops import guided, voting
 from stages.ops.fixed_point import FLOW_STEPS, pack_mask, unpack_flow, unpack_mask
 from stages.ops.tiles import flat_tiles
 from stages.ops.visibility import visible
 from stages.ops.warp import resize_flow
+from stages.resident import PlacedSpan
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,6 +30,16 @@ Array = Any
 """Of NumPy, or a tensor on the device."""
 Frames = Any
 """One array of several frames, or a sequence of one array a frame."""
+
+
+class Placed(Protocol):
+    """Frames of a `Span` as arrays of a device."""
+
+    def __getitem__(self, frame: int) -> Array:
+        """Return frame number `frame` of the clip."""
+
+    def between(self, start: int, stop: int) -> Frames:
+        """Return frames `start` to `stop` of the clip."""
 
 
 class Arithmetic(Protocol):
@@ -39,13 +51,16 @@ class Arithmetic(Protocol):
     def put(self, values: Array) -> Array:
         """Return an array as one of the device; one that is there already stays."""
 
+    def placed(self, span: Span) -> Placed:
+        """Return a span's frames as arrays of the device; they stay there for later tasks."""
+
     def get(self, values: Array) -> NDArray[Any]:
         """Return an array of the device as one of NumPy."""
 
     def rounded(self, mask: Array) -> Array:
         """Return a mask in full 255ths."""
 
-    def flow(self, packed: NDArray[np.int16], size: tuple[int, ...] | None = None) -> Array:
+    def flow(self, packed: Array, size: tuple[int, ...] | None = None) -> Array:
         """Return flow in pixels from 1/64 px; of a grid of another size if asked for."""
 
     def visible(self, forward: Array, backward: Array, *, slack: float, floor: float) -> Array:
@@ -113,6 +128,10 @@ class HostArithmetic:
         """Return the array."""
         return values
 
+    def placed(self, span: Span) -> Span:
+        """Return the span."""
+        return span
+
     def get(self, values: Array) -> NDArray[Any]:
         """Return the array."""
         found: NDArray[Any] = values
@@ -122,7 +141,7 @@ class HostArithmetic:
         """Return a mask in full 255ths."""
         return unpack_mask(pack_mask(mask))
 
-    def flow(self, packed: NDArray[np.int16], size: tuple[int, ...] | None = None) -> Array:
+    def flow(self, packed: Array, size: tuple[int, ...] | None = None) -> Array:
         """Return flow in pixels."""
         flow = unpack_flow(packed)
         return flow if size is None else resize_flow(flow, (size[0], size[1]))
@@ -182,6 +201,10 @@ class TorchArithmetic:
         placed: Tensor = values.to(self._device)
         return placed
 
+    def placed(self, span: Span) -> PlacedSpan:
+        """Return a span's frames as tensors; they stay on the device for later tasks."""
+        return PlacedSpan(span, self._device, self.put)
+
     def get(self, values: Array) -> NDArray[Any]:
         """Return a tensor as an array."""
         if isinstance(values, np.ndarray):
@@ -193,7 +216,7 @@ class TorchArithmetic:
         """Return a mask in full 255ths."""
         return (self.put(mask).clamp(0, 1) * 255).round() * (1 / 255)
 
-    def flow(self, packed: NDArray[np.int16], size: tuple[int, ...] | None = None) -> Tensor:
+    def flow(self, packed: Array, size: tuple[int, ...] | None = None) -> Tensor:
         """Return flow in pixels."""
         flow = self.put(packed).float() * (1 / FLOW_STEPS)
         return flow if size is None else self._voting.resized(flow, size)

@@ -54,6 +54,7 @@ def stand_still(
         Of the device; the masks are arrays of it.
     """
     before, after = kernel_reach(kernel)
+    guides, boxes = on.placed(frames), on.placed(masks)
     weights: dict[int, NDArray[np.float32]] = {}
     fits: dict[int, Array] = {}
 
@@ -63,8 +64,8 @@ def stand_still(
             if j not in weights:
                 weights[j] = confidence(masks[j], floor=floor)
         return on.fitted(
-            frames.array[near.start - frames.start : near.stop - frames.start],
-            masks.array[near.start - masks.start : near.stop - masks.start],
+            guides.between(near.start, near.stop),
+            boxes.between(near.start, near.stop),
             [weights[j] for j in near],
             size=size,
             eps=eps,
@@ -76,7 +77,7 @@ def stand_still(
         for k in holding:
             if k not in fits:
                 fits[k] = fit(k)
-        yield on.applied([fits[k] for k in holding], frames[t])
+        yield on.applied([fits[k] for k in holding], guides[t])
         fits = {k: fitted for k, fitted in fits.items() if k > t - after}
         weights = {j: weight for j, weight in weights.items() if j > t - after - before}
 
@@ -117,6 +118,7 @@ def follow_flow(
     """
     table = on.put(appearance_table(appearance))
     held: dict[int, Box] = {}
+    flows = on.placed(flow)
     shape = frames.array.shape[1:3]
     for t in wanted:
         for j in range(max(t - radius, frames.start), min(t + radius + 1, frames.stop)):
@@ -126,7 +128,7 @@ def follow_flow(
         stack = [held[t]]
         for k, step in enumerate(offsets(radius)):
             if t + step in held:
-                along = on.flow(flow[t][k], shape)
+                along = on.flow(flows[t][k], shape)
                 stack.append(on.carried(held[t][0], *held[t + step], along, table=table))
         guides, boxes, trust = zip(*stack, strict=True)
         yield on.applied([on.fitted(guides, boxes, trust, size=size, eps=eps)], held[t][0])

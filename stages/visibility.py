@@ -38,11 +38,12 @@ class Visibility(Stage):
         steps = offsets(self.radius)
         on = arithmetic_on(self.device, setting="visibility.device")
         with on.running("visibility"):
+            placed = on.placed(flow)
             for t in window.frames:
                 for k, step in enumerate(steps):
                     if flow.start <= t + step < flow.stop:
-                        there = on.flow(flow[t][k])
-                        back = on.flow(flow[t + step][steps.index(-step)])
+                        there = on.flow(placed[t][k])
+                        back = on.flow(placed[t + step][steps.index(-step)])
                         seen = on.visible(there, back, slack=self.slack, floor=floor)
                         out[t - window.start, k] = on.get(seen)
         return {"seen": out}

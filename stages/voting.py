@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pipeline.stage import Span
-from stages.arithmetic import HOST, Arithmetic, Array
+from stages.arithmetic import HOST, Arithmetic, Array, Placed
 from stages.artifacts import offsets
 from stages.ops.voting import appearance_table
 
@@ -44,12 +44,13 @@ def passes(
     """
     table = on.put(appearance_table(appearance))
     stream: Iterator[Array] = iter(masks)
+    pictures, flows = on.placed(frames), on.placed(flow)
     given = range(frames.start, frames.stop) if given is None else given
     for left in range(count - 1, -1, -1):
         first = max(wanted.start - left * radius, frames.start)
         last = min(wanted.stop + left * radius, frames.stop)
         wider, given = given, range(first, last)
-        stream = _one_pass(stream, wider, given, frames, flow, radius, table, on)
+        stream = _one_pass(stream, wider, given, pictures, flows, radius, table, on)
     return stream
 
 
@@ -57,8 +58,8 @@ def _one_pass(
     masks: Iterator[Array],
     given: range,
     wanted: range,
-    frames: Span,
-    flow: Span,
+    frames: Placed,
+    flow: Placed,
     radius: int,
     table: Array,
     on: Arithmetic,
@@ -70,7 +71,7 @@ def _one_pass(
     steps = offsets(radius)
     for t in wanted:
         for j in coming:
-            held[j] = on.put(next(masks)), on.put(frames[j])
+            held[j] = on.put(next(masks)), frames[j]
             flat[j] = on.flat_tiles(held[j][0])
             if j >= t + radius:
                 break

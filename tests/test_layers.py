@@ -66,6 +66,7 @@ def test_stages_do_not_import_each_other():
         "exhibits",
         "curves",
         "judging",
+        "resident",
     }
     steps = stages - helpers - {"__init__"}
     wrong = {

@@ -104,8 +104,11 @@ class TorchVolume:
             self._pyramid.append(functional.avg_pool2d(self._pyramid[-1], 2))
         steps = torch.arange(-radius, radius + 1, device=device)
         self._offsets = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1)  # dy fastest
-        extents = [level.shape[:1:-1] for level in self._pyramid]
-        self._extents = [torch.tensor(extent, device=device) for extent in extents]
+        # filled there: numbers sent from here would be waited for
+        self._extents = [
+            torch.cat([torch.full((1,), float(side), device=device) for side in level.shape[:1:-1]])
+            for level in self._pyramid
+        ]
 
     def room_for(self, count: int) -> TorchVolume:
         """Return one of `count` pairs like this one, with zeros; see `put`."""

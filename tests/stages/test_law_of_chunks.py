@@ -49,17 +49,21 @@ def library(tmp_path_factory):
 
 
 def everything(root, where, settings, chunk, executor, workers):
-    """Run the clip; return the digest of every frame of every array, and what was written."""
+    """Run the clip; return the digest of every frame of every array, and what was written.
+
+    Where it is cut up, tasks also find in memory what those before them made.
+    """
+    recent = 0 if chunk > FRAMES else 10**8
     clip = Clip("a", {"footage": root / "footage" / "a", "masks": root / "masks" / "a"})
     steps, _ = build_steps(SETTINGS[settings], "test")
     store, events = Store(str(where / "store")), []
 
     def start():
         if executor == "inline":
-            return InlineExecutor(store.url, workers)
+            return InlineExecutor(store.url, workers, recent=recent)
         from pipeline.ray_executor import RayExecutor
 
-        return RayExecutor(store.url, workers, address="", resources={})
+        return RayExecutor(store.url, workers, address="", resources={}, recent=recent)
 
     Run(steps, store, where / "out", start, chunk=chunk, listener=events.append).go([clip])
     assert [event.text for event in events if event.kind == "failed"] == []
