@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from cli.sizes import age_seconds, age_text, size_bytes, size_text
+from cli.terminal import plain_console
 from pipeline.errors import CacheError, ConfigError
 from pipeline.inventory import (
     Entry,
@@ -132,7 +133,7 @@ def summed(entries: Iterable[tuple[str, Entry]]) -> dict[str, dict[str, float]]:
 
 
 def _show(found: dict[str, Any], now: float) -> None:
-    console = _console()
+    console = plain_console()
     for what in ("stages", "clips"):
         if what not in found:
             continue
@@ -160,7 +161,7 @@ def _show(found: dict[str, Any], now: float) -> None:
 
 
 def _verify(store: Store, options: argparse.Namespace) -> int:
-    console, keys, damaged = _console(), list(keys_of(store)), 0
+    console, keys, damaged = plain_console(), list(keys_of(store)), 0
     verdicts = verify(store, keys, workers=options.workers or os.cpu_count() or 1)
     for verdict in _followed(verdicts, len(keys)):
         if not verdict.problem:
@@ -203,7 +204,7 @@ def _prune(store: Store, options: argparse.Namespace) -> int:
 
 
 def _tell(done: Pruned, options: argparse.Namespace) -> None:
-    console = _console()
+    console = plain_console()
     verb = "would be removed" if options.dry_run else "removed"
     for stage, row in summed((entry.stage, entry) for entry in done.removed).items():
         _say(console, f"{stage}: {row['artifacts']} artifacts {verb}, {size_text(row['bytes'])}")
@@ -215,10 +216,6 @@ def _tell(done: Pruned, options: argparse.Namespace) -> None:
 
 def _bytes(dead: Iterable[Leftover]) -> int:
     return sum(leftover.stored_bytes for leftover in dead)
-
-
-def _console() -> Console:
-    return Console(markup=False, emoji=False, highlight=False)  # names are of strangers
 
 
 def _say(console: Console, text: str) -> None:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import track
 
 from cli.score_tables import print_clips, print_summary, write_csv, write_json
-from cli.terminal import line
+from cli.terminal import line, plain_console
 from evaluation.clip import TRUTH, ClipScores, Options, add_excess, score_clip
 from evaluation.judge import EstimatedFlow, Judge, KnownFlow, flow_used
 from evaluation.layouts import Files, find_frames, find_labels
@@ -82,7 +82,7 @@ def main(arguments: Sequence[str]) -> int:
     clips = find_frames(options.frames)
     systems = {name: _find(folder, clips) for name, folder in folders.items()}
     truth = _find(options.gt, clips) if options.gt else None
-    console = Console(markup=False, emoji=False, highlight=False)  # names are of strangers
+    console = plain_console()
     flow = _describe(judge, options)
     console.print(f"judged with {flow}")
     if flow_used(list(folders.values())) == judge.method and not options.exact_flow:

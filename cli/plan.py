@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
 from rich.table import Table
 
 from cli.room import clip_bytes, written_bytes
-from cli.terminal import line
+from cli.terminal import line, plain_console
 from pipeline.errors import PipelineError
 from pipeline.identity import remembered
 from pipeline.plan import ClipPlan
@@ -32,7 +31,7 @@ def print_plan(
     clips: Sequence[Clip], steps: Sequence[Step], store: Store, out: Path, chunk: int
 ) -> int:
     """Print the plan of a library; nothing is run. Return the exit status."""
-    console = Console(markup=False, emoji=False, highlight=False)  # names are of strangers
+    console = plain_console()
     before = _settings_before(out)
     table = Table("clip", "stage", "chunks there", "to do", "why")
     total, unknown = np.zeros(3), 0

@@ -11,10 +11,9 @@ from collections.abc import Container
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from cli.terminal import line
+from cli.terminal import line, plain_console
 from pipeline.events import Event
 
 SAVE_EVERY_S = 2.0
@@ -166,7 +165,7 @@ class Record:
 
 def print_table(record: Record) -> None:
     """Print stages, clips and failures."""
-    console = Console(markup=False, emoji=False, highlight=False)  # names are of strangers
+    console = plain_console()
     stages = Table("stage", "computed", "cached", "seconds", "MB", title="stages")
     for name, (computed, hits, seconds, size) in record.spent().items():
         stages.add_row(name, str(computed), str(hits), f"{seconds:.1f}", f"{size / 1e6:.0f}")

@@ -9,10 +9,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
 from rich.table import Table
 
-from cli.terminal import line
+from cli.terminal import line, plain_console
 from pipeline.errors import ConfigError
 from pipeline.lock import at_work
 
@@ -121,7 +120,7 @@ def _of_clip(run: dict[str, Any], name: str, found: dict[str, Any]) -> dict[str,
 
 
 def _print(found: dict[str, Any]) -> None:
-    console = Console()
+    console = plain_console()
 
     def say(text: str) -> None:
         console.print(line(text), markup=False, highlight=False, soft_wrap=True)

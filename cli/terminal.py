@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 
+from rich.console import Console
+
 LONGEST = 4000  # letters of one message
+WIDE = 240  # columns of a file or pipe, so that no table is cut there
 # Control characters (C0, delete, C1), what turns the direction of writing, what no encoding has.
 CONTROL = r"\x00-\x08\x0b-\x1f\x7f-\x9f"
 UNSEEN = re.compile(rf"[{CONTROL}\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -29,3 +33,10 @@ def write_anything() -> None:
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(errors="backslashreplace")
+
+
+def plain_console() -> Console:
+    """Return a console for tables and lines in which names of strangers mean nothing."""
+    chosen = sys.stdout.isatty() or "COLUMNS" in os.environ
+    width = None if chosen else WIDE
+    return Console(markup=False, emoji=False, highlight=False, width=width)

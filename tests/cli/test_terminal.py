@@ -1,8 +1,9 @@
 """What strangers named does not command the terminal."""
 
 import pytest
+from rich.table import Table
 
-from cli.terminal import LONGEST, line, seen
+from cli.terminal import LONGEST, line, plain_console, seen
 
 
 @pytest.mark.parametrize(
@@ -26,3 +27,16 @@ def test_a_name_cannot_pretend_to_be_another_message():
 
 def test_an_endless_message_ends():
     assert len(line("x" * 10**6)) < LONGEST + 9
+
+
+@pytest.mark.parametrize(("columns", "whole"), [(None, True), ("60", False)])
+def test_a_table_in_a_file_is_cut_only_if_asked_for(capsys, monkeypatch, columns, whole):
+    monkeypatch.delenv("COLUMNS", raising=False)
+    if columns:
+        monkeypatch.setenv("COLUMNS", columns)
+    table = Table("clip", "[name]")
+    table.add_row("a" * 90, "[red]b[/red]")
+    plain_console().print(table)
+    said = capsys.readouterr().out
+    assert ("a" * 90 in said) == whole
+    assert not whole or "[red]b[/red]" in said
