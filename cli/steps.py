@@ -22,7 +22,7 @@ class Engine(BaseModel):
 
     chunk: int = Field(64, ge=1, description="frames of a chunk at most")
     recent_mb: float = Field(
-        256.0, ge=0, description="of arrays that each worker keeps in memory for its next tasks"
+        0.0, ge=0, description="of arrays that each worker keeps in memory for its next tasks"
     )
     task_limit_s: float = Field(
         3600.0, ge=0, description="seconds after which a task is stopped; on Ray; 0 is never"

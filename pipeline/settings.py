@@ -72,16 +72,31 @@ def _short(value: Any) -> str:
 
 
 def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Sections:
-    """Return all layers in one; a later layer beats an earlier one, field by field."""
+    """Return all layers in one; a later layer beats an earlier one, field by field.
+
+    Of a field that has fields of its own, as ``engine.resources``, each counts by itself.
+    """
     merged: Sections = {}
     for layer in layers:
         for name, fields in layer.items():
-            merged.setdefault(name, {}).update(fields)
+            merged[name] = _merged(merged.get(name, {}), fields)
     return merged
+
+
+def _merged(early: Mapping[str, Any], late: Mapping[str, Any]) -> dict[str, Any]:
+    out = dict(early)
+    for name, value in late.items():
+        before = out.get(name)
+        if isinstance(before, Mapping) and isinstance(value, Mapping):
+            value = _merged(before, value)
+        out[name] = value
+    return out
 
 
 def read_overrides(texts: Iterable[str]) -> Sections:
     """Return what ``section.field=value`` texts say; values are read as YAML.
+
+    A field may have fields of its own: ``engine.resources.flow.gpus=0.5``.
 
     Raises
     ------
@@ -94,7 +109,11 @@ def read_overrides(texts: Iterable[str]) -> Sections:
         section, dot, field = path.strip().partition(".")
         if not (equals and dot and field):
             raise ConfigError(f"--set {text!r}: expected section.field=value, e.g. smooth.eps=1e-3")
-        given.setdefault(section, {})[field] = _value(text, value)
+        *outer, last = field.split(".")
+        said = {last: _value(text, value)}
+        for name in reversed(outer):
+            said = {name: said}
+        given = merge(given, {section: said})
     return given
 
 

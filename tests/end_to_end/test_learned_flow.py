@@ -10,13 +10,20 @@ from tests.footage import write_clip
 
 @pytest.mark.slow
 def test_the_gma_preset_runs_from_end_to_end(tmp_path):
+    """With that of GPUs, told to stay on the CPU."""
     write_clip(tmp_path, "a", 4)
+    here = [f"{stage}.device=cpu" for stage in ("flow", "visibility", "refine", "smooth")]
+    chosen = [*here, "flow.weights=random", "flow.iterations=2"]
     done = give(
         tmp_path / "footage", "--masks", tmp_path / "masks", "--out", tmp_path / "out",
         "--executor", "inline", "--workers", 2, "--config", ROOT / "configs" / "gma.yaml",
-        "--set", "flow.device=cpu", "--set", "flow.weights=random", "--set", "flow.iterations=2",
+        "--config", ROOT / "configs" / "gpu.yaml",
+        *(word for setting in chosen for word in ("--set", setting)),
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(masks(tmp_path / "out" / "a")) == 4
-    settings = json.loads((tmp_path / "out" / "run.json").read_text())["settings"]["flow"]
-    assert (settings["method"], settings["far"], settings["scale"]) == ("gma", "direct", 1.0)
+    settings = json.loads((tmp_path / "out" / "run.json").read_text())["settings"]
+    flow = settings["flow"]
+    assert (flow["method"], flow["far"], flow["scale"]) == ("gma", "direct", 1.0)
+    shares = {stage: needs["gpus"] for stage, needs in settings["engine"]["resources"].items()}
+    assert shares == dict.fromkeys(("flow", "visibility", "refine", "smooth"), 0.5)

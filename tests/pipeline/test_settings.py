@@ -21,6 +21,30 @@ def test_numbers_may_be_written_with_an_exponent():
     assert read_overrides(["smooth.eps=1e-3"]) == {"smooth": {"eps": 1e-3}}
 
 
+def test_fields_of_a_field_are_given_one_by_one():
+    layers = [
+        {"engine": {"chunk": 8, "resources": {"flow": {"cpus": 1, "gpus": 1}, "refine": {}}}},
+        {"engine": {"resources": {"smooth": {"gpus": 0.2}}}},
+        read_overrides(["engine.resources.flow.gpus=0.5", "engine.resources.refine={cpus: 2}"]),
+    ]
+    kept = [str(layer) for layer in layers]
+    assert merge(*layers)["engine"] == {
+        "chunk": 8,
+        "resources": {
+            "flow": {"cpus": 1, "gpus": 0.5},
+            "refine": {"cpus": 2},
+            "smooth": {"gpus": 0.2},
+        },
+    }
+    assert [str(layer) for layer in layers] == kept
+
+
+def test_a_value_in_place_of_fields_is_refused_where_it_is_checked():
+    merged = merge({"smooth": {"eps": {"a": 1}}}, read_overrides(["smooth.eps.b=1"]))
+    with pytest.raises(ConfigError, match=r"smooth\.eps = "):
+        build(Filter, "smooth", merged["smooth"], "x")
+
+
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
