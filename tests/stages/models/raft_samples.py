@@ -47,6 +47,21 @@ def by_ptlflow(model, frames, i, j):
         return model({"images": images})["flows"][0, 0].numpy()
 
 
+def assert_chunks_do_not_show(model, frames):
+    """Compare the flow of a whole clip with that of single frames, which see their reach of 2."""
+    count = len(frames.array)
+    whole = {(i, j) for i in range(count) for j in range(count) if 0 < abs(i - j) <= 2}
+    run = model.run(frames, whole, reach=2)
+    expected = {pair: run.flow(*pair) for pair in sorted(whole)}
+    for t in (0, count // 2, count - 1):
+        first, stop = max(t - 2, 0), min(t + 3, count)
+        window = Span(first, frames.array[first:stop])
+        pairs = {(t, j) for j in range(first, stop) if j != t}
+        part = model.run(window, pairs, reach=2)
+        for pair in sorted(pairs, reverse=True):
+            np.testing.assert_array_equal(part.flow(*pair), expected[pair])
+
+
 class InThrees(RaftFamily):
     """Keeps how many pairs it ran at once."""
 

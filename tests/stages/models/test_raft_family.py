@@ -5,13 +5,20 @@ import pytest
 import torch
 
 from pipeline.errors import ConfigError
-from pipeline.stage import Span
 from stages.models import raft_correlation, raft_frames
 from stages.models.flow_settings import FAMILY, NetworkSettings
 from stages.models.raft_correlation import HostFeatures, HostVolume, TorchFeatures, TorchVolume
 from stages.models.raft_family import RaftFamily
 from stages.ops.correlation import correlation_pyramid
-from tests.stages.models.raft_samples import ALL, InThrees, by_ptlflow, clip, driver, network
+from tests.stages.models.raft_samples import (
+    ALL,
+    InThrees,
+    assert_chunks_do_not_show,
+    by_ptlflow,
+    clip,
+    driver,
+    network,
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", FAMILY)
@@ -45,17 +52,7 @@ class InBatches(RaftFamily):
 @pytest.mark.parametrize("settings", [{}, {"far_iterations": 1}, {"precision": "bf16"}])
 def test_what_else_is_asked_for_changes_no_bit(kind, settings):
     """As in a chunk of one frame, which sees its reach and nothing else."""
-    frames, model = clip(7), driver(kind=kind, **settings)
-    whole = {(i, j) for i in range(7) for j in range(7) if 0 < abs(i - j) <= 2}
-    run = model.run(frames, whole, reach=2)
-    expected = {pair: run.flow(*pair) for pair in sorted(whole)}
-    for t in (0, 3, 6):
-        first, stop = max(t - 2, 0), min(t + 3, 7)
-        window = Span(first, frames.array[first:stop])
-        pairs = {(t, j) for j in range(first, stop) if j != t}
-        part = model.run(window, pairs, reach=2)
-        for pair in sorted(pairs, reverse=True):
-            np.testing.assert_array_equal(part.flow(*pair), expected[pair])
+    assert_chunks_do_not_show(driver(kind=kind, **settings), clip(7))
 
 
 @pytest.mark.parametrize(

@@ -3,11 +3,17 @@
 import numpy as np
 import pytest
 
-from pipeline.stage import Span
 from stages.models import raft_frames
 from stages.models.flow_settings import FAMILY, NetworkSettings
 from stages.models.raft_family import RaftFamily
-from tests.stages.models.raft_samples import AsOnGpu, clip, driver, network, torch_volumes
+from tests.stages.models.raft_samples import (
+    AsOnGpu,
+    assert_chunks_do_not_show,
+    clip,
+    driver,
+    network,
+    torch_volumes,
+)  # fmt: skip
 
 SIZE = (128, 136)
 
@@ -54,16 +60,7 @@ def test_near_and_far_pairs_of_a_warm_start_have_a_recording_each():
 
 @pytest.mark.parametrize("settings", [{}, {"far_iterations": 1}])
 def test_what_else_is_asked_for_changes_no_bit(settings):
-    frames, model = clip(7, SIZE), driver(kind=AsOnGpu, **settings)
-    run = model.run(frames, within(2, frames), reach=2)
-    expected = {pair: run.flow(*pair) for pair in sorted(within(2, frames))}
-    for t in (0, 3, 6):
-        first, stop = max(t - 2, 0), min(t + 3, 7)
-        window = Span(first, frames.array[first:stop])
-        pairs = {(t, j) for j in range(first, stop) if j != t}
-        part = model.run(window, pairs, reach=2)
-        for pair in sorted(pairs, reverse=True):
-            np.testing.assert_array_equal(part.flow(*pair), expected[pair])
+    assert_chunks_do_not_show(driver(kind=AsOnGpu, **settings), clip(7, SIZE))
 
 
 def test_the_next_frame_is_begun_and_no_other():
