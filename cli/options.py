@@ -17,6 +17,7 @@ from pipeline.run import Run
 from pipeline.settings import Sections, merge, read_overrides, read_preset
 from pipeline.stage import Clip, Step
 from pipeline.store import Store
+from stages.resident import RESIDENT
 
 
 def add_library(made: argparse.ArgumentParser) -> None:
@@ -120,6 +121,7 @@ def prepare(
 
     start, out = starter(options, store, engine), options.out / command
     Run(steps, store, out, start, chunk=engine.chunk, listener=listen).go(clips)
+    RESIDENT.clear()  # the training that follows wants the GPU for itself
     say(f"{command}: {computed[0]} tasks computed, the rest was cached")
     return [clip for clip in clips if clip.name not in failed]
 

@@ -53,12 +53,12 @@ class InlineExecutor:
     workers : int
         Threads.
     recent : int
-        Bytes of arrays that each of them may keep in memory for what comes next; all share them.
+        Bytes of arrays that are kept in memory for what comes next.
     """
 
     def __init__(self, store_url: str, workers: int, *, recent: int = 0) -> None:
         self._workers = workers
-        self._store = Store(store_url, create=False, recent=workers * recent)
+        self._store = Store(store_url, create=False, recent=recent)
         self._pool = ThreadPoolExecutor(workers)
         self._running: dict[Future[Manifest], Task] = {}
 
@@ -69,7 +69,7 @@ class InlineExecutor:
 
     def submit(self, task: Task) -> None:
         """Start a task."""
-        self._running[self._pool.submit(perform_reported, task, self._store)] = task
+        self._running[self._pool.submit(perform_reported, task, lambda: self._store)] = task
 
     def next_done(self) -> Outcome:
         """Wait for a task to end; return it with its manifest or with what it raised."""

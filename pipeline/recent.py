@@ -1,29 +1,18 @@
-"""Arrays that a process made or read last: who wants them next need not read them again."""
+"""Frames that a process made or read last: who wants them next need not read them again."""
 
 from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Any
 
 from numpy.typing import NDArray
 
-from pipeline.artifact import Piece
-from pipeline.keys import DIGEST
-
-
-@dataclass(frozen=True)
-class _Held:
-    values: NDArray[Any]
-    offset: int  # in the artifact, of the first frame
-    digests: str
-
 
 class Recent:
-    """Some frames of each array, the last ones used up to `limit` bytes.
+    """Frames by the digest of their content, the last ones used, up to `limit` bytes.
 
-    Nobody may change what is in here: stages must not write to what they read or have returned.
+    They are copied when they are put in and must be when they are taken out.
 
     Parameters
     ----------
@@ -32,34 +21,30 @@ class Recent:
     """
 
     def __init__(self, limit: int) -> None:
-        self._limit, self._bytes = limit, 0
-        self._held: OrderedDict[tuple[str, str], _Held] = OrderedDict()
+        self.limit, self._bytes = limit, 0
+        self._held: OrderedDict[str, NDArray[Any]] = OrderedDict()
         self._lock = threading.Lock()
 
-    def keep(self, piece: Piece, values: NDArray[Any]) -> None:
-        """Hold the frames of a piece, unless more of the same array is held."""
-        if not values.size or values.nbytes > self._limit:
+    def keep(self, digest: str, frame: NDArray[Any]) -> None:
+        """Hold a copy of a frame."""
+        if frame.nbytes > self.limit:
             return
-        name = piece.key, piece.array
         with self._lock:
-            if name in self._held:
-                if len(self._held[name].digests) >= len(piece.digests):
-                    return
-                self._bytes -= self._held.pop(name).values.nbytes
-            self._held[name] = _Held(values, piece.offset, piece.digests)
-            self._bytes += values.nbytes
-            while self._bytes > self._limit:
-                self._bytes -= self._held.popitem(last=False)[1].values.nbytes
+            if digest in self._held:
+                self._held.move_to_end(digest)
+                return
+        held = frame.copy()
+        with self._lock:
+            if digest not in self._held:
+                self._held[digest] = held
+                self._bytes += held.nbytes
+            while self._bytes > self.limit:
+                self._bytes -= self._held.popitem(last=False)[1].nbytes
 
-    def find(self, piece: Piece) -> NDArray[Any] | None:
-        """Return the frames of a piece if they are held, as they are: not a copy."""
+    def find(self, digest: str) -> NDArray[Any] | None:
+        """Return a frame if it is held; it is to be read and never written to."""
         with self._lock:
-            held = self._held.get((piece.key, piece.array))
-            if held is None:
-                return None
-            first = piece.offset - held.offset
-            there = held.digests[first * DIGEST :][: len(piece.digests)] if first >= 0 else ""
-            if there != piece.digests:
-                return None
-            self._held.move_to_end((piece.key, piece.array))
-        return held.values[first : first + piece.frames]
+            found = self._held.get(digest)
+            if found is not None:
+                self._held.move_to_end(digest)
+            return found

@@ -74,7 +74,8 @@ def _short(value: Any) -> str:
 def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Sections:
     """Return all layers in one; a later layer beats an earlier one, field by field.
 
-    Of a field that has fields of its own, as ``engine.resources``, each counts by itself.
+    Of a field that has fields of its own, as ``engine.resources``, each counts by itself; ``{}``
+    takes all of them back.
     """
     merged: Sections = {}
     for layer in layers:
@@ -83,12 +84,13 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Sections:
     return merged
 
 
-def _merged(early: Mapping[str, Any], late: Mapping[str, Any]) -> dict[str, Any]:
+def _merged(early: Mapping[Any, Any], late: Mapping[Any, Any]) -> dict[Any, Any]:
     out = dict(early)
-    for name, value in late.items():
-        before = out.get(name)
-        if isinstance(before, Mapping) and isinstance(value, Mapping):
-            value = _merged(before, value)
+    names = {str(name): name for name in out}  # those of --set are text, in YAML also numbers
+    for given, value in late.items():
+        name = names.get(str(given), given)
+        if value and isinstance(out.get(name), Mapping) and isinstance(value, Mapping):
+            value = _merged(out[name], value)
         out[name] = value
     return out
 
@@ -107,7 +109,7 @@ def read_overrides(texts: Iterable[str]) -> Sections:
     for text in texts:
         path, equals, value = text.partition("=")
         section, dot, field = path.strip().partition(".")
-        if not (equals and dot and field):
+        if not (equals and dot and all(field.split("."))):
             raise ConfigError(f"--set {text!r}: expected section.field=value, e.g. smooth.eps=1e-3")
         *outer, last = field.split(".")
         said = {last: _value(text, value)}

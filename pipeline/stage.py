@@ -55,7 +55,7 @@ class Span:
     ----------
     start : int
     array : ndarray
-        One entry a frame. Not to be written to: others may be given the same memory.
+        One entry a frame. Not to be written to: it may be kept for others under its digest.
     names : sequence of str
         The content digest of each frame, or nothing where they are not known.
     """

@@ -224,44 +224,50 @@ class Store:
     def read(self, *pieces: Piece, remember: bool = False) -> NDArray[Any]:
         """Return the frames of pieces of one array, in order, checked against their digests.
 
-        Nobody may write to what it returns: others may be given the same memory.
-
         Parameters
         ----------
         pieces : Piece
         remember : bool
-            Keep what was read for others; see `recent`.
+            Keep them in memory for others; see `recent`.
 
         Raises
         ------
         DamageError
             If a frame is missing or is not what was written, naming the folder.
         """
-        found = [self._recent.find(piece) for piece in pieces]
-        if len(found) == 1 and found[0] is not None:
-            return found[0]
-        opened = {k: self._opened(piece) for k, piece in enumerate(pieces) if found[k] is None}
-        shape, dtype = (
-            (opened[0].shape, opened[0].dtype)
-            if found[0] is None
-            else (found[0].shape[1:], found[0].dtype)
-        )
-        values = np.empty((sum(piece.frames for piece in pieces), *shape), dtype)
-        start = 0
-        for k, piece in enumerate(pieces):
-            part = values[start : start + piece.frames]
-            if k not in opened:
-                part[:] = found[k]
-            else:
-                self._read(piece, opened[k], part)
-                if remember and len(part) > len(values) / 2:  # it holds the memory of all
-                    self._recent.keep(piece, part)
+        parts = [part for piece in pieces for part in self._parts(piece)]
+        frames, like = sum(piece.frames for piece in pieces), parts[0][1]
+        values, start = np.empty((frames, *like.shape), like.dtype), 0
+        for piece, source in parts:
+            to = values[start : start + piece.frames]
             start += piece.frames
+            if isinstance(source, StoredArray):
+                self._read(piece, source, to)
+                if remember:
+                    self.remember(piece, to)
+            else:
+                to[:] = source
         return values
 
+    def _parts(self, piece: Piece) -> Iterator[tuple[Piece, StoredArray | NDArray[Any]]]:
+        """Yield a piece in parts with where they are: frames in memory one by one, and the rest."""
+        found = [self._recent.find(name) for name in piece.names()] if self._recent.limit else []
+        held = {piece.start + k: frame for k, frame in enumerate(found) if frame is not None}
+        if len(held) < piece.frames or not held:
+            stored = self._opened(piece)
+        start = piece.start
+        for frame in [*held, piece.start + piece.frames]:
+            if start < frame or not held:
+                yield piece.part(start, frame), stored
+            if frame in held:
+                yield piece.part(frame, frame + 1), held[frame]
+            start = frame + 1
+
     def remember(self, piece: Piece, values: NDArray[Any]) -> None:
-        """Keep what was made under a key for who reads it here next; see `recent`."""
-        self._recent.keep(piece, values)
+        """Keep the frames of a piece in memory for who reads them here next; see `recent`."""
+        if self._recent.limit:
+            for digest, frame in zip(piece.names(), values, strict=True):
+                self._recent.keep(digest, frame)
 
     def _opened(self, piece: Piece) -> StoredArray:
         with self._naming_damage(piece):

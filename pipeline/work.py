@@ -10,6 +10,7 @@ import socket
 import sys
 import time
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import count
@@ -66,10 +67,10 @@ def perform(task: Task, store: Store) -> Manifest:
     raise AssertionError
 
 
-def perform_reported(task: Task, store: Store) -> Manifest:
+def perform_reported(task: Task, find_store: Callable[[], Store]) -> Manifest:
     """Do as `perform`; what it raises is written, with its traceback, to the task's log."""
     try:
-        return perform(task, store)
+        return perform(task, find_store())
     except Exception:
         with suppress(OSError), _log(task) as log:
             traceback.print_exc(file=log)
@@ -82,17 +83,17 @@ def perform_logged(task: Task, store_url: str, recent: int = 0) -> Manifest:
     The log of a task that succeeds is removed. The process keeps its store open, and in memory
     `recent` bytes of what it made or read.
     """
-    store = open_store(store_url, recent=recent)
+    find_store = partial(open_store, store_url, recent=recent)
     try:
         log = _log(task)
     except OSError:  # nowhere to write: the sink will say so
-        return perform(task, store)
+        return perform(task, find_store())
     kept = [os.dup(1), os.dup(2)]
     try:
         for number in (1, 2):
             os.dup2(log.fileno(), number)
         faulthandler.enable(log)
-        manifest = perform_reported(task, store)
+        manifest = perform_reported(task, find_store)
         path = log_file(task.folder, task.node)
         with suppress(OSError):
             path.unlink()

@@ -44,10 +44,11 @@ class Landing:
 
     def __getitem__(self, k: int) -> NDArray[np.float32]:
         """Return flow k: (2, H, W)."""
-        if self._arrived is not None:
-            self._arrived.synchronize()
         flow: NDArray[np.float32] = self._flows[k]
-        return flow
+        if self._arrived is None:
+            return flow
+        self._arrived.synchronize()
+        return flow.copy()  # of pinned memory there is little
 
 
 def cut_back(flow: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.float32]:

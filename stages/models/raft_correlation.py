@@ -31,6 +31,10 @@ FAR = 1e6  # pixels; where there is nothing
 class Volume(Protocol):
     """Correlations of each pixel of one frame with all of another."""
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory they take."""
+
     def around(self, flow: Tensor) -> Tensor:
         """Return those around the end of a flow (2, h, w): (1, C, h, w), channels last."""
 
@@ -81,6 +85,11 @@ class HostVolume:
     def __init__(self, pyramid: Pyramid, radius: int) -> None:
         self._pyramid, self._radius = pyramid, radius
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory they take."""
+        return sum(level.nbytes for level in self._pyramid)
+
     def around(self, flow: Tensor) -> Tensor:
         """Return the correlations around the end of a flow."""
         at = (flow + _grid(flow)).reshape(2, -1)
@@ -89,7 +98,7 @@ class HostVolume:
 
 
 class TorchVolume:
-    """On any device, looked up by `grid_sample`: of one pair, or of several in a batch.
+    """On any device, looked up by `grid_sampler_2d`: of one pair, or of several in a batch.
 
     Parameters
     ----------
@@ -123,6 +132,11 @@ class TorchVolume:
         for level, one in zip(self._pyramid, volume._pyramid, strict=True):
             level[k * len(one) : (k + 1) * len(one)] = one
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory they take."""
+        return sum(level.nbytes for level in self._pyramid)
+
     def around(self, flow: Tensor) -> Tensor:
         """Return the correlations around the end of a flow."""
         return self.around_all(flow[None])
@@ -134,7 +148,8 @@ class TorchVolume:
         for k, (level, extent) in enumerate(zip(self._pyramid, self._extents, strict=True)):
             # grid_sample wants the first pixel's centre at -1 and the last one's at 1
             places = 2 * (at / 2**k + self._offsets) / (extent - 1) - 1
-            parts.append(functional.grid_sample(level, places, align_corners=True).flatten(1))
+            # bilinear, 0 outside; grid_sample would take cuDNN's, which fails beyond 65,535 rows
+            parts.append(torch.grid_sampler_2d(level, places, 0, 0, True).flatten(1))
         batch, _, *size = flows.shape
         return torch.cat(parts, dim=1).view(batch, *size, -1).permute(0, 3, 1, 2)
 
@@ -156,6 +171,11 @@ class HostFeatures:
         self._own, self._radius = own.numpy(), radius
         self._pyramid = feature_pyramid(other.view(*size, -1).numpy(), levels)
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory they take."""
+        return self._own.nbytes + sum(level.nbytes for level in self._pyramid)
+
     def around(self, flow: Tensor) -> Tensor:
         """Return the correlations around the end of a flow."""
         at = (flow + _grid(flow)).reshape(2, -1).numpy()
@@ -176,6 +196,11 @@ class TorchFeatures:
             self._pyramid.append(coarse.contiguous())
         self._steps = torch.arange(-radius, radius + 2, device=own.device)
         self._tile = max(1, TILE_BYTES // (4 * own.shape[1] * len(self._steps) ** 2))
+
+    @property
+    def nbytes(self) -> int:
+        """How much memory they take."""
+        return self._own.nbytes + sum(level.nbytes for level in self._pyramid)
 
     def around(self, flow: Tensor) -> Tensor:
         """Return the correlations around the end of a flow."""

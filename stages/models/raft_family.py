@@ -23,7 +23,7 @@ from stages.models.raft_correlation import fits_square
 from stages.models.raft_frames import EncodedFrames, Pair
 from stages.models.raft_iterations import Given, Recordings, iterate
 from stages.models.raft_update import Update
-from stages.models.torch_models import explained, repeatable
+from stages.models.torch_models import explained, lacks_memory, repeatable
 from stages.ops.warp import compose_flows
 
 SHARE = 0.4  # of a GPU's memory for the pairs of a batch; the rest is for what all share
@@ -46,7 +46,7 @@ class RaftFamily:
         self.model, self.far_iterations = model, settings.far_iterations
         self.device = next(model.parameters()).device
         on_gpu = self.device.type == "cuda"
-        self.recordings = Recordings() if on_gpu and settings.recorded else None
+        self.recordings = Recordings(self.room_bytes) if on_gpu and settings.recorded else None
         self.ahead = on_gpu  # while one batch is fetched, the next one is under way
         self._most = MOST
         self.iterations = settings.iterations or int(model.iters)
@@ -98,8 +98,10 @@ class RaftFamily:
     def halve(self, size: int) -> None:
         """Run at most half as many pairs at once from now on."""
         self._most = size // 2
-        if self.recordings is not None:
-            self.recordings.clear()
+
+    def drop_recordings(self) -> bool:
+        """Give the memory of recorded iterations back; return whether there was any."""
+        return self.recordings is not None and self.recordings.clear()
 
 
 class RaftRun:
@@ -116,7 +118,7 @@ class RaftRun:
         self._pairs, self._reach = frozenset(pairs), reach
         self._encoded: EncodedFrames | None = None
         self._coarse: dict[Pair, Tensor] = {}
-        self._known: dict[Pair, tuple[Landing, int]] = {}
+        self._known: dict[Pair, tuple[Landing, int] | NDArray[np.float32]] = {}
         self._coming = deque(sorted(pairs, key=min))  # of those not asked for yet, and others
 
     def flow(self, i: int, j: int) -> NDArray[np.float32]:
@@ -140,8 +142,11 @@ class RaftRun:
                 self._solve(i, j)
             if self._network.ahead:
                 self._solve_ahead(min(i, j) + 1)
-            landing, k = self._known[i, j]
-            return landing[k]
+            known = self._known[i, j]
+            if isinstance(known, tuple):
+                landing, k = known
+                self._known[i, j] = known = landing[k]
+            return known
 
     def forget(self, frame: int) -> None:
         """Drop all of the frames up to `frame`."""
@@ -160,17 +165,23 @@ class RaftRun:
 
     def _solve(self, i: int, j: int) -> None:
         """Compute F[i→j], with smaller batches where larger ones do not fit."""
+        dropped = False
         while True:
             size = self._network.batch_size(self._parts.pixels)
             try:
                 self._solve_by(size, i, j)
                 return
-            except torch.OutOfMemoryError:
-                if size == 1:
+            except RuntimeError as error:
+                if not lacks_memory(error):
                     raise
-            # not in the handler: there the error still holds what was to be freed
-            self._network.halve(size)
+                failed = error.with_traceback(None)  # which holds what is to be freed
             self._parts.forget_correlations()
+            if self._network.drop_recordings() and not dropped:
+                dropped = True
+            elif size == 1:
+                raise failed
+            else:
+                self._network.halve(size)
 
     def _solve_ahead(self, first: int) -> None:
         """Begin what will be asked for of the frame `first` and those after it, if it has not."""
@@ -209,7 +220,9 @@ class RaftRun:
         starts = {pair: self._composed(*pair) for pair in pairs} if far else {}
         batch = (self._given(pair, starts.get(pair)) for pair in pairs)
         if network.recordings is not None and fits_square(parts.pixels):
-            places = min(self._network.batch_size(parts.pixels), self._largest_group(far=far))
+            size = self._network.batch_size(parts.pixels)
+            # neighbours may have halved it meanwhile: then these do not fit either, which shows
+            places = max(min(size, self._largest_group(far=far)), len(pairs))
             flow, state = network.recordings.iterate(network.update, batch, count, places=places)
         else:
             flow, state = iterate(network.update, batch, count)

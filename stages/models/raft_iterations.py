@@ -7,6 +7,7 @@ places in memory: batches are copied there, and a batch that is not full leaves 
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -20,6 +21,8 @@ from stages.models.raft_update import Update
 
 KEPT = 2  # recordings: of one size of frames, and with a warm start of near and far pairs
 TRIED = 2  # times before recording: libraries load what they need when first asked
+
+_one_at_a_time = threading.Lock()
 
 Recorder = Callable[[Callable[[], None], torch.device], Callable[[], None]]
 """Runs a step on a device and returns what runs it again."""
@@ -46,6 +49,12 @@ class Given:
     volume: Volume
     attention: Sequence[Attention]
 
+    @property
+    def nbytes(self) -> int:
+        """How much memory it takes."""
+        parts: list[Tensor | Volume | Attention] = [self.flow, self.state, self.volume]
+        return sum(part.nbytes for part in [*parts, *self.gates, *self.attention])
+
 
 def iterate(update: Update, pairs: Iterable[Given], count: int) -> tuple[Tensor, Tensor]:
     """Return flow (B, 2, h, w) and state after `count` iterations, run one after the other."""
@@ -62,8 +71,8 @@ def iterate(update: Update, pairs: Iterable[Given], count: int) -> tuple[Tensor,
 
 
 def cuda_graph(step: Callable[[], None], device: torch.device) -> Callable[[], None]:
-    """Record a step as a CUDA graph."""
-    with torch.cuda.device(device):
+    """Record a step as a CUDA graph; in one thread at a time, more cannot record in a process."""
+    with _one_at_a_time, torch.cuda.device(device):
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):
@@ -72,7 +81,7 @@ def cuda_graph(step: Callable[[], None], device: torch.device) -> Callable[[], N
         torch.cuda.current_stream().wait_stream(aside)
         graph = torch.cuda.CUDAGraph()
         # other threads may ask for memory meanwhile
-        with torch.cuda.graph(graph, capture_error_mode="thread_local"):
+        with torch.cuda.graph(graph, stream=aside, capture_error_mode="thread_local"):
             step()
     return graph.replay
 
@@ -82,12 +91,14 @@ class Recordings:
 
     Parameters
     ----------
+    room : int
+        Bytes: where those of another size of frames do not fit beside a new one, they go.
     record : callable
         See `Recorder`.
     """
 
-    def __init__(self, record: Recorder = cuda_graph) -> None:
-        self._record = record
+    def __init__(self, room: int, record: Recorder = cuda_graph) -> None:
+        self._room, self._record = room, record
         self._kept: OrderedDict[tuple[int, ...], _Recording] = OrderedDict()
 
     def iterate(
@@ -105,18 +116,28 @@ class Recordings:
         assert recording is not None, "a batch holds a pair"
         return recording.run(count, filled)
 
-    def clear(self) -> None:
-        """Give their memory back."""
+    def clear(self) -> bool:
+        """Give their memory back; return whether there was any."""
+        held = bool(self._kept)
         self._kept.clear()
+        return held
 
     def _of(self, update: Update, like: Given, places: int) -> _Recording:
         shape = (places, *like.flow.shape[2:])
         if shape not in self._kept:
-            while len(self._kept) >= KEPT:
-                self._kept.popitem(last=False)
+            self._make_room(shape, places * like.nbytes)
             self._kept[shape] = _Recording(update, like, places, self._record)
         self._kept.move_to_end(shape)
         return self._kept[shape]
+
+    def _make_room(self, shape: tuple[int, ...], nbytes: int) -> None:
+        """Drop the oldest: those above `KEPT`, and of other frames what does not fit beside."""
+        while len(self._kept) >= KEPT:
+            self._kept.popitem(last=False)
+        others = [kept for kept in self._kept if kept[1:] != shape[1:]]
+        for other in others:
+            if nbytes + sum(held.nbytes for held in self._kept.values()) > self._room:
+                del self._kept[other]
 
 
 class _Recording:
@@ -124,7 +145,7 @@ class _Recording:
 
     def __init__(self, update: Update, like: Given, places: int, record: Recorder) -> None:
         assert isinstance(like.volume, TorchVolume), "recorded are look-ups of torch"
-        self._update = update
+        self._update, self.nbytes = update, places * like.nbytes
         self._flow, self._state = _room(like.flow, places), _room(like.state, places)
         self._gates = [_room(gate, places) for gate in like.gates]
         self._volume = like.volume.room_for(places)

@@ -54,7 +54,7 @@ class FunctionSegmenter(Segmenter):
         if scale != 1:
             frame = fitted(frame, *scaled(frame.shape[0], frame.shape[1], scale))
         try:
-            answer = np.asarray(self._function(frame))
+            answer = np.asarray(self._function(frame.copy()))  # it may write to it
         except Exception as error:
             kind = type(error).__name__
             raise InputError(f"{self._spec}: raised {kind}: {reason(error)}") from error

@@ -17,6 +17,7 @@ from pipeline import work
 from pipeline.errors import FullError, LostError
 from pipeline.executor import InlineExecutor
 from pipeline.ledger import Ledger
+from pipeline.plan import ClipPlan
 from pipeline.room import Room
 from pipeline.run import ATTEMPTS, Run
 from pipeline.store import Store
@@ -229,6 +230,21 @@ def test_a_log_of_a_task_that_succeeds_is_removed(tmp_path):
     work.perform_logged(tasks[0], url)
     assert not (tmp_path / "out" / "a" / "logs").exists()
     assert pickle.dumps(tasks)
+
+
+def test_a_store_that_cannot_be_opened_is_in_the_log(tmp_path, monkeypatch):
+    task = ClipPlan(
+        clip_of(tmp_path, "a", numbers(9)), STEPS, 8, str(tmp_path / "out")
+    ).next_ready()
+
+    def fail(url, **more):
+        raise ImportError("no s3fs here")
+
+    monkeypatch.setattr(work, "open_store", fail)
+    with pytest.raises(ImportError):
+        work.perform_logged(task, "s3://bucket/store")
+    (log,) = (tmp_path / "out" / "logs").iterdir()
+    assert "no s3fs here" in log.read_text()
 
 
 @pytest.mark.parametrize("parts", [[20], [7, 13], [1] * 20])

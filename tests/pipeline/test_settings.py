@@ -39,6 +39,14 @@ def test_fields_of_a_field_are_given_one_by_one():
     assert [str(layer) for layer in layers] == kept
 
 
+def test_the_last_one_said_counts_and_nothing_takes_all_back():
+    preset = {"labels": {"sure_of": {1: 0.5, 2: 0.9}}}
+    assert merge(preset, read_overrides(["labels.sure_of.1=0.7"])) == {
+        "labels": {"sure_of": {1: 0.7, 2: 0.9}}
+    }
+    assert merge(preset, read_overrides(["labels.sure_of={}"])) == {"labels": {"sure_of": {}}}
+
+
 def test_a_value_in_place_of_fields_is_refused_where_it_is_checked():
     merged = merge({"smooth": {"eps": {"a": 1}}}, read_overrides(["smooth.eps.b=1"]))
     with pytest.raises(ConfigError, match=r"smooth\.eps = "):
@@ -65,7 +73,9 @@ def test_an_unknown_section_is_named_with_the_nearest_one():
         check_names({"smoth": {}}, ["smooth", "flow"], "--set")
 
 
-@pytest.mark.parametrize("text", ["smooth", "smooth.eps", "=3", "smooth=3", "smooth.eps=[1"])
+@pytest.mark.parametrize(
+    "text", ["smooth", "smooth.eps", "=3", "smooth=3", "smooth.eps=[1", "smooth..eps=1", "a.b.=1"]
+)
 def test_an_override_of_another_form_is_refused(text):
     with pytest.raises(ConfigError, match="--set"):
         read_overrides([text])

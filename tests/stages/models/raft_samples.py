@@ -88,15 +88,17 @@ class AsOnGpu(RaftFamily):
 
     def __init__(self, *given):
         super().__init__(*given)
-        self.recordings, self.ahead, self.recorded = Recordings(self._record), True, 0
+        self.recordings = Recordings(self.room_bytes, self.record)
+        self.ahead, self.recorded, self._most = True, 0, 4
 
-    def _record(self, step, device):
+    def record(self, step, device):
         step()  # a graph is tried out before it is recorded
         self.recorded += 1
         return step
 
-    def batch_size(self, pixels):
-        return 4
+    @property
+    def room_bytes(self):
+        return 1 << 40
 
 
 def torch_volumes(first, second, *, size, levels, radius):

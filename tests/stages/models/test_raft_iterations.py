@@ -2,7 +2,9 @@
 
 import numpy as np
 import pytest
+import torch
 
+from pipeline.errors import InputError
 from stages.models import raft_frames
 from stages.models.flow_settings import FAMILY, NetworkSettings
 from stages.models.raft_family import RaftFamily
@@ -48,6 +50,88 @@ def test_one_recording_serves_all_clips_of_a_size():
         frames = clip(4, size)
         model.run(frames, within(2, frames), reach=2).flow(0, 1)
         assert model.recorded == recorded
+
+
+class WithoutRoom(AsOnGpu):
+    """Has room for the recordings of one size."""
+
+    room_bytes = 1
+
+    def batch_size(self, pixels):
+        return 4
+
+
+def test_recordings_of_another_size_go_where_there_is_no_room_for_both():
+    model = driver(kind=WithoutRoom, iterations=1)
+    for size, recorded in (SIZE, 1), ((136, 128), 2), (SIZE, 3), (SIZE, 3):
+        frames = clip(4, size)
+        model.run(frames, within(2, frames), reach=2).flow(0, 1)
+        assert model.recorded == recorded
+    model = driver(kind=WithoutRoom, iterations=1, far_iterations=1)
+    run = model.run(clip(5, SIZE), within(3, clip(5, SIZE)), reach=3)
+    for pair in sorted(within(3, clip(5, SIZE))):
+        run.flow(*pair)
+    assert model.recorded == 2
+
+
+class Full(AsOnGpu):
+    """Has no room for a recording beside another, whatever it says."""
+
+    def record(self, step, device):
+        if self.recordings._kept:
+            raise torch.AcceleratorError("CUDA error: out of memory")
+        return super().record(step, device)
+
+
+def test_where_memory_ends_recordings_go_before_batches_are_halved():
+    model = driver(kind=Full, iterations=1)
+    for size in SIZE, (136, 128):
+        frames = clip(4, size)
+        flow = model.run(frames, within(2, frames), reach=2).flow(0, 1)
+        expected = driver(iterations=1).run(frames, within(2, frames), reach=2).flow(0, 1)
+        np.testing.assert_allclose(flow, expected, atol=1e-3)
+    assert model.recorded == 2
+    assert model.batch_size(16**2) == 4
+
+
+class Fails(AsOnGpu):
+    """Runs out of memory each time it is asked for more than `fitting` pairs."""
+
+    fitting, failures = 0, 0
+
+    def __init__(self, *given):
+        super().__init__(*given)
+        inner = self.update
+
+        def update(state, *more):
+            if len(state) > self.fitting:
+                self.failures += 1
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return inner(state, *more)
+
+        update.dtype, update.context = inner.dtype, inner.context
+        self.update = update
+
+
+@pytest.mark.parametrize("fitting", [1, 2, 3])
+@pytest.mark.parametrize("far_iterations", [0, 1])
+def test_halved_batches_give_the_same_flow(fitting, far_iterations):
+    """Also where flows between neighbours do not fit while far ones wait for them."""
+    settings = {"iterations": 1, "far_iterations": far_iterations}
+    frames, model = clip(5, SIZE), driver(kind=Fails, **settings)
+    model.fitting = fitting
+    pairs = within(3, frames)
+    run, plain = model.run(frames, pairs, reach=3), driver(**settings).run(frames, pairs, reach=3)
+    for pair in [(0, 2), *sorted(pairs)]:
+        np.testing.assert_allclose(run.flow(*pair), plain.flow(*pair), atol=1e-3)
+    assert model.failures > 0
+
+
+def test_one_pair_that_does_not_fit_is_an_error_and_not_tried_for_ever():
+    frames, model = clip(2, SIZE), driver(kind=Fails, iterations=1)
+    with pytest.raises(InputError, match="one pair at a time does not fit"):
+        model.run(frames, within(1, frames), reach=1).flow(0, 1)
+    assert model.failures <= 6
 
 
 def test_near_and_far_pairs_of_a_warm_start_have_a_recording_each():

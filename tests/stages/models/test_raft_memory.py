@@ -115,6 +115,7 @@ class Cramped(InThrees):
     """A device that says it has room for six pairs and takes no more than `fitting`."""
 
     fitting = 2
+    error = torch.OutOfMemoryError("CUDA out of memory")
 
     def __init__(self, *given):
         super().__init__(*given)
@@ -122,7 +123,7 @@ class Cramped(InThrees):
 
         def update(state, *more):
             if len(state) > self.fitting:
-                raise torch.OutOfMemoryError("CUDA out of memory")
+                raise self.error
             return inner(state, *more)
 
         update.dtype, update.context = inner.dtype, inner.context
@@ -136,9 +137,17 @@ class Cramped(InThrees):
         return RaftFamily.batch_size(self, pixels)
 
 
-def test_batches_that_do_not_fit_are_halved_until_they_do():
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        torch.AcceleratorError("CUDA error: out of memory"),
+    ],
+)
+def test_batches_that_do_not_fit_are_halved_until_they_do(error):
     frames, pairs = clip(5, (128, 128)), {(1, 2), (2, 1), (1, 3), (3, 1), (1, 4), (4, 1)}
     model = driver(kind=Cramped, iterations=1)
+    model.error = error
     assert model.batch_size(16**2) == 6
     run = model.run(frames, pairs, reach=3)
     flows = {pair: run.flow(*pair) for pair in sorted(pairs)}

@@ -47,6 +47,12 @@ def failing(frame):
     raise KeyError("person")
 
 
+def untidy(frame):
+    labels = bright(frame)
+    frame[:] = 0
+    return labels
+
+
 NO_FUNCTION = 3
 
 
@@ -54,6 +60,12 @@ def test_a_users_function_may_give_labels():
     model = load_segmenter(f"{HERE}:bright", classes=(7,))
     assert model.class_ids == (7,)
     np.testing.assert_array_equal(model(FRAME)[0], FRAME.mean(-1) > 128)
+
+
+def test_a_users_function_may_write_to_its_picture():
+    model, frame = load_segmenter(f"{HERE}:untidy", classes=(7,)), FRAME.copy()
+    np.testing.assert_array_equal(model(frame)[0], FRAME.mean(-1) > 128)
+    np.testing.assert_array_equal(frame, FRAME)
 
 
 def test_labels_that_are_not_named_are_background():
