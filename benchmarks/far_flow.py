@@ -39,8 +39,10 @@ WAYS: list[tuple[str, int, int]] = [
     # name, iterations, iterations to the second and third frame: 0 all, -1 composed
     ("estimated", 12, 0),
     ("estimated", 6, 0),
+    ("estimated", 3, 0),
     ("warm", 12, 6),
     ("warm", 12, 3),
+    ("warm", 6, 3),
     ("composed", 12, -1),
 ]
 
