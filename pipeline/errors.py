@@ -2,6 +2,7 @@
 
 PipelineError
 ├── ConfigError      a preset, an override or a field is wrong      (exit 2)
+│   └── NowhereError tasks cannot be run here, or never would be    (exit 2: the run stops)
 ├── GraphError       stages do not fit together                     (exit 2)
 ├── InputError       a file or an array is not what a stage needs   (exit 1: the clip fails)
 │   └── ShapeError
@@ -24,6 +25,10 @@ class PipelineError(Exception):
 
 class ConfigError(PipelineError):
     exit_code = 2
+
+
+class NowhereError(ConfigError):
+    pass
 
 
 class GraphError(PipelineError):

@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,7 @@ from typing import Any
 import ray
 
 from pipeline.artifact import Manifest
-from pipeline.errors import ConfigError, LostError, PipelineError
+from pipeline.errors import LostError, NowhereError, PipelineError
 from pipeline.executor import NO_LIMITS, Limits, Outcome
 from pipeline.plan import Task
 from pipeline.stage import Resources
@@ -76,6 +76,7 @@ class RayExecutor:
         else:
             with _environment(PYTHONPATH=path, **QUIET):
                 _start_here(workers)
+            _check(resources)
         self._remote = ray.remote(perform_logged)
 
     @property
@@ -169,6 +170,28 @@ def _start_here(workers: int) -> None:
         )
 
 
+def _check(resources: Mapping[str, Resources]) -> None:
+    """Refuse what this machine never has: Ray would wait for it for ever.
+
+    A cluster may grow; there it is waited for.
+    """
+    there = ray.cluster_resources()
+    for stage, needs in resources.items():
+        for field, name, way in (
+            ("cpus", "CPU", ", or more --workers"),
+            ("gpus", "GPU", f" and {stage}.device=cpu"),
+            ("memory_bytes", "memory", ""),
+        ):
+            asked, most = getattr(needs, field), there.get(name, 0.0)
+            if asked > most:
+                ray.shutdown()
+                setting = f"engine.resources.{stage}.{field}"
+                raise NowhereError(
+                    f"{setting} = {asked:g}: expected at most {most:g}, which this machine has: "
+                    f"--set {setting}={most:g}{way}"
+                )
+
+
 def _join(address: str, path: str) -> None:
     """Join a running cluster."""
     with _explained(f"ray: could not join {address!r}"):
@@ -201,7 +224,7 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ConfigError(f"{what}: {why}: run it again, or with --executor inline") from error
+        raise NowhereError(f"{what}: {why}: run it again, or with --executor inline") from error
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.artifact import Manifest
-from pipeline.errors import DamageError, FullError, LostError, PipelineError
+from pipeline.errors import DamageError, FullError, LostError, NowhereError, PipelineError
 from pipeline.events import Event, Listener
 from pipeline.executor import Executor
 from pipeline.identity import remembered
@@ -91,6 +91,8 @@ class Run:
         ------
         FullError
             If no room is left; what is committed stays.
+        NowhereError
+            If the executor does not start.
         """
         coming = iter(clips)
         try:
@@ -144,6 +146,8 @@ class Run:
                     self._settle(plan, task.node, found, "hit")
                 else:
                     self._submit(plan, task)
+        except NowhereError:
+            raise  # it would be the same with every clip
         except (PipelineError, OSError) as error:
             self._fail(plan, None, error)
             return

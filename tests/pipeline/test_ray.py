@@ -5,9 +5,11 @@ from threading import Timer
 
 import pytest
 
+from pipeline.errors import NowhereError
 from pipeline.executor import Limits
 from pipeline.ledger import Ledger
 from pipeline.run import ATTEMPTS, Run
+from pipeline.stage import Resources
 from pipeline.store import Store
 from tests.pipeline.test_faults import kinds, page
 from tests.pipeline.test_faults import run as run_inline
@@ -37,6 +39,15 @@ def clip(tmp_path):
     made = clip_of(tmp_path, "a", numbers(20))
     run_inline(tmp_path, [made], out="quiet")
     return made
+
+
+@pytest.mark.parametrize("needs", [{"gpus": 0.5}, {"cpus": 2}, {"memory_bytes": 10**15}])
+def test_what_this_machine_never_has_is_refused_and_not_waited_for(needs):
+    from pipeline.ray_executor import RayExecutor
+
+    (field,) = needs
+    with pytest.raises(NowhereError, match=rf"engine\.resources\.mean\.{field} = .*: expected"):
+        RayExecutor("/nowhere", 1, address="", resources={"mean": Resources(**needs)})
 
 
 @pytest.mark.parametrize("death", ["kill", "abort"])

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.errors import NowhereError
 from pipeline.executor import InlineExecutor
 from pipeline.run import Run
 from pipeline.store import Store
@@ -36,6 +37,22 @@ def test_the_result_does_not_depend_on_chunks_or_workers(tmp_path):
         run(tmp_path, [clip], chunk=chunk, workers=workers, out=f"o{k}", store=f"s{k}")
         pages.add(page(tmp_path, out=f"o{k}"))
     assert len(pages) == 1
+
+
+def test_a_run_that_can_run_nowhere_ends_at_once(tmp_path):
+    clips = [clip_of(tmp_path, name, numbers(9)) for name in ("a", "b")]
+    asked, events = [], []
+
+    def start():
+        asked.append(True)
+        raise NowhereError("no GPU")
+
+    store = Store(str(tmp_path / "store"))
+    made = Run(STEPS, store, tmp_path / "out", start, chunk=4, listener=events.append)
+    with pytest.raises(NowhereError, match="no GPU"):
+        made.go(clips)
+    assert len(asked) == 1
+    assert not any(event.kind == "failed" for event in events)
 
 
 def test_neighbours_are_not_seen_across_a_cut(tmp_path):
