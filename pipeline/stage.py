@@ -220,7 +220,9 @@ class PartedSink(Sink):
         raise NotImplementedError
 
     def join(self, clip: Clip, facts: Facts, parts: Sequence[Path], folder: Path) -> list[str]:
-        """Write into `folder` from the folders of the parts, which may be used up.
+        """Write into `folder` from the folders of the parts, which must stay as they are.
+
+        Where this is broken off it is done again with the same parts.
 
         Return the names of the files, each of them whole.
         """

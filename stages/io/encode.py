@@ -5,6 +5,7 @@ Each is written in parts, side by side, which are then joined; it appears whole 
 
 from __future__ import annotations
 
+import os
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
@@ -67,7 +68,7 @@ class Result(ABC):
         """Return what writes a part, into its own folder, from frame number `first` on."""
 
     def join(self, parts: Sequence[Path], folder: Path) -> None:
-        """Make the result in `folder` of the parts' folders, in order; may use them up."""
+        """Make the result in `folder` of the parts' folders, in order; they stay as they are."""
         with _replacing(folder / self.name) as draft:
             self._join([part / self.name for part in parts], draft)
 
@@ -89,7 +90,7 @@ class PngFolder(Result):
         draft.mkdir()
         for part in parts:
             for file in part.iterdir():
-                file.rename(draft / file.name)
+                _link(file, draft / file.name)
 
 
 class _PngWriter(Writer):
@@ -294,3 +295,11 @@ def _remove(path: Path) -> None:
         shutil.rmtree(path)
     else:
         path.unlink(missing_ok=True)
+
+
+def _link(file: Path, target: Path) -> None:
+    """Give a file a second name, or copy it where it can have one only."""
+    try:
+        os.link(file, target)
+    except OSError:
+        shutil.copyfile(file, target)

@@ -1,5 +1,6 @@
 """Writing results as the export does: in parts, then joined."""
 
+import shutil
 from contextlib import ExitStack
 
 from stages.io.encode import results
@@ -23,6 +24,4 @@ def write_all(folder, timeline, frames, formats=ALL, source=None, *, largest=255
     for result in made:
         result.join(parts, folder)
     for part in parts:
-        for file in part.iterdir():
-            file.rmdir() if file.is_dir() else file.unlink()
-        part.rmdir()
+        shutil.rmtree(part)

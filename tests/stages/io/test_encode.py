@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from stages.io.encode import results
+from stages.io.palette import read_labels
 from stages.io.timeline import Timeline, probe
 from stages.io.video import read_frames
 from tests.stages.io.results import ALL, write_all
@@ -142,6 +143,27 @@ def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path):
         made.join([tmp_path / "part"], tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["masks.mkv", "part"]
     assert (tmp_path / "masks.mkv").read_bytes() == b"of an earlier run"
+
+
+@pytest.mark.parametrize("links", [True, False])
+def test_what_was_joined_can_be_joined_again(tmp_path, monkeypatch, links):
+    """As after a join that was broken off once the masks were there."""
+
+    def no_links(*given):
+        raise PermissionError("this file system has none")
+
+    if not links:
+        monkeypatch.setattr("stages.io.encode.os.link", no_links)
+    (made,) = results(("png",), timeline((0, 40)), None, alpha=0.5, largest_label=3)
+    for first in (0, 1):
+        (tmp_path / f"part-{first}").mkdir()
+        with made.part(tmp_path / f"part-{first}", first) as writer:
+            writer.write(np.full((8, 8), 1 + first, np.uint8), np.zeros((8, 8, 3), np.uint8))
+    parts = [tmp_path / "part-0", tmp_path / "part-1"]
+    for _ in range(2):
+        made.join(parts, tmp_path)
+        found = [read_labels(path).max() for path in sorted((tmp_path / "masks").iterdir())]
+        assert found == [1, 2]
 
 
 def test_what_an_interrupted_run_left_is_cleared_away(tmp_path):
