@@ -4,15 +4,24 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from typing import Any
+from typing import Any, Generic, Protocol, TypeVar
 
 from numpy.typing import NDArray
 
 
-class Recent:
-    """Frames by the digest of their content, the last ones used, up to `limit` bytes.
+class Sized(Protocol):
+    """Anything that takes memory."""
 
-    They are copied when they are put in and must be when they are taken out.
+    @property
+    def nbytes(self) -> int:
+        """How much."""
+
+
+Kept = TypeVar("Kept", bound=Sized)
+
+
+class LastUsed(Generic[Kept]):
+    """Arrays or tensors by name, the last ones used, up to `limit` bytes; for many threads.
 
     Parameters
     ----------
@@ -22,29 +31,33 @@ class Recent:
 
     def __init__(self, limit: int) -> None:
         self.limit, self._bytes = limit, 0
-        self._held: OrderedDict[str, NDArray[Any]] = OrderedDict()
+        self._held: OrderedDict[str, Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def keep(self, digest: str, frame: NDArray[Any]) -> None:
-        """Hold a copy of a frame."""
-        if frame.nbytes > self.limit:
+    def keep(self, name: str, values: Kept) -> None:
+        """Hold values, unless some are held under this name or they are more than the limit."""
+        if values.nbytes > self.limit:
             return
         with self._lock:
-            if digest in self._held:
-                self._held.move_to_end(digest)
-                return
-        held = frame.copy()
-        with self._lock:
-            if digest not in self._held:
-                self._held[digest] = held
-                self._bytes += held.nbytes
+            if name not in self._held:
+                self._held[name] = values
+                self._bytes += values.nbytes
             while self._bytes > self.limit:
                 self._bytes -= self._held.popitem(last=False)[1].nbytes
 
-    def find(self, digest: str) -> NDArray[Any] | None:
-        """Return a frame if it is held; it is to be read and never written to."""
+    def find(self, name: str) -> Kept | None:
+        """Return what is held under a name; it is to be read and never written to."""
         with self._lock:
-            found = self._held.get(digest)
+            found = self._held.get(name)
             if found is not None:
-                self._held.move_to_end(digest)
+                self._held.move_to_end(name)
             return found
+
+
+class Recent(LastUsed[NDArray[Any]]):
+    """Copies of frames, by the digest of their content."""
+
+    def keep(self, name: str, values: NDArray[Any]) -> None:
+        """Hold a copy of a frame, unless it is held or larger than the limit."""
+        if values.nbytes <= self.limit and self.find(name) is None:
+            super().keep(name, values.copy())

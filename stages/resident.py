@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import threading
-from collections import OrderedDict
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
+from pipeline.recent import LastUsed
 from pipeline.stage import Span
 
 if TYPE_CHECKING:
@@ -31,33 +30,24 @@ class Resident:
 
     def __init__(self, share: float, elsewhere: int) -> None:
         self._share, self._elsewhere = share, elsewhere
-        self._held: OrderedDict[tuple[torch.device, str], torch.Tensor] = OrderedDict()
-        self._bytes = 0
-        self._lock = threading.Lock()
+        self._kept: dict[torch.device, LastUsed[torch.Tensor]] = {}
 
     def get(
         self, device: torch.device, name: str, bring: Callable[[], torch.Tensor]
     ) -> torch.Tensor:
         """Return the tensor of this name; brought to the device if it is not there."""
-        key = device, name
-        with self._lock:
-            if key in self._held:
-                self._held.move_to_end(key)
-                return self._held[key]
-        tensor = bring()
-        with self._lock:
-            if key not in self._held:
-                self._held[key] = tensor
-                self._bytes += tensor.nbytes
-            while self._bytes > self._limit(device):
-                self._bytes -= self._held.popitem(last=False)[1].nbytes
-        return tensor
+        kept = self._kept.get(device)
+        if kept is None:
+            kept = self._kept.setdefault(device, LastUsed(self._limit(device)))
+        found = kept.find(name)
+        if found is None:
+            found = bring()
+            kept.keep(name, found)
+        return found
 
     def clear(self) -> None:
         """Give the memory back."""
-        with self._lock:
-            self._held.clear()
-            self._bytes = 0
+        self._kept.clear()
 
     def _limit(self, device: torch.device) -> int:
         if device.type != "cuda":

@@ -119,7 +119,7 @@ class RaftRun:
         self._encoded: EncodedFrames | None = None
         self._coarse: dict[Pair, Tensor] = {}
         self._known: dict[Pair, tuple[Landing, int] | NDArray[np.float32]] = {}
-        self._coming = deque(sorted(pairs, key=min))  # of those not asked for yet, and others
+        self._coming = deque(sorted(pairs, key=min))  # those not begun ahead, by frame
 
     def flow(self, i: int, j: int) -> NDArray[np.float32]:
         """Return F[i→j]: (2, H, W) float32, pixels, x before y.
