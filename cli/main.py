@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from cli.terminal import seen, write_anything
 from pipeline.errors import NO_ROOM, FullError, PipelineError
+from pipeline.terminal_access import close_standard_input
 
 COMMANDS = (
     *("run", "evaluate", "status", "cache", "fit", "distill", "labels"),
@@ -24,6 +25,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     # One thread a task: tasks run side by side, and OpenCV's own pool would fight them.
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+    close_standard_input()  # no command reads it, and no child may change the terminal through it
     write_anything()
     name, rest = "run", list(arguments)
     if rest and rest[0] in COMMANDS:

@@ -31,6 +31,7 @@ from pipeline.plan import Node, Task
 from pipeline.sinks import write_out
 from pipeline.stage import Arrays, Sink, Source, Span, Stage, Window
 from pipeline.store import Store
+from pipeline.terminal_access import leave_terminal
 
 open_store = lru_cache(maxsize=8)(partial(Store, create=False))
 
@@ -83,6 +84,7 @@ def perform_logged(task: Task, store_url: str, recent: int = 0) -> Manifest:
     The log of a task that succeeds is removed. The process keeps its store open, and in memory
     `recent` bytes of what it made or read.
     """
+    leave_terminal()
     find_store = partial(open_store, store_url, recent=recent)
     try:
         log = _log(task)
