@@ -6,10 +6,10 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Protocol
 
-from pipeline.artifact import Manifest
 from pipeline.plan import Task
-from pipeline.store import Store
-from pipeline.work import perform_reported
+from pipeline.store.artifact import Manifest
+from pipeline.store.store import Store
+from pipeline.task_runner import perform_reported
 
 Outcome = tuple[Task, Manifest | BaseException]
 

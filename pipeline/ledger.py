@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from pipeline.events import Event
-from pipeline.store import Store
+from pipeline.store.store import Store
 
 State = Literal["open", "done", "failed", "quarantined"]
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
-from pipeline.artifact import Manifest, Piece
 from pipeline.errors import GraphError, PipelineError
-from pipeline.graph import Graph
-from pipeline.keys import digest_all, digest_json, record_of
+from pipeline.ready_queue import Graph
 from pipeline.stage import WHOLE, Clip, Facts, Input, PartedSink, Sink, Source, Stage, Step
+from pipeline.store.artifact import Manifest, Piece
+from pipeline.store.keys import digest_all, digest_json, record_of
 
 
 @dataclass(frozen=True)

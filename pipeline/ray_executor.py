@@ -14,12 +14,12 @@ from typing import Any
 
 import ray
 
-from pipeline.artifact import Manifest
 from pipeline.errors import LostError, NowhereError, PipelineError
 from pipeline.executor import NO_LIMITS, Limits, Outcome
 from pipeline.plan import Task
 from pipeline.stage import Resources
-from pipeline.work import perform_logged
+from pipeline.store.artifact import Manifest
+from pipeline.task_runner import perform_logged
 
 OBJECT_STORE_BYTES = 100 * 2**20  # only manifests travel
 TICK_S = 1.0

@@ -12,17 +12,17 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Clip, Facts, Input, PartedSink, Reader
-from stages.filtering import centred
-from stages.io.encode import Result, results
-from stages.io.timeline import Timeline
-from stages.io.video import read_frames
+from stages.media.footage.timeline import Timeline
+from stages.media.footage.video import read_frames
+from stages.media.results.encode import Result, results
 from stages.ops.fixed_point import unpack_mask
 from stages.ops.guided import upsample_mask
-from stages.ops.soft import winners
+from stages.ops.soft_masks import winners
+from stages.smooth.filtering import centred
 
 
 class Export(PartedSink):
-    """Indexed PNG, lossless mask video, overlay preview; see `stages.io.encode`."""
+    """Indexed PNG, lossless mask video, overlay preview; see `stages.media.results.encode`."""
 
     name: ClassVar[str] = "export"
     version: ClassVar[int] = 2

@@ -11,16 +11,16 @@ from pydantic import Field
 
 from pipeline.errors import ConfigError
 from pipeline.stage import Arrays, Facts, Input, Resources, Span, Stage, Window
-from stages.artifacts import offsets
-from stages.models.flow import load_flow, open_run, weights_id
-from stages.models.flow_models import FlowRun
-from stages.models.flow_settings import NetworkSettings, Precision
+from stages.arrays import offsets
+from stages.models.flow.contract import FlowRun
+from stages.models.flow.load import load_flow, open_run, weights_id
+from stages.models.flow.settings import NetworkSettings, Precision
 from stages.ops.fixed_point import pack_flow
 from stages.ops.warp import compose_flows
 
 
 class Flow(Stage):
-    """Flow to all neighbours within `radius`, both ways; see `stages.models.flow`."""
+    """Flow to all neighbours within `radius`, both ways; see `stages.models.flow.load`."""
 
     name: ClassVar[str] = "flow"
     version: ClassVar[int] = 1

@@ -14,9 +14,9 @@ from pydantic import Field
 
 from pipeline.errors import InputError
 from pipeline.stage import Arrays, Clip, Facts, Source
-from stages.io.limits import USUAL, Limits
-from stages.io.timeline import Timeline, content_digest, probe, working_size
-from stages.io.video import read_frames
+from stages.media.footage.limits import USUAL, Limits
+from stages.media.footage.timeline import Timeline, content_digest, probe, working_size
+from stages.media.footage.video import read_frames
 from stages.ops.shots import Changes, find_cuts, shots_between
 
 BATCH = 16  # frames held at a time
@@ -56,7 +56,7 @@ class Probe(Source):
 
 
 class Ingest(Source):
-    """Decoding, once; see `stages.io.video` and `stages.ops.shots`."""
+    """Decoding, once; see `stages.media.footage.video` and `stages.ops.shots`."""
 
     name: ClassVar[str] = "ingest"
     version: ClassVar[int] = 2

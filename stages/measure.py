@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Arrays, Facts, Input, Stage, Window
-from stages.artifacts import offsets
+from stages.arrays import offsets
 from stages.metrics.stability import boundary_pixels, disagreement, restlessness
 from stages.ops.fixed_point import unpack_flow
 from stages.ops.warp import resize_flow

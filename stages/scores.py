@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
-from stages.artifacts import offsets
+from stages.arrays import offsets
 from stages.metrics.stability import Consistency
 
 SYSTEMS = ("input", "output")

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.stage import Arrays, Clip, Facts, Input, Resources, Source, Stage, Window
-from stages.models.segmenters import (
+from stages.models.segmenters.load import (
     IMAGENET,
     Activation,
     ChannelOrder,
@@ -22,7 +22,7 @@ from stages.models.segmenters import (
     segmenter_digest,
 )
 from stages.ops.fixed_point import pack_mask
-from stages.ops.soft import winners
+from stages.ops.soft_masks import winners
 
 Scale = Annotated[float, Field(ge=0.1, le=4)]
 
@@ -49,7 +49,7 @@ class Classes(Source):
 
 
 class Segment(Stage):
-    """A network that sees one frame at a time; see `stages.models.segmenters`."""
+    """A network that sees one frame at a time; see `stages.models.segmenters.load`."""
 
     name: ClassVar[str] = "segment"
     version: ClassVar[int] = 1

@@ -8,8 +8,8 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.stage import Arrays, Facts, Input, Stage, Window
-from stages.arithmetic import arithmetic_on
-from stages.artifacts import offsets
+from stages.arrays import offsets
+from stages.backend import arithmetic_on
 
 
 class Visibility(Stage):

@@ -13,9 +13,9 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.io.palette import read_labels
-from tests.footage import scene, write_clip
-from tests.stages.io.test_video import write_video
+from stages.media.masks.palette import read_labels
+from tests.stages.media.footage.test_video import write_video
+from tests.support.small_library import scene, write_clip
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = [sys.executable, str(ROOT / "run_pipeline.py")]
@@ -218,7 +218,7 @@ def test_sound_and_variable_frame_rate_reach_the_overlay(tmp_path, data):
     footage = tmp_path / "kitten.mp4"
     footage.write_bytes((data / "videos" / "kitten-vfr-audio.mp4").read_bytes())
     done = give(
-        footage, "--segmenter", "tests.stages.models.test_segmenters:bright",
+        footage, "--segmenter", "tests.stages.models.segmenters.test_load:bright",
         "--set", "segment.classes=[7]", "--set", "refine.method=none",
         "--set", "smooth.votes=0", "--set", "ingest.short_side=80",
         "--out", tmp_path / "out", "--executor", "inline", cwd=ROOT,
@@ -289,7 +289,7 @@ def test_settings_are_shown_in_full(tmp_path):
 def test_inline_does_not_import_ray(tmp_path):
     write_clip(tmp_path, "a", 3)
     code = (
-        "import sys; from cli.main import main; "
+        "import sys; from steadymask.cli.main import main; "
         "s = main(['footage', '--masks', 'masks', '--out', 'out', '--executor', 'inline']); "
         "print('loaded:', sorted({'ray', 'torch', 'ptlflow'} & set(sys.modules)), s)"
     )

@@ -5,7 +5,7 @@ import subprocess
 import pytest
 
 from tests.end_to_end.test_command import give, masks
-from tests.footage import write_clip
+from tests.support.small_library import write_clip
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.end_to_end.test_command import give, masks
-from tests.footage import write_clip
+from tests.support.small_library import write_clip
 
 
 @pytest.mark.slow

@@ -9,8 +9,8 @@ import sys
 import pytest
 
 from tests.end_to_end.test_command import ROOT, give, masks, stabilise
-from tests.footage import write_clip
-from tests.hostile import video
+from tests.support.hostile_files import video
+from tests.support.small_library import write_clip
 
 NAMES = [
     "CON",
@@ -33,7 +33,7 @@ NAMES = [
 @pytest.mark.slow
 def test_damaged_and_crafted_inputs_cost_nobody_else_anything():
     done = subprocess.run(
-        [sys.executable, str(ROOT / "benchmarks" / "hostile.py"), "--count", "24"],
+        [sys.executable, str(ROOT / "benchmarks/endurance/hostile.py"), "--count", "24"],
         capture_output=True, text=True, check=False, cwd=ROOT,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

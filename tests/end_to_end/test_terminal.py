@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.end_to_end.terminal_session import TerminalSession
-from tests.footage import write_clip
+from tests.support.small_library import write_clip
+from tests.support.terminal_session import TerminalSession
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = f"{sys.executable} {ROOT / 'run_pipeline.py'}"

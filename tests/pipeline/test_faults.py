@@ -12,16 +12,16 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from pipeline import run as run_module
-from pipeline import work
+from pipeline import scheduler as run_module
+from pipeline import task_runner as work
+from pipeline.disk_admission import Room
 from pipeline.errors import FullError, LostError
 from pipeline.executor import InlineExecutor
 from pipeline.ledger import Ledger
 from pipeline.plan import ClipPlan
-from pipeline.room import Room
-from pipeline.run import ATTEMPTS, Run
-from pipeline.store import Store
-from tests.pipeline.toys import STEPS, Difference, Mean, Page, Parted, Trap, clip_of, numbers
+from pipeline.scheduler import ATTEMPTS, Run
+from pipeline.store.store import Store
+from tests.support.toy_stages import STEPS, Difference, Mean, Page, Parted, Trap, clip_of, numbers
 
 
 class Deadly:
@@ -307,7 +307,7 @@ def test_a_clip_that_does_not_fit_on_the_disk_is_refused_or_steps_down(tmp_path,
     def go(free):
         events.clear()
         usage = SimpleNamespace(free=free)
-        monkeypatch.setattr("pipeline.room.shutil.disk_usage", lambda _: usage)
+        monkeypatch.setattr("pipeline.disk_admission.shutil.disk_usage", lambda _: usage)
         needs = {"mean": 4e9, "difference": 2e9}
         room = Room(store, lambda facts: needs, ("mean",))
         start = lambda: InlineExecutor(store.url, 1)  # noqa: E731
@@ -328,7 +328,7 @@ def test_a_clip_that_does_not_fit_on_the_disk_is_refused_or_steps_down(tmp_path,
 def test_results_and_intermediates_share_a_disk_or_have_one_each(tmp_path, monkeypatch):
     store = Store(str(tmp_path / "store"))
     usage = SimpleNamespace(free=10e9)
-    monkeypatch.setattr("pipeline.room.shutil.disk_usage", lambda _: usage)
+    monkeypatch.setattr("pipeline.disk_admission.shutil.disk_usage", lambda _: usage)
     needs, writes = {"mean": 6e9}, {"page": 5e9}
 
     def room():
@@ -336,7 +336,7 @@ def test_results_and_intermediates_share_a_disk_or_have_one_each(tmp_path, monke
 
     with pytest.raises(FullError, match=r"about 6\.0 GB in the store .* 5\.0 GB are free beside 5"):
         room().admit("a", {}, ())
-    monkeypatch.setattr("pipeline.room._disk", lambda place: "out" in Path(place).name)
+    monkeypatch.setattr("pipeline.disk_admission._disk", lambda place: "out" in Path(place).name)
     apart = room()
     apart.admit("a", {}, ())
     apart.admit("a", {}, ())

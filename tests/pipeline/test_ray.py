@@ -8,12 +8,12 @@ import pytest
 from pipeline.errors import NowhereError
 from pipeline.executor import Limits
 from pipeline.ledger import Ledger
-from pipeline.run import ATTEMPTS, Run
+from pipeline.scheduler import ATTEMPTS, Run
 from pipeline.stage import Resources
-from pipeline.store import Store
+from pipeline.store.store import Store
 from tests.pipeline.test_faults import kinds, page
 from tests.pipeline.test_faults import run as run_inline
-from tests.pipeline.toys import STEPS, Trap, clip_of, numbers
+from tests.support.toy_stages import STEPS, Trap, clip_of, numbers
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ import pytest
 from pipeline.errors import GraphError
 from pipeline.plan import check_steps, cut
 from pipeline.stage import Span, Stage
-from tests.pipeline.toys import Mean, Numbers, Page
+from tests.support.toy_stages import Mean, Numbers, Page
 
 
 def test_a_stage_without_a_version_is_refused_where_it_is_defined():

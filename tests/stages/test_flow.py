@@ -6,10 +6,10 @@ import pytest
 from pipeline.errors import ConfigError
 from pipeline.stage import Span, Window
 from stages.flow import Flow
-from stages.models.dis import DisFlow
+from stages.models.flow.dis import DisFlow
 from stages.ops.fixed_point import pack_flow
 from stages.ops.warp import compose_flows
-from tests.footage import scene
+from tests.support.small_library import scene
 
 
 def window(count, start=0, stop=None, size=(64, 96)):

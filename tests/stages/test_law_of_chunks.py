@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from cli.steps import build_steps
 from pipeline.executor import InlineExecutor
-from pipeline.run import Run
+from pipeline.scheduler import Run
 from pipeline.stage import Clip
-from pipeline.store import Store
-from tests.footage import write_clip
+from pipeline.store.store import Store
+from stages.catalogue import build_steps
+from tests.support.small_library import write_clip
 
 FRAMES, CUT = 38, 25
 SETTINGS = {

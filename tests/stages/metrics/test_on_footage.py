@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from scipy.ndimage import distance_transform_edt, map_coordinates
 
-from stages.io.palette import read_labels
+from stages.media.masks.palette import read_labels
 from stages.metrics.accuracy import boundary_f, jaccard
 from stages.metrics.semantic import Confusion
 from stages.metrics.stability import disagreement
 from stages.metrics.temporal import StabilityRate, TemporalOverlap, VideoConsistency
-from stages.models.dis import DisFlow
+from stages.models.flow.dis import DisFlow
 from stages.ops.visibility import visible
 
 FRAMES = range(10, 20)

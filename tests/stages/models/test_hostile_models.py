@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from stages.models.decoders import decoder_window, load_decoder
-from stages.models.segmenters import load_segmenter, segmenter_digest
+from stages.models.decoders.load import decoder_window, load_decoder
+from stages.models.segmenters.load import load_segmenter, segmenter_digest
 from stages.models.weights import load_checkpoint
-from tests.stages.models.tiny_onnx import FLOAT, adding, model
+from tests.support.tiny_onnx import FLOAT, adding, model
 
 WEIGHTS = np.float32([0.1, 0.2, 0.3]).tobytes()
 

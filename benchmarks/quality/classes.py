@@ -1,0 +1,107 @@
+"""Mean IoU over the classes, before and after, where there are several classes or objects.
+
+    python benchmarks/quality/classes.py SEQUENCES [--config PRESET] [--set …]
+
+SEQUENCES as for `quality.py`. Where a sequence has no predictions the truth is corrupted, object
+by object, with `stages.ops.corruption` (seed 0). Prints a Markdown table, then each class.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))
+
+from stages.media.masks.palette import read_labels, write_indexed_png  # noqa: E402 (beside this folder)
+from stages.ops.corruption import corrupt  # noqa: E402
+
+# Sequence, its masks (None: corrupted truth), the label that is not scored.
+CASES = (
+    ("camvid-0016E5-15hz", "Predictions_deeplab-edgetpu-cityscapes", 0),
+    ("bmx-trees", "Predictions_osvos", 255),
+    ("ytvos-003234408d", None, 255),
+)
+BACKGROUND, IGNORE = 0, 255
+Labels = list[NDArray[np.uint16]]
+
+
+def main() -> None:
+    """Run the command on all cases and print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("sequences", type=Path)
+    parser.add_argument("--config", default="configs/default.yaml")
+    parser.add_argument("--set", action="append", default=[])
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        footage, masks, out = (Path(scratch) / name for name in ("footage", "masks", "out"))
+        footage.mkdir()
+        masks.mkdir()
+        for name, kind, _ in CASES:
+            sequence = (options.sequences / name).resolve()
+            (footage / name).symlink_to(sequence / "JPEGImages")
+            if kind is None:
+                corrupt_sequence(sequence / "Annotations", masks / name)
+            else:
+                (masks / name).symlink_to(sequence / kind)
+        command = [sys.executable, str(ROOT / "run_pipeline.py"), str(footage)]
+        command += ["--masks", str(masks), "--out", str(out), "--config", options.config]
+        command += ["--follow-links"]
+        command += [part for text in options.set for part in ("--set", text)]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+        report(options.sequences, masks, out)
+
+
+def corrupt_sequence(truth: Path, masks: Path) -> None:
+    """Write each frame's objects, each with an error of its own."""
+    masks.mkdir()
+    rng = np.random.default_rng(0)
+    for path in sorted(truth.glob("*.png")):
+        labels = read_labels(path)
+        wrong = np.zeros_like(labels)
+        for label in np.setdiff1d(labels, (BACKGROUND, IGNORE)):
+            wrong[corrupt(labels == label, rng, growth=2, displacement=3.0, blobs=0.1)] = label
+        write_indexed_png(masks / path.name, wrong)
+
+
+def report(sequences: Path, masks: Path, out: Path) -> None:
+    """Print the mean of each case, then its classes."""
+    print("| sequence | classes | masks | mIoU in | out |\n|---|---|---|---|---|")
+    lines = []
+    for name, kind, ignore in CASES:
+        truth = folder(sequences / name / "Annotations")
+        before = class_iou(folder(masks / name), truth, ignore)
+        after = class_iou(folder(out / name / "masks"), truth, ignore)
+        means = [f"{np.mean(list(iou.values())):.3f}" for iou in (before, after)]
+        print(f"| {name} | {len(before)} | {kind or 'corrupted truth'} | {' | '.join(means)} |")
+        each = ", ".join(f"{label}: {before[label]:.3f} → {after[label]:.3f}" for label in before)
+        lines.append(f"{name}: {each}")
+    print("\n" + "\n\n".join(lines))
+
+
+def folder(path: Path) -> Labels:
+    """Return the labels of all pictures of a folder in name order."""
+    return [read_labels(picture) for picture in sorted(path.glob("*.png"))]
+
+
+def class_iou(masks: Labels, truth: Labels, ignore: int) -> dict[int, float]:
+    """Return the IoU of each class of the truth, over all frames together."""
+    classes = np.setdiff1d(np.unique(np.stack(truth)), (BACKGROUND, IGNORE))
+    shared, either = np.zeros(len(classes)), np.zeros(len(classes))
+    for mask, true in zip(masks, truth, strict=True):
+        for i, label in enumerate(classes):
+            a, b = (mask == label) & (true != ignore), true == label
+            shared[i] += (a & b).sum()
+            either[i] += (a | b).sum()
+    return {int(label): float(shared[i] / either[i]) for i, label in enumerate(classes)}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,263 @@
+"""Runs the plans of a library: bounded, in order, a failure costs only its own clip."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+
+from pipeline.disk_admission import Room
+from pipeline.errors import DamageError, FullError, LostError, NowhereError, PipelineError
+from pipeline.events import Event, Listener
+from pipeline.executor import Executor
+from pipeline.ledger import Ledger
+from pipeline.plan import ClipPlan, Node, Task, check_steps
+from pipeline.sink_writer import clear_parts, written_before
+from pipeline.source_digests import remembered
+from pipeline.stage import Clip, Sink, Stage, Step
+from pipeline.store.artifact import Manifest
+from pipeline.store.retention import Budget
+from pipeline.store.store import Store
+from pipeline.task_runner import log_file
+
+ATTEMPTS = 4  # at a task whose worker dies
+REPAIRS = 2  # of an artifact
+
+
+def look_up(task: Task, store: Store) -> Manifest | None:
+    """Return what the task would make if it is there already."""
+    return written_before(task) if isinstance(task.step, Sink) else store.find(task.key)
+
+
+class Run:
+    """One pass over a library.
+
+    Parameters
+    ----------
+    steps : sequence of Step
+        Sources, stages, sinks.
+    store : Store
+    out : Path
+        Every clip gets the folder `out / clip.name`.
+    start_executor : callable
+        Called once, when the first task is not found in the store.
+    chunk : int
+        Frames of a chunk at most.
+    listener : callable
+        Told of everything that happens.
+    retry : bool
+        Also take up clips whose tasks killed their workers every time.
+    drop : collection of str
+        Stages whose arrays are deleted when nothing in the plan reads them any more. They are
+        made again if a later run with other settings wants them.
+    budget : Budget, optional
+        Keeps the store within bounds.
+    room : Room, optional
+        Refuses clips that do not fit on the disk.
+    """
+
+    def __init__(
+        self,
+        steps: Sequence[Step],
+        store: Store,
+        out: Path,
+        start_executor: Callable[[], Executor],
+        *,
+        chunk: int,
+        listener: Listener,
+        retry: bool = False,
+        drop: Collection[str] = (),
+        budget: Budget | None = None,
+        room: Room | None = None,
+    ) -> None:
+        check_steps(steps)
+        self._steps, self._store, self._out = steps, store, out
+        self._start_executor, self._chunk, self._listener = start_executor, chunk, listener
+        self._retry, self._drop, self._budget = retry, frozenset(drop), budget
+        self._room = room
+        self._ledger = Ledger(store, out)
+        self._executor: Executor | None = None
+        self._open: dict[str, ClipPlan] = {}
+        self._in_flight = 0
+        self._attempts: Counter[Node] = Counter()
+        self._repairs: Counter[str] = Counter()
+
+    def go(self, clips: Iterable[Clip]) -> None:
+        """Do everything for all clips. Failures are told to the listener.
+
+        Raises
+        ------
+        FullError
+            If no room is left; what is committed stays.
+        NowhereError
+            If the executor does not start.
+        """
+        coming = iter(clips)
+        try:
+            while self._advance(coming):
+                if self._executor is not None and self._in_flight:
+                    self._take(*self._executor.next_done())
+        finally:
+            if self._executor is not None:
+                self._executor.close()
+
+    def _tell(self, event: Event) -> None:
+        self._ledger.take(event)
+        self._listener(event)
+
+    def _advance(self, coming: Iterator[Clip]) -> bool:
+        """Settle what the store has, submit what it lacks; return whether anything is left."""
+        while True:
+            for plan in list(self._open.values()):
+                self._serve(plan)
+            slots = self._executor.slots if self._executor else 1
+            if self._in_flight >= slots or len(self._open) > 2 * slots:
+                return True
+            clip = next(coming, None)
+            if clip is None:
+                return bool(self._open)
+            self._begin(clip)
+
+    def _begin(self, clip: Clip) -> None:
+        """Open a clip, unless it kills whatever works at it."""
+        before = self._ledger.begin(clip.name, clip.files)
+        if before is not None and before.state == "quarantined" and not self._retry:
+            seen = f" (see {before.log})" if before.log else ""
+            text = (
+                f"in quarantine: its workers died {ATTEMPTS} times{seen}: "
+                "look at the file, then give the command with --retry-failed"
+            )
+            self._ledger.leave(clip.name)
+            self._listener(Event("failed", clip.name, text=text))
+            return
+        where, identify = str(self._out / clip.name), partial(remembered, self._store)
+        self._open[clip.name] = ClipPlan(clip, self._steps, self._chunk, where, identify)
+
+    def _serve(self, plan: ClipPlan) -> None:
+        """Take hits until none is left, and submit misses while there are free slots."""
+        try:
+            while not self._full() and (task := plan.next_ready()) is not None:
+                found = look_up(task, self._store)
+                if found is not None:
+                    if isinstance(task.step, Sink) and task.node.whole:
+                        clear_parts(task)
+                    self._settle(plan, task.node, found, "hit")
+                else:
+                    self._submit(plan, task)
+        except NowhereError:
+            raise  # it would be the same with every clip
+        except (PipelineError, OSError) as error:
+            self._fail(plan, None, error)
+            return
+        if plan.finished:
+            self._close(plan)
+            self._tell(Event("finished", plan.clip.name))
+
+    def _full(self) -> bool:
+        return self._executor is not None and self._in_flight >= self._executor.slots
+
+    def _submit(self, plan: ClipPlan, task: Task) -> None:
+        if isinstance(task.step, Stage):
+            self._admit(plan)
+        elif isinstance(task.step, Sink) and self._room is not None:
+            self._room.admit_results(plan.clip.name, plan.facts, task.step.name)
+        if self._executor is None:
+            self._executor = self._start_executor()
+        self._executor.submit(task)
+        self._attempts[task.node] += 1
+        self._tell(Event("started", plan.clip.name, task.node))
+        self._in_flight += 1
+
+    def _settle(self, plan: ClipPlan, node: Node, manifest: Manifest, kind: str) -> None:
+        before = len(plan.waiting)
+        for other, key in plan.complete(node, manifest):
+            if other.stage in self._drop:
+                self._store.drop(key)
+        if len(plan.waiting) >= before:
+            self._tell(Event("known", plan.clip.name, nodes=len(plan.waiting)))
+        seconds = float(manifest.provenance.get("seconds", 0.0))
+        stored = manifest.bytes_stored()
+        attempts = self._attempts.pop(node, 0)
+        self._tell(
+            Event(
+                "hit" if kind == "hit" else "done", plan.clip.name, node, seconds, stored,
+                attempts=attempts,
+            )
+        )  # fmt: skip
+
+    def _take(self, task: Task, outcome: Manifest | BaseException) -> None:
+        self._in_flight -= 1
+        plan = self._open.get(task.clip.name)
+        if plan is None:
+            return  # its clip has failed meanwhile
+        if isinstance(outcome, Manifest):
+            self._settle(plan, task.node, outcome, "done")
+            self._make_room(outcome)
+        elif isinstance(outcome, DamageError | LostError):
+            self._again(plan, task, outcome)
+        elif isinstance(outcome, FullError) or not isinstance(outcome, Exception):
+            raise outcome
+        else:
+            self._fail(plan, task.node, outcome)
+
+    def _admit(self, plan: ClipPlan) -> None:
+        """Step down, or raise, where what a clip is about to make does not fit."""
+        if self._room is not None and self._room.admit(plan.clip.name, plan.facts, self._drop):
+            self._drop |= frozenset(self._room.spendable)
+            names = " and ".join(self._room.spendable)
+            text = f"little room: from here on {names} are deleted after use"
+            self._tell(Event("again", plan.clip.name, text=text))
+
+    def _make_room(self, made: Manifest) -> None:
+        if self._budget is None:
+            return
+        self._budget.added(int(made.provenance.get("stored_bytes", 0)))
+        if self._budget.due:
+            kept = {m.key for plan in self._open.values() for m in plan.done.values()}
+            self._budget.make_room(kept)
+
+    def _again(self, plan: ClipPlan, task: Task, error: DamageError | LostError) -> None:
+        """Have a task done once more, and before it what it found damaged or gone."""
+        attempts = self._attempts[task.node]
+        if isinstance(error, LostError):
+            if attempts >= ATTEMPTS:
+                self._fail(plan, task.node, error, quarantined=True)
+                return
+            plan.retry(task.node)
+        else:
+            del self._attempts[task.node]  # it was not at fault
+            keys = {piece.key for pieces in task.pieces.values() for piece in pieces}
+            gone = [key for key in keys if key == error.key or not self._store.holds(key)]
+            if max(self._repairs[key] for key in gone) >= REPAIRS:
+                self._fail(plan, task.node, error)
+                return
+            for key in gone:
+                self._repairs[key] += 1
+                self._store.remove(key)
+            plan.undo(gone, task.node)
+            self._tell(Event("known", plan.clip.name, nodes=len(plan.waiting)))
+        again = Event("again", plan.clip.name, task.node, text=str(error), attempts=attempts)
+        self._tell(replace(again, error=type(error).__name__))
+
+    def _close(self, plan: ClipPlan) -> None:
+        del self._open[plan.clip.name]
+        if self._room is not None:
+            self._room.leave(plan.clip.name)
+
+    def _fail(
+        self, plan: ClipPlan, node: Node | None, error: Exception, *, quarantined: bool = False
+    ) -> None:
+        self._close(plan)
+        expected = isinstance(error, PipelineError)
+        text = str(error) if expected else f"{type(error).__name__}: {error}"
+        cause = error.__cause__ or error
+        log = log_file(plan.out, node) if node is not None else None
+        self._tell(
+            Event(
+                "failed", plan.clip.name, node, text=text, error=type(cause).__name__,
+                attempts=self._attempts.pop(node, 0) if node else 0, quarantined=quarantined,
+                log=str(log) if log is not None and log.exists() else "",
+            )
+        )  # fmt: skip

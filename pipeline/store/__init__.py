@@ -1,0 +1,1 @@
+"""The cache of intermediates: artifacts, arrays, keys, leases and retention."""

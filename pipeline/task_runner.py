@@ -1,0 +1,195 @@
+"""Doing one task: load what it reads, run its step, commit what it makes. Runs in any process."""
+
+from __future__ import annotations
+
+import errno
+import faulthandler
+import os
+import platform
+import socket
+import sys
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from functools import lru_cache, partial
+from itertools import count
+from pathlib import Path
+from typing import Any, TextIO
+
+from pipeline.errors import (
+    NO_ROOM,
+    DamageError,
+    FullError,
+    LostError,
+    PipelineError,
+    ShapeError,
+)
+from pipeline.plan import Node, Task
+from pipeline.sink_writer import write_out
+from pipeline.stage import Arrays, Sink, Source, Span, Stage, Window
+from pipeline.store.artifact import Manifest, Piece
+from pipeline.store.inventory import room_of
+from pipeline.store.store import Store
+from pipeline.terminal_access import leave_terminal
+
+open_store = lru_cache(maxsize=8)(partial(Store, create=False))
+
+
+STORE_ATTEMPTS = 3  # at a task whose store was away for a moment
+
+
+class StageError(PipelineError):
+    """A stage failed on a clip; the text says where and why."""
+
+
+def perform(task: Task, store: Store) -> Manifest:
+    """Do a task and return the manifest of what it made; found in the store, it is not done again.
+
+    A store that cannot be reached is waited for.
+
+    Raises
+    ------
+    PipelineError
+        Whatever goes wrong, with the stage and the frames.
+    """
+    for attempt in count(1):
+        try:
+            return _do(task, store)
+        except (DamageError, FullError):
+            raise
+        except LostError as error:
+            raise LostError(f"{task.node}: {error}") from error
+        except Exception as error:
+            if not store.reachable():
+                store.wait()
+            elif attempt >= STORE_ATTEMPTS or not store.concerns(error):
+                raise _told(task, error) from error
+    raise AssertionError
+
+
+def perform_reported(task: Task, find_store: Callable[[], Store]) -> Manifest:
+    """Do as `perform`; what it raises is written, with its traceback, to the task's log."""
+    try:
+        return perform(task, find_store())
+    except Exception:
+        with suppress(OSError), _log(task) as log:
+            traceback.print_exc(file=log)
+        raise
+
+
+def perform_logged(task: Task, store_url: str, recent: int = 0) -> Manifest:
+    """Do as `perform` in a process of its own: all it says, also in dying, is in the task's log.
+
+    The log of a task that succeeds is removed. The process keeps its store open, and in memory
+    `recent` bytes of what it made or read.
+    """
+    leave_terminal()
+    find_store = partial(open_store, store_url, recent=recent)
+    try:
+        log = _log(task)
+    except OSError:  # nowhere to write: the sink will say so
+        return perform(task, find_store())
+    kept = [os.dup(1), os.dup(2)]
+    try:
+        for number in (1, 2):
+            os.dup2(log.fileno(), number)
+        faulthandler.enable(log)
+        manifest = perform_reported(task, find_store)
+        path = log_file(task.folder, task.node)
+        with suppress(OSError):
+            path.unlink()
+            path.parent.rmdir()  # if it is empty
+        return manifest
+    finally:
+        faulthandler.disable()
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+        for number, copy in enumerate(kept, start=1):
+            os.dup2(copy, number)
+            os.close(copy)
+        log.close()
+
+
+def log_file(folder: str, node: Node) -> Path:
+    """Return where a task's log is: beside the results of its clip."""
+    frames = "" if node.whole else f"-{node.start}"
+    return Path(folder, "logs", f"{node.stage}{frames}.log")
+
+
+def _log(task: Task) -> TextIO:
+    path = log_file(task.folder, task.node)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    log = path.open("a", encoding="utf-8", errors="backslashreplace")
+    log.write(f"{time.strftime('%F %T')} {task.clip.name}: {task.node} on {socket.gethostname()}\n")
+    log.flush()
+    return log
+
+
+def _told(task: Task, error: Exception) -> PipelineError:
+    """Return what a user should read of an error: the stage is named, the cause is kept."""
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return FullError(f"{task.node}: {NO_ROOM}")
+    if isinstance(error, MemoryError):
+        return StageError(f"{task.node}: out of memory: use a smaller chunk or fewer workers")
+    if isinstance(error, PipelineError):
+        return StageError(f"{task.node}: {error}")
+    return StageError(f"{task.node}: {type(error).__name__}: {error}")
+
+
+def _do(task: Task, store: Store) -> Manifest:
+    if isinstance(task.step, Sink):
+        return write_out(task, store)
+    found = store.find(task.key)
+    return found if found is not None else _make(task, store)
+
+
+def _make(task: Task, store: Store) -> Manifest:
+    began, spent = time.time(), time.process_time()
+    with store.draft(task.key) as draft:
+        facts: dict[str, Any] = {}
+        arrays: Arrays = {}
+        if isinstance(task.step, Source):
+            part = (task.node.start, task.node.stop)
+            facts = dict(task.step.run(task.clip, task.facts, part, draft.append))
+        elif isinstance(task.step, Stage):
+            arrays = _run_stage(task, task.step, store)
+            draft.append(arrays)
+        manifest = Manifest(
+            key=task.key,
+            start=task.node.start,
+            arrays=draft.arrays,
+            facts=facts,
+            record=task.record,
+            provenance={
+                "clip": task.clip.name,
+                "host": socket.gethostname(),
+                "pid": os.getpid(),
+                "python": platform.python_version(),
+                "finished": time.time(),
+                "seconds": round(time.time() - began, 3),
+                "stored_bytes": room_of(store, draft.folder),
+                "cpu_seconds": round(time.process_time() - spent, 3),
+            },
+        )
+        store.publish(draft, manifest)
+    for name, values in arrays.items():
+        store.remember(manifest.piece(name, task.node.start, task.node.stop), values)
+    return manifest
+
+
+def _run_stage(task: Task, step: Stage, store: Store) -> Arrays:
+    spans = {name: _load(store, pieces) for name, pieces in task.pieces.items()}
+    window = Window(task.node.start, task.node.stop, task.facts, spans)
+    arrays = step.run(window)
+    for name, values in arrays.items():
+        if len(values) != len(window.frames):
+            raise ShapeError(
+                f"{name}: expected {len(window.frames)} frames, got an array {values.shape}"
+            )
+    return arrays
+
+
+def _load(store: Store, pieces: tuple[Piece, ...]) -> Span:
+    names = [name for piece in pieces for name in piece.names()]
+    return Span(pieces[0].start, store.read(*pieces, remember=True), names)

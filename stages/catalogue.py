@@ -1,0 +1,125 @@
+"""From settings to the steps of the plan: the one place that knows which stages there are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pipeline.errors import ConfigError
+from pipeline.settings import Sections, build, check_names
+from pipeline.stage import Resources, Step
+
+ROOT = Path(__file__).parent.parent
+
+
+class Engine(BaseModel):
+    """How the work is cut up and spread; nothing here can change a pixel."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    chunk: int = Field(64, ge=1, description="frames of a chunk at most")
+    recent_mb: float = Field(
+        0.0, ge=0, description="of arrays that each worker keeps in memory for its next tasks"
+    )
+    task_limit_s: float = Field(
+        3600.0, ge=0, description="seconds after which a task is stopped; on Ray; 0 is never"
+    )
+    worker_limit_s: float = Field(
+        14400.0, ge=0, description="seconds after which workers are replaced; on Ray; 0 is never"
+    )
+    drop: tuple[str, ...] = Field(
+        (), description="stages whose arrays are deleted after use, such as flow and visibility"
+    )
+    resources: dict[str, Resources] = Field(
+        default_factory=dict, description="by stage: cpus, gpus, memory_bytes; on Ray"
+    )
+
+
+SHARED = {
+    # A setting that has to be the same in several stages is given once.
+    "visibility.radius": "flow.radius",
+    "refine.radius": "flow.radius",
+    "smooth.radius": "flow.radius",
+    "measure.radius": "flow.radius",
+    "scores.radius": "flow.radius",
+    "report.radius": "flow.radius",
+    "pseudo_labels.radius": "flow.radius",
+    "smooth.appearance": "refine.appearance",
+}
+
+
+def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
+    """Return the steps by section name, in the order of the plan."""
+    from stages.export import Export
+    from stages.flow import Flow
+    from stages.import_masks import ImportMasks
+    from stages.ingest import Ingest
+    from stages.measure import Measure
+    from stages.pseudo_labels.stage import PseudoLabels
+    from stages.refine.stage import Refine
+    from stages.report.stage import Report
+    from stages.scores import Scores
+    from stages.segment import Segment
+    from stages.smooth.stage import Smooth
+    from stages.visibility import Visibility
+
+    segment: type[Step] = Segment if segmenter else ImportMasks
+    stages = (Ingest, segment, Flow, Visibility, Refine, Smooth, Measure)
+    steps = (*stages, Export, PseudoLabels, Scores, Report)
+    return {step.name: step for step in steps}
+
+
+def build_steps(given: Sections, source: str) -> tuple[list[Step], Engine]:
+    """Return the checked steps and the engine's settings.
+
+    Raises
+    ------
+    ConfigError
+        Naming the first wrong section, field or value.
+    """
+    segmenter = bool(given.get("segment", {}).get("segmenter"))
+    types = step_types(segmenter=segmenter)
+    check_names(given, [*types, "engine"], source)
+    engine = build(Engine, "engine", given.get("engine", {}), source)
+    for stage in (*engine.resources, *engine.drop):
+        check_names({stage: None}, types, f"{source}: engine")
+    filled = _with_shared(given, types)
+    steps: list[Step] = [
+        build(model, name, filled.get(name, {}), source) for name, model in types.items()
+    ]
+    # A report that is switched off clears its place; label sets of before are the user's to keep.
+    steps = [step for step in steps if getattr(step, "enabled", True) or step.name == "report"]
+    from stages.import_masks import MaskClasses
+    from stages.ingest import Probe
+    from stages.segment import Classes
+
+    steps.insert(0, Probe(**_shared(filled.get("ingest", {}), Probe)))
+    if segmenter:
+        chosen = next(step for step in steps if step.name == "segment")
+        steps.insert(2, Classes(settings=chosen.model_dump(mode="json")))
+    else:
+        steps.insert(2, MaskClasses(**_shared(filled.get("segment", {}), MaskClasses)))
+    return steps, engine
+
+
+def _shared(fields: Mapping[str, Any], model: type[Step]) -> dict[str, Any]:
+    """Return those of a section's fields that another step has too."""
+    return {name: fields[name] for name in model.model_fields if name in fields}
+
+
+def _with_shared(given: Sections, types: Mapping[str, type[Step]]) -> Sections:
+    filled = {name: dict(fields) for name, fields in given.items()}
+    for target, origin in SHARED.items():
+        section, field = target.split(".")
+        from_section, from_field = origin.split(".")
+        default: Any = types[from_section].model_fields[from_field].default
+        value = given.get(from_section, {}).get(from_field, default)
+        if filled.setdefault(section, {}).setdefault(field, value) != value:
+            raise ConfigError(
+                f"{target} = {filled[section][field]!r}: expected that of {origin}, {value!r}: "
+                f"set {origin} alone"
+            )
+    return filled

@@ -1,0 +1,153 @@
+"""Import: the masks that the user has, as soft masks and labels at working size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from itertools import islice
+from typing import Any, ClassVar
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.errors import InputError
+from pipeline.stage import Arrays, Clip, Facts, Source
+from stages.media.masks.legend import Kind
+from stages.media.masks.open import mask_digest, open_masks
+from stages.media.masks.source import MaskSource, Missing
+from stages.ops.fixed_point import pack_mask
+from stages.ops.soft_masks import soften, winners
+
+MOST_CLASSES = 254  # labels travel as 8 bits, 0 is background
+BATCH = 16  # frames held at a time
+
+
+class MaskClasses(Source):
+    """What the values in the masks mean and which classes there are: one look through all."""
+
+    name: ClassVar[str] = "classes"
+    version: ClassVar[int] = 2
+    reads: ClassVar[str] = "masks"
+    uses: ClassVar[tuple[str, ...]] = ("frames", "source_size", "timeline")
+
+    kind: Kind = "auto"
+    missing: Missing = "error"
+    union: bool = False
+
+    def identity(self, clip: Clip) -> str:
+        """Return the digest of the mask files."""
+        return mask_digest(clip.files[self.reads])
+
+    def run(
+        self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
+    ) -> Facts:
+        """Return the classes, and what it takes to read any part of the masks."""
+        source = _open(self, clip, facts)
+        found = source.legend.classes
+        classes = (1,) if self.union and found else found
+        if len(classes) > MOST_CLASSES:
+            raise InputError(
+                f"{clip.files[self.reads]}: expected at most {MOST_CLASSES} classes, got "
+                f"{len(classes)}: are these instance ids or soft masks? see segment.kind"
+            )
+        return {
+            "classes": list(classes),
+            "masks": source.known,
+            "mask_warnings": list(source.warnings),
+        }
+
+
+class ImportMasks(Source):
+    """Masks that the user has; see `stages.media.masks.open` for the formats."""
+
+    name: ClassVar[str] = "segment"
+    version: ClassVar[int] = 2
+    reads: ClassVar[str] = "masks"
+    identified_as: ClassVar[str] = "classes"
+    uses: ClassVar[tuple[str, ...]] = (
+        "frames", "size", "source_size", "timeline", "classes", "masks",
+    )  # fmt: skip
+
+    kind: Kind = Field(
+        "auto", description="what 8-bit grey masks mean; auto looks at the whole clip"
+    )
+    missing: Missing = Field(
+        "error", description="a frame without a mask: an error, the mask before, or background"
+    )
+    union: bool = Field(False, description="merge all classes into one foreground")
+    softness: float = Field(
+        1.5, ge=0, le=20, description="blur of hard masks, pixels at working size (1 sigma)"
+    )
+
+    def identity(self, clip: Clip) -> str:
+        """Return the digest of the mask files."""
+        return mask_digest(clip.files[self.reads])
+
+    def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
+        """Return what can be read by itself."""
+        return [(int(start), int(stop)) for start, stop in facts["masks"]["parts"]]
+
+    def run(
+        self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
+    ) -> Facts:
+        """Emit soft masks and labels of a part at working size."""
+        source = _open(self, clip, facts, known=facts["masks"])
+        size = (int(facts["size"][0]), int(facts["size"][1]))
+        values = source.read(*part)
+        while some := list(islice(values, BATCH)):
+            made = [self._masks(source, mask, facts["classes"], size) for mask in some]
+            emit(
+                {
+                    "masks": np.stack([masks for masks, _ in made]),
+                    "labels": np.stack([labels for _, labels in made]),
+                }
+            )
+        return {}
+
+    def conclude(self, said: Sequence[Facts]) -> Facts:
+        """All is known before."""
+        return {}
+
+    def _masks(
+        self,
+        source: MaskSource,
+        values: NDArray[Any],
+        classes: Sequence[int],
+        size: tuple[int, int],
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        if source.legend.kind == "soft":
+            soft = np.moveaxis(values, 0, -1).astype(np.float32)
+            if self.union:
+                soft = np.minimum(soft.sum(axis=-1, keepdims=True), np.float32(1))
+            soft = shrunk(soft, size)
+            return pack_mask(soft), winners(soft)
+        labels = (values > 0).astype(np.uint16) if self.union else values
+        hard = shrunk(soften(labels, classes, sigma=0), size)
+        blurred = hard
+        if self.softness > 0 and classes:
+            blurred = cv2.GaussianBlur(hard, (0, 0), self.softness).reshape(hard.shape)
+        return pack_mask(blurred), winners(hard)
+
+
+def _open(
+    step: MaskClasses | ImportMasks, clip: Clip, facts: Facts, known: dict[str, Any] | None = None
+) -> MaskSource:
+    return open_masks(
+        clip.files[step.reads],
+        frames=facts["frames"],
+        frame_names=facts["timeline"]["names"],
+        size=(int(facts["source_size"][0]), int(facts["source_size"][1])),
+        kind=step.kind,
+        missing=step.missing,
+        known=known,
+    )
+
+
+def shrunk(mask: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Return a mask (H, W, C) at another size, areas averaged."""
+    if mask.shape[:2] == size:
+        return mask
+    parts = [mask[..., low : low + 4] for low in range(0, mask.shape[-1], 4)]  # OpenCV takes four
+    small = [cv2.resize(part, size[::-1], interpolation=cv2.INTER_AREA) for part in parts]
+    return np.concatenate([part.reshape(*size, -1) for part in small], axis=-1)

@@ -1,1 +1,0 @@
-"""The only place where media files are opened: video, masks, palettes."""

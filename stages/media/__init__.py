@@ -1,0 +1,1 @@
+"""The only folder in which media files are opened: footage, masks, results, label sets."""

@@ -1,0 +1,1 @@
+"""Footage in: libraries of clips, their timelines, frames and sound."""

@@ -1,0 +1,299 @@
+"""The timeline of a clip: number and timestamp of every frame, made once."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+import re
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError
+from stages.media.footage.ffmpeg import CONFINED, run
+from stages.media.footage.library import IMAGES
+from stages.media.footage.limits import GIB, USUAL, Limits
+from stages.media.footage.safe_open import open_regular, picture_size
+
+PROBE_LIMIT_S = 600
+PROBE_BYTES = 6 * GIB  # of memory; five million frames take one
+FOLDER_TICKS = 90000  # a second, for folders of frames
+READ_BYTES = 1 << 20
+PART = 240  # frames, at least, of a part that is decoded by itself
+
+
+@dataclass(frozen=True)
+class Timeline:
+    """What a clip's container says of its frames.
+
+    Attributes
+    ----------
+    frames : int
+        Source frames, hence masks to be written.
+    pts : tuple of int
+        Timestamp of every frame, strictly increasing, in units of `time_base` seconds.
+    time_base : (numerator, denominator)
+    last_duration : int
+        How long the last frame stays, in the same units.
+    rate : float
+        Average frames per second.
+    size : (H, W)
+        As displayed, rotation applied.
+    rotation : int
+        Degrees counterclockwise that the file asks for.
+    audio : str
+        Codec of the sound; empty if there is none.
+    aspect : (numerator, denominator)
+        Width of a pixel by its height.
+    origin : int
+        When a player starts, in the same units: with the sound, where that comes first.
+    timed : bool
+        Whether `pts` tell frames apart. False where the container's were missing, equal or not
+        those of the pictures: then only the order counts.
+    names : tuple of str
+        File names, for a folder of frames; else empty.
+    parts : tuple of int
+        First frame of each part that can be decoded by itself; about `PART` frames long or longer.
+    """
+
+    frames: int
+    pts: tuple[int, ...]
+    time_base: tuple[int, int]
+    last_duration: int
+    rate: float
+    size: tuple[int, int]
+    rotation: int = 0
+    audio: str = ""
+    aspect: tuple[int, int] = (1, 1)
+    origin: int = 0
+    timed: bool = True
+    names: tuple[str, ...] = ()
+    parts: tuple[int, ...] = (0,)
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as plain JSON values."""
+        plain: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return plain
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Timeline:
+        """Return what `to_json` was made from."""
+        lists: dict[str, Any] = {
+            name: tuple(v) if isinstance(v, list) else v for name, v in values.items()
+        }
+        return cls(**lists)
+
+
+def probe(path: Path, *, rate: float = 24.0, limits: Limits = USUAL) -> Timeline:
+    """Return the timeline of a video file or of a folder of frames.
+
+    Parameters
+    ----------
+    path : Path
+    rate : float
+        Frames per second of a folder.
+    limits : Limits
+        On what it may announce.
+
+    Raises
+    ------
+    InputError
+        If there is no frame in it, more than the limits allow, or a folder's frames differ in size;
+        names the file.
+    """
+    if path.is_dir():
+        return _probe_folder(path, rate, limits)
+    return timeline_of(path, announced(path, limits), limits)
+
+
+def working_size(size: tuple[int, int], short_side: int) -> tuple[int, int]:
+    """Return the size to work at: the short side as asked, never larger than the source."""
+    scale = min(1.0, short_side / min(size))
+    return max(round(size[0] * scale), 1), max(round(size[1] * scale), 1)
+
+
+def content_digest(path: Path, limits: Limits = USUAL) -> str:
+    """Return the SHA-256 of a file, or of the names and bytes of all files of a folder.
+
+    Raises
+    ------
+    InputError
+        If they are larger than the limits allow: a file with holes may claim any size.
+    """
+    seen = hashlib.sha256()
+    inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    files = [file for file in inside if file.is_file()]
+    size = sum(file.stat().st_size for file in files)
+    if size > limits.file_bytes:
+        raise InputError(
+            f"{path}: expected at most {limits.file_bytes} bytes, got {size}: if you trust it, "
+            "raise file_bytes in ingest.limits"
+        )
+    for file in files:
+        if path.is_dir():
+            seen.update(os.fsencode(file.name) + b"\0" + str(file.stat().st_size).encode() + b"\0")
+        with file.open("rb") as handle:
+            while block := handle.read(READ_BYTES):
+                seen.update(block)
+    return seen.hexdigest()
+
+
+def natural_key(name: str) -> list[tuple[int, int, str]]:
+    """Return a key that sorts frame9 before frame10."""
+    parts = re.split(r"([0-9]+)", name)
+    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
+
+
+def frame_files(folder: Path) -> list[Path]:
+    """Return a folder's pictures in natural order."""
+    files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.name[0] != "."]
+    return sorted(files, key=lambda path: natural_key(path.name))
+
+
+def announced(path: Path, limits: Limits) -> dict[str, Any]:
+    """Return the facts of a video by `stages.media.footage.probe_child`, size and frames checked.
+
+    Raises
+    ------
+    InputError
+        If it is no readable video, or larger than the limits; names the file.
+    """
+    child = str(Path(__file__).with_name("probe_child.py"))
+    options = json.dumps({**CONFINED, "max_pixels": str(limits.pixels)})
+    command = [sys.executable, "-P", child, options, str(limits.frames)]
+    try:
+        with open_regular(path) as source:
+            if os.fstat(source.fileno()).st_size == 0:
+                raise InputError(f"{path}: the file is empty")
+            answer = run(command, source, limit_s=PROBE_LIMIT_S, memory_bytes=PROBE_BYTES)
+        found: dict[str, Any] = json.loads(answer[1])
+    except OSError as error:
+        raise InputError(f"{path}: {_why(error)}") from error
+    except subprocess.TimeoutExpired as error:
+        raise InputError(f"{path}: not understood within {PROBE_LIMIT_S} s") from error
+    except ValueError as error:
+        raise InputError(f"{path}: reading it crashed the demuxer") from error
+    if "error" in found:
+        raise InputError(f"{path}: not a readable video: {found['error']}")
+    rows, columns = found["size"]
+    limits.check_size(path, (rows, columns))
+    limits.check_length(path, len(found["pts"]), (rows, columns))
+    if not found["pts"]:
+        raise InputError(f"{path}: expected frames, found none")
+    return found
+
+
+def _why(error: OSError) -> str:
+    return "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
+
+
+def timeline_of(path: Path, found: dict[str, Any], limits: Limits) -> Timeline:
+    """Return the timeline of a video from what was `announced`.
+
+    Raises
+    ------
+    InputError
+        If it has no clock, or lasts longer than the limits allow.
+    """
+    if min(found["time_base"]) < 1:
+        raise InputError(f"{path}: expected a unit of time, got {found['time_base']}")
+    base = Fraction(*found["time_base"])
+    rate = found["rate"] if 0 < found["rate"] < math.inf else 25.0
+    tick = 1 / (rate * base)
+    pts = _increasing(found["pts"], tick)
+    start = (
+        pts[0] if found["start_us"] is None else round(Fraction(found["start_us"], 10**6) / base)
+    )
+    aspect = _aspect(found["aspect"])
+    last = (found["timed"] and found["last_duration"]) or max(round(tick), 1)
+    length = float((pts[-1] + last - pts[0]) * base)
+    size = (found["size"][0], found["size"][1])
+    limits.check_length(path, len(pts), size, max(length, float((pts[-1] - start) * base)))
+    rows, columns = size
+    turned = found["rotation"] % 180 != 0
+    if turned:
+        rows, columns, aspect = columns, rows, 1 / aspect
+    return Timeline(
+        frames=len(pts),
+        pts=tuple(pts),
+        time_base=(base.numerator, base.denominator),
+        last_duration=last,
+        rate=len(pts) / length if length > 0 else rate,
+        size=(rows, columns),
+        rotation=found["rotation"],
+        audio=found["audio"],
+        aspect=(aspect.numerator, aspect.denominator),
+        origin=min(start, pts[0]),
+        timed=found["timed"],
+        parts=part_starts(found["entries"], len(pts)),
+    )
+
+
+def part_starts(entries: Iterable[int], frames: int) -> tuple[int, ...]:
+    """Return first frames of parts: of `entries`, those `PART` apart or more, and from the end."""
+    starts = [0]
+    for entry in entries:
+        if entry - starts[-1] >= PART and frames - entry >= PART:
+            starts.append(entry)
+    return tuple(starts)
+
+
+def _aspect(text: str) -> Fraction:
+    """Return the shape of a pixel; square where the file says what no pixel has."""
+    found = Fraction(text)
+    return found if found > 0 else Fraction(1)
+
+
+def _increasing(announced: list[int | None], tick: float) -> list[int]:
+    """Return timestamps in display order; where they are missing or equal, a frame later."""
+    if any(pts is None for pts in announced):
+        return [round(k * tick) for k in range(len(announced))]
+    pts = sorted(value for value in announced if value is not None)
+    for k in range(1, len(pts)):
+        if pts[k] <= pts[k - 1]:
+            pts[k] = pts[k - 1] + 1
+    return pts
+
+
+def _probe_folder(folder: Path, rate: float, limits: Limits) -> Timeline:
+    files = frame_files(folder)
+    if not files:
+        raise InputError(f"{folder}: expected JPEG or PNG frames, found none")
+    limits.check_length(folder, len(files), (0, 0), len(files) / rate)
+    sizes = {file: size for file in files if (size := _header_size(file)) is not None}
+    if not sizes:
+        raise InputError(f"{folder}: none of its {len(files)} frames can be read")
+    (size, _), *others = Counter(sizes.values()).most_common()
+    if others:
+        odd = next(file for file in files if file in sizes and sizes[file] != size)
+        got = f"{sizes[odd][1]}x{sizes[odd][0]}"
+        raise InputError(f"{odd}: expected {size[1]}x{size[0]} like the other frames, got {got}")
+    limits.check_size(next(file for file in files if file in sizes), size)
+    limits.check_length(folder, len(files), size)
+    tick = max(round(FOLDER_TICKS / rate), 1)
+    return Timeline(
+        frames=len(files),
+        pts=tuple(k * tick for k in range(len(files))),
+        time_base=(1, FOLDER_TICKS),
+        last_duration=tick,
+        rate=rate,
+        size=size,
+        names=tuple(file.name for file in files),
+        parts=part_starts(range(len(files)), len(files)),
+    )
+
+
+def _header_size(file: Path) -> tuple[int, int] | None:
+    """Return (H, W), or None where the header cannot be read."""
+    try:
+        with open_regular(file) as source:
+            return picture_size(file, source)
+    except OSError:
+        return None

@@ -1,0 +1,1 @@
+"""Label sets out: pseudo-labels in the layouts that training programs read."""

@@ -1,0 +1,266 @@
+"""A label set: the pseudo-labels of all clips in one layout, split by clip. Whole or absent."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import FullError, InputError
+from stages.media.label_sets.clip_folder import FOLDER, RECORD, write_json
+from stages.media.label_sets.coco import Coco, YoutubeVis
+from stages.media.label_sets.layouts import (
+    SPLITS,
+    Cityscapes,
+    Davis,
+    Layout,
+    Sample,
+    Voc,
+    plain_name,
+)
+from stages.media.label_sets.webdataset import Shards
+
+LAYOUTS: dict[str, type[Layout]] = {
+    layout.name: layout for layout in (Voc, Cityscapes, Davis, Coco, YoutubeVis, Shards)
+}
+MANIFEST = "manifest.json"
+BLOCK_BYTES = 4096  # that a file takes beyond its own, at most; a tar entry takes less
+SAMPLE_BYTES = 2048  # of manifest and JSON, a sample
+OF_CLIP = ("source", "size", "classes", "settings", "statistics", "warnings")
+OF_SAMPLE = ("name", "frame", "time_s", "trusted")
+Json = dict[str, Any]
+
+
+@dataclass
+class Found:
+    """What the pipeline left of the clips of a library.
+
+    Attributes
+    ----------
+    clips : dict of name to what ``clip.json`` says
+        Those of which pixels are trusted, in order of their names.
+    folders : dict of name to Path
+        Of the pseudo-labels.
+    left_out : dict of name to reason
+    warnings : list of str
+    """
+
+    clips: dict[str, Json] = field(default_factory=dict)
+    folders: dict[str, Path] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
+    warnings: list[str] = field(default_factory=list)
+
+
+def find_labels(folders: Mapping[str, Path]) -> Found:
+    """Return the pseudo-labels in the results of clips.
+
+    Parameters
+    ----------
+    folders : mapping of name to Path
+        Of the clips' results.
+
+    Raises
+    ------
+    InputError
+        If what a clip has is not whole.
+    """
+    found = Found()
+    for name, folder in sorted(folders.items()):
+        text = _read(folder)
+        if text is None:
+            found.left_out[name] = "no pseudo-labels: run it with --set pseudo_labels.enabled=true"
+        elif not any(sample["trusted"] for sample in text["samples"]):
+            found.left_out[name] = " ".join(text["warnings"])
+        else:
+            found.clips[name], found.folders[name] = text, folder / FOLDER
+            found.warnings += [f"{name}: {warning}" for warning in text["warnings"]]
+    found.warnings += _unknown(found.clips)
+    settings = {json.dumps(text["settings"], sort_keys=True) for text in found.clips.values()}
+    if len(settings) > 1:
+        found.warnings.append(
+            f"the clips were labelled with {len(settings)} different settings: run them again"
+        )
+    return found
+
+
+def _unknown(clips: Mapping[str, Json]) -> list[str]:
+    """Return warnings of classes that settings name and no clip has."""
+    known = {0, *(label for text in clips.values() for label in text["classes"])}
+    named = {
+        (field, int(label))
+        for text in clips.values()
+        for field in ("sure_of", "keep_of")
+        for label in text["settings"].get(field, {})
+    }
+    return [
+        f"pseudo_labels.{field}: no clip has a class {label}"
+        for field, label in sorted(named)
+        if label not in known
+    ]
+
+
+def _read(folder: Path) -> Json | None:
+    """Return what ``clip.json`` says, with the key under which the engine has it; None without."""
+    try:
+        said = json.loads((folder / FOLDER / RECORD).read_text(encoding="utf-8"))
+        made = json.loads((folder / f".{FOLDER}.json").read_text(encoding="utf-8"))
+        text: Json = {part: said[part] for part in OF_CLIP}
+        text["samples"] = [{part: one[part] for part in OF_SAMPLE} for one in said["samples"]]
+        text["artifacts"] = {"key": made["key"], "inputs": made["record"]["inputs"]}
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / FOLDER}: expected whole pseudo-labels, got {type(error).__name__}: "
+            f"{error}: delete the folder and give the run again"
+        ) from error
+    return text
+
+
+def split_of(name: str, val: float) -> str:
+    """Return the split of a clip: by the SHA-256 of its name, whatever other clips there are."""
+    place = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") / 2**64
+    return "val" if place < val else "train"
+
+
+def write_set(found: Found, target: Path, layout: str, *, val: float, shard: int) -> Json:
+    """Write a label set and return its manifest.
+
+    It is written beside `target` and put in its place when it is whole.
+
+    Parameters
+    ----------
+    found : Found
+    target : Path
+        New, or an empty folder.
+    layout : one of `LAYOUTS`
+    val : float, in [0, 1]
+        Share of the clips that are held out.
+    shard : int
+        Samples of a WebDataset shard at most.
+
+    Raises
+    ------
+    FullError
+        Before anything is written, if the disk has too little room; later, if it fills up.
+    InputError
+        If a file of a sample is missing, or nothing can be written there.
+    """
+    samples = _samples(found, val)
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _check_room(samples, target.parent, LAYOUTS[layout])
+        manifest = _manifest(found, samples, layout, val)
+        _write(samples, manifest, target, shard)
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise FullError(f"{target}: no room left: free some, or write elsewhere") from error
+        raise InputError(f"{target}: cannot be written: {error}") from error
+    return manifest
+
+
+def _write(samples: list[Sample], manifest: Json, target: Path, shard: int) -> None:
+    draft = target.with_name(f".draft-{target.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    draft.mkdir()
+    try:
+        with closing(LAYOUTS[manifest["layout"]](draft, shard=shard)) as writer:
+            for sample in samples:
+                writer.add(sample)
+            writer.finish()
+        write_json(draft / MANIFEST, manifest)
+        draft.rename(target)
+    except BaseException:
+        shutil.rmtree(draft, ignore_errors=True)
+        raise
+
+
+def _samples(found: Found, val: float) -> list[Sample]:
+    """Return the frames of which a pixel is trusted, clip by clip."""
+    return [
+        Sample(
+            plain_name(name), sample["name"], split_of(name, val), found.folders[name],
+            (text["size"][0], text["size"][1]),
+            {"clip": name, "frame": sample["frame"], "time_s": sample["time_s"]},
+        )
+        for name, text in found.clips.items()
+        for sample in text["samples"]
+        if sample["trusted"]
+    ]  # fmt: skip
+
+
+def _check_room(samples: list[Sample], place: Path, layout: type[Layout]) -> None:
+    needed = sum(_bytes(sample, layout) for sample in samples)
+    free = shutil.disk_usage(place).free
+    if needed > free:
+        raise FullError(
+            f"{place}: expected room for about {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are "
+            "free: free some, write to another disk, or take fewer frames (pseudo_labels.every)"
+        )
+
+
+def _bytes(sample: Sample, layout: type[Layout]) -> int:
+    """Return how much a sample takes, rather too much than too little."""
+    try:
+        picture, labels = sample.picture.stat().st_size, sample.labels.stat().st_size
+        others = [path.stat().st_size for path in sample.extras.values()]
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{error.filename}: expected a file of the pseudo-labels, found none: delete their "
+            "folder and give the run again"
+        ) from error
+    if layout.suffix == ".png" and sample.picture.suffix != ".png":
+        picture = 3 * sample.size[0] * sample.size[1]
+    files = 1 + layout.label_copies + len(others)
+    size = picture + layout.label_copies * labels + sum(others)
+    return size + files * BLOCK_BYTES + SAMPLE_BYTES
+
+
+def _manifest(found: Found, samples: list[Sample], layout: str, val: float) -> Json:
+    splits = {name: split_of(name, val) for name in found.clips}
+    warnings = list(found.warnings)
+    for split, share in (("train", 1 - val), ("val", val)):
+        if share > 0 and split not in splits.values():
+            warnings.append(f"no clip falls into {split}: a clip's name decides; change --val")
+    classes = _statistics(found, splits)
+    for label, parts in classes.items():
+        called = f"class {label}" if label != "0" else "the background"
+        for split in SPLITS:
+            if split in splits.values() and not parts[split]["trusted"]:
+                how = "is nowhere trusted" if parts[split]["pixels"] else "never occurs"
+                warnings.append(f"{called} {how} in {split}")
+    return {
+        "format": 1,
+        "layout": layout,
+        "val": val,
+        "samples": {split: sum(one.split == split for one in samples) for split in SPLITS},
+        "classes": classes,
+        "clips": {
+            name: {"split": splits[name], "called": plain_name(name)} | text
+            for name, text in found.clips.items()
+        },
+        "left_out": found.left_out,
+        "warnings": warnings,
+    }
+
+
+def _statistics(found: Found, splits: Mapping[str, str]) -> dict[str, Json]:
+    """Return pixels, trusted pixels and frames of each class in each split."""
+    counted = ("pixels", "trusted", "frames")
+    labels = {label for text in found.clips.values() for label in text["statistics"]}
+    total: dict[str, Json] = {
+        label: {split: dict.fromkeys(counted, 0) for split in SPLITS}
+        for label in sorted(labels, key=int)
+    }
+    for name, text in found.clips.items():
+        for label, entry in text["statistics"].items():
+            for what in counted:
+                total[label][splits[name]][what] += entry[what]
+    return total

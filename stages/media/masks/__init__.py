@@ -1,0 +1,1 @@
+"""Masks in: one reader a format, and the reading of what their values mean."""

@@ -1,0 +1,162 @@
+"""Masks in one .npy or .npz: labels (T, H, W), soft (T, H, W) or (T, C, H, W)."""
+
+from __future__ import annotations
+
+import lzma
+import math
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tokenize import TokenError
+from typing import IO, Any
+
+import numpy as np
+from numpy.lib import format as npy
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from stages.media.footage.safe_open import open_regular
+from stages.media.footage.timeline import part_starts
+from stages.media.masks.legend import Kind, Legend, look_through, raw_of
+from stages.media.masks.source import Known, MaskSource, check_size
+
+MOST_CHANNELS, WIDEST = 255, 16  # of a frame; bytes of the widest number
+MOST_MAPPED = 2**44
+MOST_UNPACKED = 2**32  # of an array that can only be unpacked as a whole
+
+BROKEN = (
+    *(ValueError, EOFError, OSError, MemoryError, OverflowError),
+    # a damaged or encrypted archive
+    *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError),
+    # a damaged header: numpy parses it as Python
+    *(TypeError, SyntaxError, TokenError),
+)
+
+
+def load_array(file: Path, *, most_bytes: int) -> NDArray[Any]:
+    """Return the array of a .npy (mapped), or the only one of a .npz; nothing is unpickled.
+
+    Raises
+    ------
+    InputError
+        If it is unreadable, holds objects or several arrays, or would take more than `most_bytes`.
+    """
+    with _naming(file):
+        if file.suffix.lower() != ".npz":
+            open_regular(file).close()
+            mapped = npy.open_memmap(file, mode="r")
+            _check_bytes(file, mapped.shape, mapped.dtype, most_bytes)
+            return mapped
+        # np.load would leave a damaged archive open
+        with _member(file) as packed:
+            shape, _, dtype = _header(packed)
+            _check_bytes(file, shape, dtype, most_bytes)
+        with _member(file) as packed:
+            array: NDArray[Any] = npy.read_array(packed, allow_pickle=False)
+            return array
+
+
+def frame_bytes(size: tuple[int, int]) -> int:
+    """Return the most that one frame's mask may take: of all classes, in the widest type."""
+    return MOST_CHANNELS * WIDEST * size[0] * size[1]
+
+
+def _check_bytes(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any], most_bytes: int) -> None:
+    found = math.prod(shape) * dtype.itemsize
+    if found > most_bytes:
+        raise InputError(
+            f"{file}: expected at most {most_bytes} bytes, got {dtype} {shape}: {found}"
+        )
+
+
+class ArrayMasks(MaskSource):
+    """See `stages.media.masks.open.open_masks`. A .npz is unpacked frame by frame as it is read."""
+
+    def __init__(
+        self, file: Path, frames: int, size: tuple[int, int], kind: Kind, known: Known | None
+    ) -> None:
+        super().__init__(frames)
+        self._file = file
+        shape, dtype = self._shape()
+        if len(shape) not in (3, 4) or dtype.kind not in "buif":
+            raise InputError(
+                f"{file}: expected labels (T, H, W) or soft masks (T, H, W) or (T, C, H, W), got "
+                f"{dtype} {shape}"
+            )
+        if shape[0] != frames:
+            raise InputError(f"{file}: expected {frames} masks, one a frame, got {shape[0]}")
+        check_size(file, shape[-2:], size)
+        if len(shape) == 4 and shape[1] > MOST_CHANNELS:
+            raise InputError(f"{file}: expected at most {MOST_CHANNELS} channels, got {shape[1]}")
+        if file.suffix.lower() != ".npz":
+            self.starts = part_starts(range(frames), frames)
+        if known is not None:
+            self.legend = Legend.from_json(known["legend"])
+            return
+        every = self._values(0, frames)
+        seen = look_through((raw_of(file, values) for values in every), kind)
+        self.legend, self.warnings = seen.legend, seen.warnings
+
+    def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        """Yield the masks of frames `start` to `stop`."""
+        for values in self._values(start, stop):
+            yield self.legend.apply(raw_of(self._file, values).values)
+
+    def _shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+        if self._file.suffix.lower() != ".npz":
+            array = load_array(self._file, most_bytes=MOST_MAPPED)
+            return array.shape, array.dtype
+        with _naming(self._file), _member(self._file) as packed:
+            shape, _, dtype = _header(packed)
+            return shape, dtype
+
+    def _values(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        if self._file.suffix.lower() != ".npz":
+            yield from load_array(self._file, most_bytes=MOST_MAPPED)[start:stop]
+            return
+        with _naming(self._file), _member(self._file) as packed:
+            shape, by_columns, dtype = _header(packed)
+            if by_columns:  # frames lie interleaved: only the whole can be unpacked
+                yield from load_array(self._file, most_bytes=MOST_UNPACKED)[start:stop]
+                return
+            length = math.prod(shape[1:]) * dtype.itemsize
+            packed.seek(packed.tell() + start * length)
+            for _ in range(start, stop):
+                yield np.frombuffer(packed.read(length), dtype).reshape(shape[1:])
+
+
+@contextmanager
+def _member(file: Path) -> Iterator[IO[bytes]]:
+    with (
+        open_regular(file) as source,
+        zipfile.ZipFile(source) as archive,
+        archive.open(_only(file, archive.namelist())) as packed,
+    ):
+        yield packed
+
+
+def _header(packed: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Return shape, whether columns come first, and type; objects are refused."""
+    version = npy.read_magic(packed)
+    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+    shape, by_columns, dtype = read(packed)
+    if dtype.hasobject:
+        raise ValueError("it holds Python objects")
+    return shape, by_columns, dtype
+
+
+def _only(file: Path, names: list[str]) -> str:
+    if len(names) != 1:
+        raise InputError(f"{file}: expected one array in it, got {names[:5]}")
+    return names[0]
+
+
+@contextmanager
+def _naming(file: Path) -> Iterator[None]:
+    """Turn what a broken file raises into an error that names it."""
+    try:
+        yield
+    except BROKEN as error:
+        raise InputError(f"{file}: not a plain array ({error})") from error

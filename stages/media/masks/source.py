@@ -1,0 +1,76 @@
+"""What every format of masks turns into, and the checks that all formats share."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from stages.media.footage.timeline import Timeline
+from stages.media.masks.legend import Legend
+
+Missing = Literal["error", "hold", "empty"]
+Known = dict[str, Any]  # plain JSON values
+
+
+class MaskSource(ABC):
+    """The masks of a clip, one a frame, in order, in constant memory.
+
+    Reading yields labels (H, W) uint16, or soft masks (C, H, W) float32 in [0, 1] of the
+    foreground classes.
+
+    Attributes
+    ----------
+    legend : Legend
+        What the values mean, and which classes there are.
+    starts : tuple of int
+        First frames of the parts that can be read by themselves.
+    warnings : tuple of str
+        What a user should know; found in looking through the masks.
+    timeline : Timeline or None
+        Of masks in a video.
+    """
+
+    legend: Legend
+    starts: tuple[int, ...] = (0,)
+    warnings: tuple[str, ...] = ()
+    timeline: Timeline | None = None
+
+    def __init__(self, frames: int) -> None:
+        self._frames = frames
+
+    @abstractmethod
+    def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        """Yield the masks of frames `start` to `stop`; `start` is that of a part."""
+
+    def __iter__(self) -> Iterator[NDArray[Any]]:
+        """Yield the masks of all frames."""
+        return self.read(0, self._frames)
+
+    @property
+    def known(self) -> Known:
+        """What `stages.media.masks.open.open_masks` takes so as not to look through them again."""
+        return {
+            "legend": asdict(self.legend),
+            "parts": [list(part) for part in pairwise((*self.starts, self._frames))],
+            "timeline": self.timeline.to_json() if self.timeline else None,
+        }
+
+
+def check_size(where: Path, got: Sequence[int], size: tuple[int, int]) -> None:
+    """Refuse a mask of another size than the footage.
+
+    Raises
+    ------
+    InputError
+    """
+    if tuple(got) != size:
+        raise InputError(
+            f"{where}: expected {size[1]}x{size[0]} like the footage, got {got[1]}x{got[0]}"
+        )

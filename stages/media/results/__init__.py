@@ -1,0 +1,1 @@
+"""Results out: masks, mask videos and previews."""

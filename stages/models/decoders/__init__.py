@@ -1,0 +1,1 @@
+"""Learned decoders that refine masks."""

@@ -1,0 +1,1 @@
+"""The driver of the RAFT family: shared features, recorded iterations, batched look-ups."""

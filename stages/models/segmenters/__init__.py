@@ -1,0 +1,1 @@
+"""Segmentation networks behind one contract."""

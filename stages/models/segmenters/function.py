@@ -1,0 +1,98 @@
+"""Users' own segmenters: a function of one picture."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError, InputError
+from stages.models.segmenters.base import Segmenter, fitted, scaled
+from stages.models.weights import file_digest, reason
+
+
+class FunctionSegmenter(Segmenter):
+    """Calls ``module:function`` with each picture (H, W, 3) uint8, RGB.
+
+    It returns integer or bool labels (H, W), or float probabilities of the foreground (C, H, W) in
+    the order of `classes`; for one class (H, W) will do. Labels not in `classes` are background.
+    The function must depend on nothing but the picture.
+
+    Raises
+    ------
+    ConfigError
+        If the module cannot be imported or has no such function, or `classes` is empty: the plan
+        needs them before the first picture.
+    """
+
+    def __init__(self, spec: str, classes: tuple[int, ...]) -> None:
+        module, _, name = spec.partition(":")
+        try:
+            self._function = getattr(importlib.import_module(module), name)
+        except Exception as error:  # a user's module may fail in any way
+            raise ConfigError(
+                f"--segmenter {spec!r}: expected a function of a module that Python can import: "
+                f"{reason(error)}"
+            ) from error
+        if not callable(self._function):
+            kind = type(self._function).__name__
+            raise ConfigError(f"--segmenter {spec!r}: expected a function, got a {kind}")
+        if not classes:
+            raise ConfigError(
+                f"--segmenter {spec!r}: say which labels it gives, e.g. --set segment.classes=[1]"
+            )
+        self._spec, self.class_ids = spec, classes
+
+    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+        """Return what the function gives, checked."""
+        if scale != 1:
+            frame = fitted(frame, *scaled(frame.shape[0], frame.shape[1], scale))
+        try:
+            answer = np.asarray(self._function(frame.copy()))  # it may write to it
+        except Exception as error:
+            kind = type(error).__name__
+            raise InputError(f"{self._spec}: raised {kind}: {reason(error)}") from error
+        size = frame.shape[:2]
+        if answer.dtype.kind in "bui" and answer.shape == size:
+            return np.stack([answer == label for label in self.class_ids]).astype(np.float32)
+        if answer.ndim == 2 and answer.dtype.kind == "f":
+            answer = answer[None]
+        self._check(answer, (len(self.class_ids), *size))
+        return answer.astype(np.float32)
+
+    def _check(self, answer: NDArray[Any], shape: tuple[int, ...]) -> None:
+        if answer.dtype.kind != "f" or answer.shape != shape:
+            raise InputError(
+                f"{self._spec}: expected integer labels {shape[1:]} or float probabilities "
+                f"{shape}, got {answer.dtype} {answer.shape}"
+            )
+        low, high = float(answer.min()), float(answer.max())
+        if not (low >= 0 and high <= 1):  # NaN is neither
+            raise InputError(f"{self._spec}: expected values in [0, 1], got {low:g} to {high:g}")
+
+
+def let_import(folder: str) -> None:
+    """Let modules in a folder be imported, after all others: none there can stand in for ours."""
+    if folder not in sys.path:
+        sys.path.append(folder)
+
+
+def function_digest(spec: str) -> str:
+    """Return the SHA-256 of the file that defines a user's function.
+
+    Other files that it imports are not seen. A module without a file gives the digest of its name.
+    """
+    module = spec.partition(":")[0]
+    try:
+        found = importlib.util.find_spec(module)
+    except (ImportError, ValueError):  # no such package; loading it says so better
+        found = None
+    if found is not None and found.origin and Path(found.origin).is_file():
+        return file_digest(Path(found.origin))
+    return hashlib.sha256(module.encode()).hexdigest()

@@ -1,0 +1,156 @@
+"""One door to all per-frame segmenters: torchvision by name, ONNX files, users' own functions."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError
+from stages.models.segmenters.augmented import Augmented, check_scales
+from stages.models.segmenters.base import IMAGENET, RGB, Segmenter
+from stages.models.segmenters.function import FunctionSegmenter, function_digest, let_import
+from stages.models.segmenters.onnx import Activation, ChannelOrder, OnnxSegmenter, onnx_digest
+from stages.models.segmenters.torchvision import TorchvisionSegmenter, torchvision_digest
+
+__all__ = [
+    "IMAGENET",
+    "Activation",
+    "ChannelOrder",
+    "Segmenter",
+    "check_scales",
+    "is_function",
+    "let_import",
+    "load_segmenter",
+    "segmenter_digest",
+]
+
+
+@lru_cache(maxsize=2)
+def load_segmenter(
+    spec: str,
+    *,
+    weights: str = "",
+    classes: tuple[int, ...] = (),
+    union: bool = False,
+    mean: RGB = IMAGENET[0],
+    std: RGB = IMAGENET[1],
+    channels: ChannelOrder = "rgb",
+    activation: Activation = "auto",
+    device: str = "cpu",
+    scales: tuple[float, ...] = (1.0,),
+    flip: bool = False,
+) -> Segmenter:
+    """Return a segmenter, loaded once a process.
+
+    Parameters
+    ----------
+    spec : str
+        A torchvision segmentation model, a path ending in .onnx, or ``module:function``: a
+        function from a picture to labels (H, W) or to probabilities (C, H, W) of the foreground.
+    weights : str
+        Of a torchvision model: a path, "random" (for tests), or empty for its default download.
+    classes : tuple of int, each > 0
+        Labels to keep, in this order; all if empty. A function, and an ONNX model that gives
+        labels, need them: the plan must know the classes before the first frame.
+    union : bool
+        Merge all of them into class 1.
+    mean, std : 3 floats
+        Subtracted from RGB in [0, 1], and divided by; of an ONNX model. Its input then is in
+        [-1, 1] with 0.5 and 0.5, in [0, 1] with 0 and 1, in [0, 255] with 0 and 1/255.
+    channels : {"rgb", "bgr"}
+        Order in which an ONNX model takes the channels.
+    activation : {"auto", "softmax", "sigmoid", "none"}
+        From an ONNX model's output to probabilities; auto: none if values are in [0, 1], else
+        sigmoid for one channel and softmax for several.
+    device : str
+        "cpu" or "cuda"; of a network.
+    scales, flip : tuple of float, bool
+        Test-time augmentation; see `Augmented`.
+
+    Raises
+    ------
+    ConfigError
+        If `spec` names nothing, or a setting does not fit it.
+    InputError
+        If weights or model file cannot be had or read.
+    """
+    if any(label < 1 for label in classes) or len(set(classes)) < len(classes):
+        raise ConfigError(
+            f"segment.classes: expected different labels above 0, the background's; got {classes}"
+        )
+    inner: Segmenter
+    if is_function(spec):
+        inner = FunctionSegmenter(spec, classes)
+    elif _is_onnx(spec):
+        inner = OnnxSegmenter(
+            Path(spec),
+            classes=classes,
+            mean=mean,
+            std=std,
+            channels=channels,
+            activation=activation,
+            device=device,
+        )
+    else:
+        inner = TorchvisionSegmenter(spec, weights, device)
+    if classes or union:
+        inner = _Chosen(inner, classes, union=union)
+    return inner if scales == (1.0,) and not flip else Augmented(inner, scales, flip=flip)
+
+
+def segmenter_digest(spec: str, *, weights: str = "") -> str:
+    """Return the digest of what a segmenter computes with, for keys: its weights, or its code.
+
+    Parameters
+    ----------
+    spec, weights : str
+        As for `load_segmenter`; torchvision's weights are downloaded if they are not here.
+
+    Returns
+    -------
+    str
+        SHA-256 of the ONNX file, the weights, or the file that defines the function.
+
+    Raises
+    ------
+    ConfigError, InputError
+        As `load_segmenter`.
+    """
+    if is_function(spec):
+        return function_digest(spec)
+    if _is_onnx(spec):
+        return onnx_digest(Path(spec))
+    return torchvision_digest(spec, weights)
+
+
+def is_function(spec: str) -> bool:
+    """Return whether a segmenter is a user's own ``module:function``."""
+    return ":" in spec and not _is_onnx(spec)
+
+
+def _is_onnx(spec: str) -> bool:
+    return spec.lower().endswith(".onnx")
+
+
+class _Chosen(Segmenter):
+    """Some classes of another segmenter, or all of them as one."""
+
+    def __init__(self, inner: Segmenter, classes: tuple[int, ...], *, union: bool) -> None:
+        unknown = set(classes) - set(inner.class_ids)
+        if unknown:
+            raise ConfigError(
+                f"segment.classes: expected some of {inner.class_ids}, got {sorted(unknown)}"
+            )
+        kept = classes or inner.class_ids
+        self._rows = [inner.class_ids.index(label) for label in kept]
+        self._inner, self._union = inner, union
+        self.class_ids = (1,) if union else kept
+        self.most = inner.most
+
+    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+        """Return the chosen masks."""
+        masks = self._inner(frame, scale=scale)[self._rows]
+        return masks.sum(axis=0, keepdims=True) if self._union else masks

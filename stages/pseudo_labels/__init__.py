@@ -1,0 +1,1 @@
+"""Pseudo-labels: which pixels and frames may train a student."""

@@ -1,0 +1,1 @@
+"""The report of a clip: pictures, curves and strips for its page."""

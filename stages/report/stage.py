@@ -1,0 +1,141 @@
+"""Report: what the pages about a clip show."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.stage import Clip, Facts, Input, Reader, Sink
+from stages.media.masks.palette import palette
+from stages.media.results.film import Film
+from stages.ops.pictures import peaks
+from stages.report.curves import Areas, curve, pair_errors, plain, thinning
+from stages.report.pictures import Panes, Slices, Strips, chosen_pairs, write_flows, write_thumb
+
+FOLDER = "report"
+SYSTEMS = ("before", "after")
+APART = 8  # frames between two moments at least: a strip has five
+OURS = ("clip.json", "film.mp4", "thumb.jpg", "strip-*", "slice-*", "flow-*", "seen-*", ".draft*")
+
+
+class Report(Sink):
+    """A small film of picture and masks, worst moments, slices of time, flow; `clip.json`."""
+
+    name: ClassVar[str] = "report"
+    version: ClassVar[int] = 2
+    uses: ClassVar[tuple[str, ...]] = ("frames", "shots", "size", "rate", "classes")
+
+    enabled: bool = Field(True, description="make a page for every clip")
+    radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
+    moments: int = Field(6, ge=0, le=50, description="worst moments shown of a clip")
+    flows: int = Field(6, ge=0, le=50, description="pairs of which flow is shown")
+
+    def inputs(self, facts: Facts) -> tuple[Input, ...]:
+        """Read pictures, labels before and after, flow, and the counts of the measure stage."""
+        if not self.enabled:
+            return (Input("measure", "boundary"),)
+        return (
+            Input("ingest", "frames"),
+            Input("segment", "labels"),
+            Input("smooth", "labels"),
+            Input("flow", "flow"),
+            Input("visibility", "seen"),
+            Input("measure", "pairs"),
+            Input("measure", "boundary"),
+        )
+
+    def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
+        """Write the folder ``report``; what an earlier run left there is removed."""
+        place = folder / FOLDER
+        _clear(place)
+        if not self.enabled:
+            return []
+        place.mkdir(exist_ok=True)
+        errors = self._errors(facts, read)
+        worst = peaks(errors[1], count=self.moments, apart=APART)
+        shown = self._film(facts, read, place, worst)
+        text = {
+            "clip": clip.name,
+            "frames": facts["frames"],
+            "rate": facts["rate"],
+            "shots": facts["shots"],
+            "every": thinning(facts["frames"]),
+            "flicker": {s: curve(errors[k]) for k, s in enumerate(SYSTEMS)},
+            "flows": self._flows(facts, read, place, worst),
+            **shown,
+        }
+        for moment in text["moments"]:
+            moment["value"] = plain(float(errors[1, moment["frame"]]))
+        draft = place / ".draft.json"
+        draft.write_text(json.dumps(text, allow_nan=False))
+        draft.replace(place / "clip.json")
+        return [FOLDER]
+
+    def _errors(self, facts: Facts, read: Reader) -> NDArray[np.float64]:
+        return pair_errors(
+            np.stack(list(read("measure", "pairs"))),
+            np.stack(list(read("measure", "boundary"))),
+            facts["shots"],
+            radius=self.radius,
+            area=facts["size"][0] * facts["size"][1],
+        )
+
+    def _film(self, facts: Facts, read: Reader, place: Path, worst: list[int]) -> dict[str, Any]:
+        """Write what needs a look at every frame."""
+        frames, colours = facts["frames"], _colours(facts["classes"])
+        panes = Panes((facts["size"][0], facts["size"][1]), colours)
+        slices, strips = Slices(frames, panes), Strips(worst, place)
+        areas = Areas(frames, len(facts["classes"]))
+        with Film(place / "film.mp4", facts["rate"]) as film:
+            for t, (picture, before, after) in enumerate(self._frames(read)):
+                parts = panes.of(picture, before, after)
+                film.write(np.concatenate(parts))
+                slices.add(t, parts)
+                strips.add(t, parts)
+                areas.add(t, before, after)
+                if t == frames // 2:
+                    write_thumb(place, parts)
+        strips.finish()
+        named = zip(facts["classes"], areas.summary(), strict=True)
+        return {
+            "pane": [panes.width, panes.height],
+            "moments": [{"frame": t, "strip": strips.names[t]} for t in worst],
+            "slices": {"every": slices.every, "rows": slices.rows, **slices.write(place)},
+            "classes": [
+                {"label": label, "colour": colours[k].tolist(), **area}
+                for k, (label, area) in enumerate(named, start=1)
+            ],
+        }
+
+    @staticmethod
+    def _frames(read: Reader) -> Iterator[tuple[NDArray[Any], ...]]:
+        labels = read("segment", "labels"), read("smooth", "labels")
+        return zip(read("ingest", "frames"), *labels, strict=True)
+
+    def _flows(
+        self, facts: Facts, read: Reader, place: Path, worst: list[int]
+    ) -> list[dict[str, Any]]:
+        chosen = chosen_pairs(worst, facts["frames"], facts["shots"], count=self.flows)
+        both = read("flow", "flow", chosen), read("visibility", "seen", chosen)
+        return write_flows(place, chosen, *both, radius=self.radius)
+
+
+def _clear(place: Path) -> None:
+    """Remove what a report left; a clip may be called ``report`` and lie in the same folder."""
+    for pattern in OURS:
+        for old in place.glob(pattern):
+            old.unlink()
+
+
+def _colours(classes: list[int]) -> NDArray[np.uint8]:
+    """Return the colour of every label that travels: 0, then one for each class."""
+    colours = np.zeros((256, 3), np.uint8)
+    for k, label in enumerate(classes, start=1):
+        colours[k] = palette()[label if label < 256 else (label - 1) % 255 + 1]
+    return colours

@@ -1,0 +1,1 @@
+"""Smoothing of masks in space and time by the guided filter."""

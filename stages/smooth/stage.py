@@ -1,0 +1,126 @@
+"""Smooth: masks follow the edges of the picture, in space and time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import Field
+
+from pipeline.stage import Arrays, Facts, Input, Stage, Window
+from stages.backend import Arithmetic, Array, arithmetic_on
+from stages.ops.fixed_point import pack_mask, unpack_mask
+from stages.ops.soft_masks import keep_labels, leave_alone, winners
+from stages.refine.voting import passes
+from stages.smooth.filtering import follow_flow, stand_still
+
+
+class Smooth(Stage):
+    """3D weighted guided filter, then a last vote; see `stages.ops.guided`."""
+
+    name: ClassVar[str] = "smooth"
+    version: ClassVar[int] = 1
+    outside_key: ClassVar[tuple[str, ...]] = ("device",)
+
+    method: Literal["static", "compensated", "none"] = Field(
+        "static", description="box that stands still, box that follows the flow, or no filter"
+    )
+    spatial_kernel: int = Field(8, ge=1, le=255, description="rows and columns of the box")
+    temporal_kernel: int = Field(
+        4, ge=1, le=31, description="frames of the box; 1 is the 2D filter"
+    )
+    eps: float = Field(
+        1e-4, ge=1e-6, description="guide variance (RGB in 0-1) under which a box is flat"
+    )
+    weighted: bool = Field(True, description="weigh pixels by how sure their mask is")
+    weight_floor: float = Field(0.01, gt=0, le=1, description="weight of the least sure pixel")
+    votes: int = Field(2, ge=0, le=5, description="passes of voting after the filter")
+    radius: int = Field(3, ge=1, le=8, description="of voting and of compensation; that of flow")
+    appearance: float = Field(12.0, gt=0, description="of voting; see refine.appearance")
+    device: str = Field("cpu", description="cpu or cuda")
+
+    def inputs(self, facts: Facts) -> tuple[Input, ...]:
+        """Read as far as the boxes and the votes after them reach."""
+        votes = self.votes * self.radius
+        reach = votes + self._box_reach()
+        flow = votes if self._follows else max(votes - self.radius, 0)
+        return (
+            Input("refine", "masks", reach),
+            Input("refine", "trust"),
+            Input("segment", "labels"),
+            Input("ingest", "frames", reach),
+            *([Input("flow", "flow", flow)] if self.votes or self._follows else []),
+        )
+
+    def run(self, window: Window) -> Arrays:
+        """Return the soft masks and the labels that win."""
+        on = arithmetic_on(self.device, setting="smooth.device")
+        with on.running("smooth"):
+            masks = (on.get(mask) for mask in self._smoothed(window, on))
+            out = [
+                self._kept(mask, window, t) for t, mask in zip(window.frames, masks, strict=True)
+            ]
+        return {
+            "masks": np.stack([mask for mask, _ in out]),
+            "labels": np.stack([labels for _, labels in out]),
+        }
+
+    def _smoothed(self, window: Window, on: Arithmetic) -> Iterator[Array]:
+        """Return the masks of the window's frames, filtered and voted."""
+        frames = window["ingest.frames"]
+        reach = self.votes * self.radius
+        wanted = range(
+            max(window.start - reach, frames.start), min(window.stop + reach, frames.stop)
+        )
+        filtered = self._filtered(window, wanted, on)
+        if not self.votes:
+            return filtered
+        # In 255ths what is nearly nothing is nothing, and large areas need no vote.
+        return passes(
+            (on.rounded(mask) for mask in filtered),
+            frames,
+            window["flow.flow"],
+            window.frames,
+            count=self.votes,
+            radius=self.radius,
+            appearance=self.appearance,
+            given=wanted,
+            on=on,
+        )
+
+    @staticmethod
+    def _kept(
+        mask: NDArray[np.float32], window: Window, t: int
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return a frame's mask and labels; as they came in where they are good."""
+        trust = window["refine.trust"][t]
+        mask = leave_alone(mask, window["refine.masks"][t], trust)
+        labels = keep_labels(winners(mask), window["segment.labels"][t], trust)
+        return pack_mask(mask), labels
+
+    @property
+    def _follows(self) -> bool:
+        return self.method == "compensated" and self.temporal_kernel > 1
+
+    def _box_reach(self) -> int:
+        if self.method == "none":
+            return 0
+        return self.radius if self._follows else self.temporal_kernel - 1
+
+    def _filtered(self, window: Window, wanted: range, on: Arithmetic) -> Iterator[Array]:
+        masks, frames = window["refine.masks"], window["ingest.frames"]
+        floor = self.weight_floor if self.weighted else 1.0
+        if self.method == "none":
+            return (unpack_mask(masks[t]) for t in wanted)
+        size, eps = self.spatial_kernel, self.eps
+        if not self._follows:
+            kernel = self.temporal_kernel
+            return stand_still(
+                masks, frames, wanted, kernel=kernel, size=size, eps=eps, floor=floor, on=on
+            )
+        return follow_flow(
+            masks, frames, window["flow.flow"], wanted, radius=self.radius,
+            appearance=self.appearance, size=size, eps=eps, floor=floor, on=on,
+        )  # fmt: skip

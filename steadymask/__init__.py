@@ -1,0 +1,1 @@
+"""Temporally stable masks for whole libraries of footage."""

@@ -1,0 +1,89 @@
+"""``corrupt``: true masks in, masks as a flickering per-frame network gives them out."""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import ConfigError
+from stages.media.masks.folder import read_png
+from stages.media.masks.palette import write_indexed_png
+from stages.ops.corruption import corrupt
+from steadymask.evaluation.layouts import find_labels
+
+IGNORE = 255
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="run_pipeline.py corrupt",
+        description="Make true masks flicker, each object and frame by itself, reproducibly.",
+        epilog="After Azulay et al., section 4.1. Exit status: 0 done, 1 bad mask, 2 cannot start.",
+    )
+    made.add_argument("masks", type=Path, help="true masks, a folder a clip")
+    made.add_argument("--to", type=Path, required=True, help="new folder")
+    made.add_argument("--growth", type=int, default=10, help="pixels of erosion or dilation")
+    made.add_argument("--displacement", type=float, default=4.0, help="pixels that edges move")
+    made.add_argument("--blobs", type=float, default=0.1, help="chance of a blob more, and less")
+    made.add_argument("--seed", type=int, default=1)
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit status."""
+    options = parser().parse_args(arguments)
+    if options.growth < 0 or options.displacement < 0 or not 0 <= options.blobs <= 1:
+        raise ConfigError("--growth, --displacement: expected 0 or more; --blobs: 0 to 1")
+    clips = find_labels(options.masks)
+    refuse_full(options.to)
+    for name, files in clips.items():
+        folder = options.to / name
+        folder.mkdir(parents=True)
+        rng = generator(options.seed, name)
+        for path in files.values():
+            labels = read_png(path).values
+            flickering = _corrupted(labels, rng, options)
+            write_indexed_png(folder / f"{path.stem}.png", flickering)
+    print(f"{len(clips)} clips: {options.to}")
+    return 0
+
+
+def generator(seed: int, name: str) -> np.random.Generator:
+    """Return random numbers for a clip, the same whatever other clips there are."""
+    digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
+    return np.random.default_rng(int.from_bytes(digest[:8], "little"))
+
+
+def refuse_full(folder: Path) -> None:
+    """Refuse to write where there is something already.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"--to {folder}: expected a new or empty folder, there is something")
+
+
+def _corrupted(
+    labels: NDArray[np.integer], rng: np.random.Generator, options: argparse.Namespace
+) -> NDArray[np.integer]:
+    """Return labels with each object corrupted by itself; those with higher numbers on top."""
+    binary = set(np.unique(labels).tolist()) <= {0, IGNORE}
+    objects = [v for v in np.unique(labels).tolist() if v and (binary or v != IGNORE)]
+    out = np.zeros_like(labels)
+    for value in objects:
+        mask = corrupt(
+            labels == value, rng, growth=options.growth, displacement=options.displacement,
+            blobs=options.blobs,
+        )  # fmt: skip
+        out[mask] = value
+    if not binary:
+        out[labels == IGNORE] = IGNORE
+    return out

@@ -1,0 +1,196 @@
+"""``distill``: trains a per-frame student on what the pipeline made of a library."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pipeline.errors import ConfigError
+from pipeline.settings import Sections
+from pipeline.stage import Clip, Step
+from pipeline.store.store import Store
+from stages.catalogue import build_steps
+from steadymask.cli.library import pair_masks
+from steadymask.cli.options import add_library, held, prepare, read_settings, say
+
+if TYPE_CHECKING:
+    from steadymask.training.students import Student
+
+NEEDED = ("probe", "ingest", "classes", "segment", "flow", "refine", "smooth")
+EPILOG = """\
+Runs what is not cached yet of the pipeline, then trains. --loss adds a term to the cross-entropy,
+with the weight of its paper or NAME=WEIGHT: temporal, pair_wise, multi_frame (Liu et al.);
+boundary, global (Coherent Loss); transform (transform invariance). OUT/distill holds checkpoints
+and the curves of the losses; the same command goes on after the last epoch. The student is written
+as ONNX, which --segmenter of the pipeline takes as it is, and as .safetensors, to go on from."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="run_pipeline.py distill",
+        description="Train a small network that sees one frame at a time on stabilised masks.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add_library(made)
+    _add_labels(made)
+    _add_networks(made)
+    made.add_argument(
+        "--loss", action="append", default=[], metavar="NAME[=WEIGHT]", help="may be repeated"
+    )
+    made.add_argument("--to", type=Path, help="file to write (OUT/distill/student.onnx)")
+    made.add_argument("--epochs", type=int, default=20, help="at most")
+    made.add_argument("--samples", type=int, default=400, help="triplets of frames of an epoch")
+    made.add_argument("--batch", type=int, default=8)
+    made.add_argument("--side", type=int, default=256, help="of a sample, pixels")
+    made.add_argument("--rate", type=float, default=1e-3, help="of Adam, at the start")
+    made.add_argument("--patience", type=int, default=4, help="epochs without a better loss")
+    made.add_argument("--seed", type=int, default=0)
+    return made
+
+
+def _add_labels(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--labels", choices=("stabilised", "raw", "none"), default="stabilised",
+        help="masks to learn: what the pipeline makes, what it is given, or --truth alone",
+    )  # fmt: skip
+    made.add_argument(
+        "--sure", type=float, default=0.0,
+        help="probability under which a pixel of them is ignored (0: none is)",
+    )  # fmt: skip
+    made.add_argument(
+        "--truth", type=Path,
+        help="label pictures TRUTH/<clip>/<frame>.png that count more; 255 is ignored",
+    )  # fmt: skip
+
+
+def _add_networks(made: argparse.ArgumentParser) -> None:
+    made.add_argument(
+        "--student", default="lraspp_mobilenet_v3_large",
+        help="that, deeplabv3_mobilenet_v3_large, or module:function",
+    )  # fmt: skip
+    made.add_argument(
+        "--weights", type=Path, help="of a student, .safetensors, to go on from; its network counts"
+    )
+    made.add_argument(
+        "--backbone-weights", default="", help="path, or random; empty downloads torchvision's"
+    )
+    made.add_argument(
+        "--teacher", type=Path,
+        help="a larger student, .safetensors, for pair_wise and multi_frame (the stabilised masks)",
+    )  # fmt: skip
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit status."""
+    options = parser().parse_args(arguments)
+    if options.footage is None or options.out is None or not (options.masks or options.segmenter):
+        raise ConfigError("expected FOOTAGE, --out, and either --masks or --segmenter; see --help")
+    weights = _weights(options.loss)
+    _check(options)
+    if options.teacher and not {"pair_wise", "multi_frame"} & set(weights):
+        raise ConfigError(
+            "--teacher: expected --loss pair_wise or multi_frame, which learn from it"
+        )
+    settings, source = read_settings(options)
+    everything, engine = build_steps(settings, source)
+    steps = [step for step in everything if step.name in NEEDED]
+    clips, unpaired = pair_masks(options.footage, options.masks, follow_links=options.follow_links)
+    for name, reason in unpaired.items():
+        say(f"{name}: left out: {reason}")
+    with held(options.out):
+        store = Store(options.store or str(options.out / ".store"))
+        clips = prepare("distill", options, clips, steps, store, engine)
+        _distill(options, clips, steps, store, engine.chunk, settings, weights)
+    return 0
+
+
+def _check(options: argparse.Namespace) -> None:
+    """Refuse options that cannot be meant."""
+    for name in ("epochs", "samples", "batch", "side", "patience", "rate"):
+        if getattr(options, name) <= 0:
+            raise ConfigError(f"--{name} {getattr(options, name):g}: expected a number above 0")
+    if not 0 <= options.sure <= 1:
+        raise ConfigError(f"--sure {options.sure:g}: expected a probability, 0 to 1")
+    if options.labels == "none" and options.truth is None:
+        raise ConfigError("--labels none: expected label pictures with --truth")
+    if options.truth is not None and not options.truth.is_dir():
+        raise ConfigError(f"--truth {options.truth}: no such folder")
+    if options.to is not None and options.to.suffix != ".onnx":
+        raise ConfigError(f"--to {options.to}: expected a file.onnx")
+
+
+def _weights(given: Sequence[str]) -> dict[str, float]:
+    """Return the weights of the terms asked for."""
+    from steadymask.training.student_objective import WEIGHTS
+
+    found = {}
+    for text in given:
+        name, _, weight = text.partition("=")
+        if name not in WEIGHTS:
+            raise ConfigError(f"--loss {text!r}: expected one of {', '.join(WEIGHTS)}")
+        try:
+            found[name] = float(weight) if weight else WEIGHTS[name]
+        except ValueError as error:
+            raise ConfigError(f"--loss {text!r}: expected a number after =") from error
+    return found
+
+
+def _distill(
+    options: argparse.Namespace,
+    clips: list[Clip],
+    steps: list[Step],
+    store: Store,
+    chunk: int,
+    settings: Sections,
+    weights: dict[str, float],
+) -> None:
+    """Train on what is cached."""
+    from steadymask.training.distill import Settings, distill
+    from steadymask.training.labelled import LabelledClips, Origin
+    from steadymask.training.library import Library
+
+    if not clips:
+        raise ConfigError("distill: no clip is left to train on")
+    library = Library(clips, steps, store, chunk)
+    union = bool(settings.get("segment", {}).get("union", False))
+    origin = Origin(options.labels, options.sure, options.truth, union)
+    labelled = LabelledClips(library, origin)
+    student, teacher = _networks(options, labelled.class_ids)
+    how = Settings(
+        epochs=options.epochs, samples=options.samples, batch=options.batch, side=options.side,
+        seed=options.seed, rate=options.rate, weights=weights, patience=options.patience,
+    )  # fmt: skip
+    folder = options.out / "distill"
+    to = options.to or folder / "student.onnx"
+    radius = int(next(step for step in steps if step.name == "flow").model_dump()["radius"])
+    distill(
+        student, labelled, how, folder, to, radius=radius, side=library.side, teacher=teacher,
+        tell=say,
+    )  # fmt: skip
+    say(f"trained: {to}")
+    say(f"use it: --segmenter {to}")
+
+
+def _networks(
+    options: argparse.Namespace, class_ids: tuple[int, ...]
+) -> tuple[Student, Student | None]:
+    """Return the student to start from, and the teacher."""
+    from steadymask.training.students import build_student, check_classes, load_student
+
+    if options.weights:
+        student = load_student(options.weights)
+        check_classes(student, class_ids, options.weights)
+    else:
+        import lightning
+
+        lightning.seed_everything(options.seed, verbose=False)
+        student = build_student(options.student, class_ids, backbone=options.backbone_weights)
+    if options.teacher is None:
+        return student, None
+    teacher = load_student(options.teacher)
+    check_classes(teacher, class_ids, options.teacher)
+    return student, teacher

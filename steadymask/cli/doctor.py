@@ -1,0 +1,61 @@
+"""``doctor``: checks that everything a run needs is here."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import shutil
+import subprocess
+from collections.abc import Callable, Sequence
+
+from stages.media.footage.ffmpeg import ffmpeg_path
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Print one line a check; return 0 if all is well, else 1."""
+    checks: list[tuple[str, Callable[[], str]]] = [
+        ("ffmpeg", _ffmpeg),
+        ("OpenCV with contrib", _opencv),
+        ("Ray", lambda: _version("ray")),
+        ("torch", _torch),
+        ("ptlflow", lambda: _version("ptlflow")),
+        ("onnxruntime", lambda: _version("onnxruntime")),
+    ]
+    failed = 0
+    for name, check in checks:
+        try:
+            print(f"ok      {name}: {check()}")
+        except (ImportError, AttributeError, OSError, subprocess.CalledProcessError) as error:
+            failed += 1
+            print(f"failed  {name}: {error}")
+    return 1 if failed else 0
+
+
+def _ffmpeg() -> str:
+    path = ffmpeg_path()
+    done = subprocess.run([path, "-version"], capture_output=True, text=True, check=True)
+    origin = "the system's" if shutil.which("ffmpeg") else "imageio-ffmpeg's"
+    return f"{done.stdout.split()[2]}, {origin}"
+
+
+def _opencv() -> str:
+    import cv2
+
+    if not hasattr(cv2, "ximgproc"):
+        raise ImportError(
+            "cv2.ximgproc is missing, opencv-python lies over opencv-contrib-python: pip install "
+            "--force-reinstall --no-deps opencv-contrib-python"
+        )
+    return str(cv2.__version__)
+
+
+def _torch() -> str:
+    import torch
+
+    cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
+    return f"{torch.__version__}, {cuda}"
+
+
+def _version(package: str) -> str:
+    importlib.import_module(package)
+    return importlib.metadata.version(package)

@@ -1,0 +1,189 @@
+"""``evaluate``: how right and how still masks are, of any system."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import track
+
+from pipeline.errors import ConfigError, InputError
+from steadymask.cli.score_tables import print_clips, print_summary, write_csv, write_json
+from steadymask.cli.terminal import line, plain_console
+from steadymask.evaluation.layouts import Files, find_frames, find_labels
+from steadymask.evaluation.reference_flow import EstimatedFlow, Judge, KnownFlow, flow_used
+from steadymask.evaluation.score_clip import TRUTH, ClipScores, Options, add_excess, score_clip
+from steadymask.evaluation.summary import Gate, summarise
+
+EPILOG = """\
+Layouts: DAVIS, YouTube-VOS (<clip>/00000.png), VSPW (<clip>/origin, <clip>/mask), Cityscapes
+(<city>_<sequence>_<frame>_*.png), and the OUT folder of a run. A clip is taken as one shot.
+The first --pred is the baseline that `excess` refers to.
+Exit status: 0 all scored, 1 a clip could not be scored or a gate failed, 2 nothing could start."""
+
+SLOW = 0.5  # share of the size that DeepFlow works at unless told otherwise
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="run_pipeline.py evaluate",
+        description="Score masks: accuracy against the truth, stability against the flow.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("frames", type=Path, help="folder of clips, each a folder of pictures")
+    made.add_argument(
+        "--pred", action="append", default=[], metavar="NAME=DIR", help="masks of a system; repeat"
+    )
+    made.add_argument("--gt", type=Path, help="true masks, of some frames or of all")
+    made.add_argument(
+        "--task", choices=("objects", "classes"), default="objects",
+        help="objects: J, F (DAVIS); classes: mIoU, VC (VSPW)",
+    )  # fmt: skip
+    made.add_argument("--union", action="store_true", help="take all objects for one")
+    made.add_argument(
+        "--void", type=int, nargs="*", default=[], metavar="LABEL",
+        help="labels in the truth that do not count, beside 255",
+    )  # fmt: skip
+    made.add_argument(
+        "--flow", default="other",
+        help="dis, deepflow or a ptlflow model; by default not the one that made the masks",
+    )  # fmt: skip
+    made.add_argument(
+        "--exact-flow", type=Path, metavar="FOLDER", help="known flow, from perturb: <clip>.npz"
+    )
+    made.add_argument("--flow-scale", type=float, help="share of the size that flow works at")
+    made.add_argument("--radius", type=int, default=3, help="pairs up to so many frames apart")
+    made.add_argument("--rate", type=float, default=24.0, help="frames per second, for E_smooth")
+    made.add_argument("--contours", action="store_true", help="score T, the contours; slow")
+    made.add_argument("--vspw-script", action="store_true", help="VC as the VSPW script has it too")
+    made.add_argument("--workers", type=int, default=0, help="pairs at a time (all processors)")
+    made.add_argument("--json", type=Path, metavar="FILE", help="write everything")
+    made.add_argument("--csv", type=Path, metavar="FILE", help="write a row for every value")
+    made.add_argument("--per-clip", action="store_true", help="print every clip's values too")
+    made.add_argument(
+        "--fail-if", action="append", default=[], metavar="'E_cons>1.5'",
+        help="exit with 1 if a clip of a system is that bad; repeat",
+    )  # fmt: skip
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit status."""
+    options = parser().parse_args(arguments)
+    gates = [Gate.parse(text) for text in options.fail_if]
+    folders = _systems(options.pred)
+    judge = _judge(options, list(folders.values()))
+    clips = find_frames(options.frames)
+    systems = {name: _find(folder, clips) for name, folder in folders.items()}
+    truth = _find(options.gt, clips) if options.gt else None
+    console = plain_console()
+    flow = _describe(judge, options)
+    console.print(f"judged with {flow}")
+    if flow_used(list(folders.values())) == judge.method and not options.exact_flow:
+        note = f"some masks were made with {judge.method}: it finds them stiller than others would"
+        console.print(note)
+    scores, failures = _score(clips, systems, truth, judge, options)
+    summary = summarise(scores, list(systems))
+    print_summary(console, summary, list(systems))
+    if options.per_clip:
+        print_clips(console, scores)
+    failures += [why for one in scores for why in _problems(one, systems)]
+    lines = [line for gate in gates for line in gate.failures(scores)]
+    for text in [*(f"not scored: {why}" for why in failures), *(f"failed: {x}" for x in lines)]:
+        console.print(line(text), markup=False, highlight=False, soft_wrap=True)
+    if options.json:
+        write_json(options.json, flow, summary, scores, failures, lines)
+    if options.csv:
+        write_csv(options.csv, scores)
+    return 1 if failures or lines else 0
+
+
+def _systems(given: Sequence[str]) -> dict[str, Path]:
+    found: dict[str, Path] = {}
+    for text in given:
+        name, _, folder = text.partition("=")
+        if not name or not folder:
+            raise ConfigError(f"--pred {text!r}: expected NAME=DIR")
+        if name in found or name == TRUTH:
+            raise ConfigError(f"--pred {text!r}: the name {name!r} is taken")
+        found[name] = Path(folder)
+    if not found:
+        raise ConfigError("--pred: expected at least one, NAME=DIR")
+    return found
+
+
+def _describe(judge: EstimatedFlow, options: argparse.Namespace) -> str:
+    if options.exact_flow:
+        return f"the flow in {options.exact_flow}"
+    return f"{judge.method} at {judge.scale:g} of the size, up to {judge.radius} frames apart"
+
+
+def _judge(options: argparse.Namespace, folders: Sequence[Path]) -> EstimatedFlow:
+    method = options.flow
+    if method == "other":
+        method = "deepflow" if flow_used(folders) == "dis" else "dis"
+    scale = options.flow_scale or (SLOW if method == "deepflow" else 1.0)
+    if not 0 < scale <= 1:
+        raise ConfigError(f"--flow-scale {scale}: expected more than 0 and at most 1")
+    if options.radius < 1:
+        raise ConfigError(f"--radius {options.radius}: expected at least 1")
+    workers = options.workers or os.cpu_count() or 1
+    return EstimatedFlow(method, scale, options.radius, workers)
+
+
+def _find(folder: Path, clips: Mapping[str, Files]) -> dict[str, Files]:
+    """Return a folder's labels by clip; where there is one clip on either side, they belong."""
+    found = find_labels(folder)
+    if len(found) == len(clips) == 1:
+        return {next(iter(clips)): next(iter(found.values()))}
+    return found
+
+
+def _score(
+    clips: Mapping[str, Files],
+    systems: Mapping[str, Mapping[str, Files]],
+    truth: Mapping[str, Files] | None,
+    judge: Judge,
+    options: argparse.Namespace,
+) -> tuple[list[ClipScores], list[str]]:
+    """Score every clip that any system has; say why others could not be."""
+    wanted = Options(
+        options.task, options.union, options.rate, options.contours, options.vspw_script,
+        tuple(options.void),
+    )  # fmt: skip
+    scores, failures = [], []
+    begun = [name for name in clips if any(name in files for files in systems.values())]
+    if not begun:
+        theirs = ", ".join(sorted({name for files in systems.values() for name in files})[:5])
+        raise ConfigError(
+            f"expected masks of the clips {', '.join(list(clips)[:5])}, found those of {theirs}"
+        )
+    for name in track(begun, "clips", console=Console(stderr=True), transient=True):
+        theirs_here = {system: files[name] for system, files in systems.items() if name in files}
+        true = truth.get(name) if truth is not None else None
+        try:
+            known: Judge = judge
+            if options.exact_flow:
+                known = KnownFlow(options.exact_flow / f"{name}.npz")
+            one = score_clip(name, clips[name], theirs_here, true, known, wanted)
+        except InputError as error:
+            failures.append(str(error))
+            continue
+        for system in systems:
+            if system not in theirs_here:
+                one.problems[system] = f"{name}: {system}: no masks"
+        if truth is not None and true is None:
+            failures.append(f"{name}: no true masks: scored without")
+        add_excess(one, next(iter(systems)))
+        scores.append(one)
+    return scores, failures
+
+
+def _problems(one: ClipScores, systems: Mapping[str, Any]) -> list[str]:
+    return [one.problems[system] for system in systems if system in one.problems]

@@ -1,0 +1,97 @@
+"""``labels``: gathers the pseudo-labels of a library into a set that training code reads."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import ConfigError
+from pipeline.lock import locked
+from stages.media.label_sets.write import LAYOUTS, MANIFEST, Found, find_labels, write_set
+from steadymask.cli.corrupt import refuse_full
+from steadymask.cli.terminal import line
+
+MOST_SAID = 40  # lines about clips
+
+EPILOG = """\
+First run the pipeline with --set pseudo_labels.enabled=true. SET then holds pictures and labels of
+all clips of that run in the layout asked for, with 255 where a label is not trusted, certainty
+(confidence/) and, with pseudo_labels.soft=true, soft masks (soft/), and manifest.json: where every
+sample comes from and how often each class occurs. The same results give the same bytes.
+A clip whose name holds more than letters, digits, _ and - is called otherwise in a set;
+manifest.json says how. distill takes a set of layout davis where no clip is: --labels none --truth
+SET/Annotations/480p.
+Exit status: 0 done, 1 no room or damaged pseudo-labels, 2 cannot start."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="run_pipeline.py labels",
+        description="Gather pseudo-labels into a set to train on.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    made.add_argument("out", type=Path, help="the run's --out")
+    made.add_argument("--to", type=Path, required=True, metavar="SET", help="new folder")
+    made.add_argument("--layout", choices=tuple(LAYOUTS), default="voc")
+    made.add_argument("--val", type=float, default=0.2, help="share of the clips held out")
+    made.add_argument(
+        "--shard", type=int, default=1000, metavar="N", help="samples of a webdataset shard at most"
+    )
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit status."""
+    options = parser().parse_args(arguments)
+    if not 0 <= options.val <= 1:
+        raise ConfigError(f"--val {options.val:g}: expected a share, 0 to 1")
+    if options.shard < 1:
+        raise ConfigError(f"--shard {options.shard}: expected at least 1")
+    refuse_full(options.to)
+    record = _record(options.out)
+    with locked(options.out):
+        found = _found(options.out, record)
+        target = options.to.resolve()
+        manifest = write_set(found, target, options.layout, val=options.val, shard=options.shard)
+    said = [f"{name}: left out: {reason}" for name, reason in manifest["left_out"].items()]
+    said += [f"warning: {warning}" for warning in manifest["warnings"]]
+    for text in said[:MOST_SAID]:
+        print(line(text))
+    if len(said) > MOST_SAID:
+        print(
+            f"and {len(said) - MOST_SAID} more such lines: see left_out and warnings in {MANIFEST}"
+        )
+    counts = ", ".join(f"{count} in {split}" for split, count in manifest["samples"].items())
+    print(line(f"clips: {len(manifest['clips'])}; frames: {counts}: {options.to}"))
+    return 0
+
+
+def _record(out: Path) -> dict[str, Any]:
+    """Return what ``run.json`` says."""
+    path = out / "run.json"
+    try:
+        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        return record | {"clips": list(record["clips"])}
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: expected the record of a run, found none") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ConfigError(f"{path}: not the record of a run ({error})") from error
+
+
+def _found(out: Path, record: dict[str, Any]) -> Found:
+    """Return the pseudo-labels of a run's clips, with what is to be said of the others."""
+    found = find_labels({name: out / name for name in record["clips"]})
+    for name, reason in record.get("failures", {}).items():
+        if name not in found.clips:
+            found.left_out[name] = f"it failed: {reason}"
+    if not found.clips:
+        name, reason = next(iter(found.left_out.items()), ("run.json", "there are no clips"))
+        raise ConfigError(f"{out}: no clip has pseudo-labels to gather: {name}: {reason}")
+    if record.get("state", "done") != "done":
+        found.warnings.append("the run is not done: other clips may follow")
+    return found

@@ -1,0 +1,46 @@
+"""Finds the command, runs it, and turns errors into exit statuses."""
+
+from __future__ import annotations
+
+import errno
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+
+from pipeline.errors import NO_ROOM, FullError, PipelineError
+from pipeline.terminal_access import close_standard_input
+from steadymask.cli.terminal import seen, write_anything
+
+COMMANDS = (
+    *("run", "evaluate", "status", "cache", "fit", "distill", "labels"),
+    *("perturb", "corrupt", "doctor"),
+)
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run a command and return its exit status.
+
+    0 all done, 1 some clips failed, 2 nothing could start, 130 interrupted.
+    """
+    # One thread a task: tasks run side by side, and OpenCV's own pool would fight them.
+    os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+    close_standard_input()  # no command reads it, and no child may change the terminal through it
+    write_anything()
+    name, rest = "run", list(arguments)
+    if rest and rest[0] in COMMANDS:
+        name = rest.pop(0)
+    try:
+        status: int = importlib.import_module(f"steadymask.cli.{name}").main(rest)
+    except PipelineError as error:
+        print(f"error: {seen(str(error))}", file=sys.stderr)
+        return error.exit_code
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        print(f"error: {NO_ROOM}", file=sys.stderr)
+        return FullError.exit_code
+    except KeyboardInterrupt:
+        print("\ninterrupted: the same command goes on from here", file=sys.stderr)
+        return 130
+    return status

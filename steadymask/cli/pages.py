@@ -1,0 +1,155 @@
+"""The report: pages about a run that open from the disk, without server or network."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from steadymask.cli.run_record import remarks
+from steadymask.cli.terminal import line
+
+TEMPLATES = Path(__file__).parent / "templates"
+ASSETS = ("report.css", "report.js", "player.js", "plots.js")
+WORST = 20  # moments of the library on the first page
+
+
+def write_pages(out: Path) -> Path:
+    """Write ``OUT/report/`` from what the run left; return the first page.
+
+    Parameters
+    ----------
+    out : Path
+        Holds ``run.json``, and for each clip ``metrics.json`` and ``report/clip.json``; a clip
+        without the latter has a row in the table and no page.
+    """
+    run = _read(out / "run.json")
+    folder = out / "report"
+    folder.mkdir(exist_ok=True)
+    _write_assets(folder)
+    templates = _environment()
+    clips: list[dict[str, Any]] = []
+    moments: list[dict[str, Any]] = []
+    for name in [name for name, clip in run["clips"].items() if clip["done"]]:
+        clip = _clip(out, name, run)
+        path = out / name / "report" / "clip.json"
+        if path.is_file():
+            shown = _read(path)
+            clip["page"] = _page(name)
+            shown = {**shown, "folder": clip["folder"], "clip": clip["name"]}
+            page = templates.get_template("clip.html.j2").render(clip=clip | {"shown": shown})
+            _write(folder / clip["page"], page)
+            moments = _worst([*moments, *_moments(clip, shown)])
+        clips.append(clip)
+    _drop_others(folder, {"index.html", *(clip["page"] for clip in clips)})
+    clips.sort(key=lambda clip: (clip["left"] is None, -(clip["left"] or 0.0), clip["name"]))
+    index = templates.get_template("index.html.j2").render(
+        clips=clips, moments=moments, run=run, stages=_stages(run), failures=_failures(run)
+    )
+    _write(folder / "index.html", index)
+    return folder / "index.html"
+
+
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True,
+    )  # fmt: skip
+    for name, digits in (("whole", 0), ("time", 1), ("number", 2), ("share", 3)):
+        made.filters[name] = lambda value, d=digits: "–" if value is None else f"{value:.{d}f}"
+    return made
+
+
+def _clip(out: Path, name: str, run: dict[str, Any]) -> dict[str, Any]:
+    """Return what the pages say of a clip."""
+    metrics = _read(out / name / "metrics.json")
+    iou = metrics["iou_with_input"]
+    stages = run["clips"][name]["stages"]
+    return {
+        "name": _readable(name),
+        "page": "",
+        "folder": f"../{quote(os.fsencode(name))}/report/",
+        "frames": metrics["frames"],
+        "before": metrics["input"]["E_cons"],
+        "left": metrics["output"]["E_cons"],
+        "smooth_before": metrics["input"]["E_smooth_mean"],
+        "smooth_left": metrics["output"]["E_smooth_mean"],
+        "iou": sum(iou) / len(iou),
+        "remarks": remarks(metrics),
+        "warnings": metrics["warnings"],
+        "holes": metrics["holes"],
+        "changed": metrics["changed_frames"],
+        "seconds": sum(stage["seconds"] for stage in stages.values()),
+        "stages": stages,
+    }
+
+
+def _moments(clip: dict[str, Any], shown: dict[str, Any]) -> list[dict[str, Any]]:
+    known = {"clip": clip["name"], "page": clip["page"], "folder": clip["folder"]}
+    return [known | moment for moment in shown["moments"]]
+
+
+def _worst(moments: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return those with the most inconsistency left."""
+    return sorted(moments, key=lambda moment: -moment["value"])[:WORST]
+
+
+def _stages(run: dict[str, Any]) -> dict[str, dict[str, float]]:
+    """Return what each stage took over all clips."""
+    total: dict[str, dict[str, float]] = {}
+    for clip in run["clips"].values():
+        for stage, spent in clip["stages"].items():
+            sums = total.setdefault(stage, dict.fromkeys(spent, 0))
+            for name, value in spent.items():
+                sums[name] += value
+    return total
+
+
+def _failures(run: dict[str, Any]) -> list[tuple[str, str]]:
+    return sorted((_readable(name), _readable(why)) for name, why in run["failures"].items())
+
+
+def _readable(text: str) -> str:
+    """Return a text that can be read: file names may hold control characters, or no UTF-8."""
+    return line(os.fsencode(text).decode("utf-8", "replace"))
+
+
+def _page(name: str) -> str:
+    """Return a file name for a clip's page, whatever the clip is called."""
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
+    return f"{re.sub(r'[^A-Za-z0-9]+', '-', name)[:60].strip('-')}-{digest}.html"
+
+
+def _write_assets(folder: Path) -> None:
+    from plotly.offline import get_plotlyjs
+
+    for asset in ASSETS:
+        _write(folder / asset, (TEMPLATES / asset).read_text(encoding="utf-8"))
+    _write(folder / "plotly.min.js", get_plotlyjs())
+
+
+def _drop_others(folder: Path, kept: set[str]) -> None:
+    """Remove the pages of clips that are no longer there."""
+    for old in folder.glob("*.html"):
+        if old.name not in kept:
+            old.unlink()
+
+
+def _read(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a file, unless it says so already: replacing one is slow on many file systems."""
+    if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == text:
+        return
+    draft = path.with_name(f".draft-{path.name}")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

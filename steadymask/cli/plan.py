@@ -1,0 +1,124 @@
+"""``run --plan``: what would run, what is there already, and which setting made the difference."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections import Counter
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.table import Table
+
+from pipeline.errors import PipelineError
+from pipeline.plan import ClipPlan
+from pipeline.scheduler import look_up
+from pipeline.source_digests import remembered
+from pipeline.stage import Clip, Sink, Source, Step
+from pipeline.store.store import Store
+from steadymask.cli.size_estimates import clip_bytes, written_bytes
+from steadymask.cli.terminal import line, plain_console
+
+# Measured on 2 cores at 854x480, one class; scaled by pixels. See docs/benchmarks.md.
+REFERENCE_PIXELS = 854 * 480
+SECONDS_A_FRAME = 0.3
+
+
+def print_plan(
+    clips: Sequence[Clip], steps: Sequence[Step], store: Store, out: Path, chunk: int
+) -> int:
+    """Print the plan of a library; nothing is run. Return the exit status."""
+    console = plain_console()
+    before = _settings_before(out)
+    table = Table("clip", "stage", "chunks there", "to do", "why")
+    total, unknown = np.zeros(3), 0
+    for clip in clips:
+        where = str(out / clip.name)
+        plan = ClipPlan(clip, steps, chunk, where, partial(remembered, store))
+        try:
+            there = _settle(plan, store)
+        except PipelineError as error:
+            table.add_row(line(clip.name), "", "", "", line(str(error)))
+            continue
+        known = _rows(table, plan, there, before)
+        if known is None:
+            unknown += 1
+        else:
+            total += known
+    console.print(table)
+    pixels, size, labels = total
+    share = pixels / REFERENCE_PIXELS
+    room = shutil.disk_usage(_existing(out)).free
+    sets = f", {labels / 1e9:.1f} GB of pseudo-labels in {out}" if labels else ""
+    console.print(
+        f"to compute: about {share * SECONDS_A_FRAME:.0f} processor seconds and "
+        f"{size / 1e9:.1f} GB in the store{sets} ({room / 1e9:.0f} GB are free)"
+        + (f"; besides {unknown} clips whose length is not known yet" if unknown else ""),
+        soft_wrap=True,
+    )
+    return 0
+
+
+def _settle(plan: ClipPlan, store: Store) -> Counter[str]:
+    """Follow the plan as far as the store goes; return how many nodes of each stage it has."""
+    there: Counter[str] = Counter()
+    while (task := plan.next_ready()) is not None:
+        found = look_up(task, store)
+        if found is not None:
+            plan.complete(task.node, found)
+            there[task.node.stage] += 1
+    return there
+
+
+def _rows(
+    table: Table, plan: ClipPlan, there: Counter[str], before: dict[str, Any]
+) -> tuple[float, float, float] | None:
+    """Add a clip's rows; return pixels to compute, bytes in the store and in OUT, if known."""
+    todo = Counter(node.stage for node in plan.waiting)
+    changed_above, name = "", line(plan.clip.name)
+    for step in plan.steps:
+        if not todo[step.name] and not there[step.name]:
+            table.add_row(name, step.name, "0", "all", "not known before the first stage")
+            continue
+        why = ""
+        if todo[step.name]:
+            why = _difference(step, before) or changed_above or "never computed"
+            if not isinstance(step, Sink):
+                changed_above = f"{step.name} above changes"
+        table.add_row(name, step.name, str(there[step.name]), str(todo[step.name]), why)
+    if "shots" not in plan.facts:
+        return None
+    stages = [step.name for step in plan.steps if not isinstance(step, Source | Sink)]
+    frames = sum(node.stop - node.start for node in plan.waiting if node.stage in stages)
+    rows, columns = plan.facts["size"]
+    size = sum(
+        need * todo[stage] / max(todo[stage] + there[stage], 1)
+        for stage, need in clip_bytes(plan.steps, plan.facts).items()
+    )
+    labels = sum(size for sink, size in written_bytes(plan.steps, plan.facts).items() if todo[sink])
+    return frames / len(stages) * rows * columns, size, labels
+
+
+def _difference(step: Step, before: dict[str, Any]) -> str:
+    """Return which fields differ from those of the last run in this folder."""
+    old = before.get(step.name)
+    if old is None:
+        return ""
+    new = step.model_dump(mode="json")
+    changed = [name for name in new if old.get(name) != new[name]]
+    return ", ".join(f"{step.name}.{name}: {old.get(name)} → {new[name]}" for name in changed)
+
+
+def _settings_before(out: Path) -> dict[str, Any]:
+    try:
+        settings: dict[str, Any] = json.loads((out / "run.json").read_text())["settings"]
+    except (OSError, ValueError, KeyError):
+        return {}
+    return settings
+
+
+def _existing(folder: Path) -> Path:
+    return folder if folder.exists() else _existing(folder.parent)

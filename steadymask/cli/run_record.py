@@ -1,0 +1,231 @@
+"""What a run leaves behind beside the masks: ``run.json``, ``metrics.json``, and a table."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import platform
+import time
+from collections import deque
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from pipeline.events import Event
+from steadymask.cli.terminal import line, plain_console
+
+SAVE_EVERY_S = 2.0
+ROWS = 40  # of the table of clips, at most
+MARKS = 100  # how far the run was, at the last so many savings
+
+PACKAGES = ("numpy", "opencv-contrib-python", "numba", "numcodecs", "ray", "torch", "ptlflow", "av")
+
+
+class Record:
+    """Follows a run and writes ``run.json`` and ``metrics.json`` below `out`."""
+
+    def __init__(self, out: Path, settings: dict[str, Any], order: list[str], clips: int) -> None:
+        self.out, self._settings, self._order, self._clips = out, settings, order, clips
+        self._running: dict[str, float] = {}
+        self._left: dict[str, int] = {}  # nodes of the clips begun
+        self._marks: deque[tuple[float, float]] = deque(maxlen=MARKS)
+        self._next_save = 0.0
+        self.failures: dict[str, str] = {}
+        self.finished: list[str] = []
+        self._stages: dict[str, dict[str, dict[str, float]]] = {}  # of the clips at work
+        self._ended: dict[str, str] = {}  # of the others, as JSON: a library may be large
+        self._totals: dict[str, list[float]] = {name: [0, 0, 0.0, 0] for name in order}
+        self._began = time.time()
+        self._versions = {"python": platform.python_version(), **_versions()}
+
+    def take(self, event: Event) -> None:
+        """Add one event; now and then write ``run.json``, for `status`."""
+        self._follow(event)
+        self._add(event)
+        if time.time() >= self._next_save:
+            began = time.time()
+            self.save("running")
+            # Large libraries have large records: spend no more than a twentieth of the time.
+            self._next_save = time.time() + max(SAVE_EVERY_S, 20 * (time.time() - began))
+
+    def _follow(self, event: Event) -> None:
+        """Keep count of what is being done and what is left."""
+        if event.kind == "known":
+            self._left[event.clip] = event.nodes
+        elif event.kind in ("finished", "failed"):
+            self._left.pop(event.clip, None)
+            mine = f"{event.clip}: "
+            self._running = {k: t for k, t in self._running.items() if not k.startswith(mine)}
+        elif event.kind == "started":
+            self._running[f"{event.clip}: {event.node}"] = time.time()
+        else:
+            self._running.pop(f"{event.clip}: {event.node}", None)
+            if event.kind == "again":
+                return
+            self._left[event.clip] = max(self._left.get(event.clip, 1) - 1, 0)
+
+    def _progress(self) -> dict[str, Any]:
+        """Return how far the run is."""
+        ended, part = len(self.finished) + len(self.failures), 0.0
+        for clip, left in self._left.items():
+            stages = self._stages.get(clip, {}).values()
+            done = sum(stage["hits"] + stage["computed"] for stage in stages)
+            part += done / max(done + left, 1)
+        share = min((ended + part) / max(self._clips, 1), 1.0)
+        self._marks.append((round(time.time(), 2), round(share, 6)))
+        return {
+            "clips": self._clips,
+            "finished": len(self.finished),
+            "failed": len(self.failures),
+            "share": round(share, 6),
+            "running": dict(self._running),
+            "marks": list(self._marks),
+            "updated": time.time(),
+        }
+
+    def _add(self, event: Event) -> None:
+        if event.kind == "failed":
+            self.fail(event.clip, event.text)
+        elif event.kind == "finished":
+            self.finished.append(event.clip)
+        if event.kind in ("failed", "finished"):
+            entry = {"done": event.kind == "finished", "stages": self._stages.pop(event.clip, {})}
+            if entry["done"] or entry["stages"]:
+                self._ended[event.clip] = json.dumps(entry)
+        elif event.kind in ("hit", "done") and event.node is not None:
+            empty = {"hits": 0, "computed": 0, "seconds": 0.0, "bytes": 0}
+            stage = self._stages.setdefault(event.clip, {}).setdefault(event.node.stage, empty)
+            stage["hits" if event.kind == "hit" else "computed"] += 1
+            stage["bytes"] += event.stored_bytes
+            total = self._totals.setdefault(event.node.stage, [0, 0, 0.0, 0])
+            total[int(event.kind == "hit")] += 1
+            total[3] += event.stored_bytes
+            if event.kind == "done":
+                stage["seconds"] = round(stage["seconds"] + event.seconds, 3)
+                total[2] += event.seconds
+
+    def keep(self, others: Container[str]) -> None:
+        """Take over from the last ``run.json`` the clips that were done, but for `others`."""
+        try:
+            before = json.loads((self.out / "run.json").read_text(encoding="utf-8"))["clips"]
+        except (OSError, ValueError, KeyError):
+            return
+        for name, clip in before.items():
+            if clip["done"] and name not in others:
+                self._ended[name] = json.dumps(clip)
+                self.finished.append(name)
+
+    def fail(self, clip: str, reason: str) -> None:
+        """Take down that a clip could not be done."""
+        self.failures[clip] = reason
+
+    def save(self, state: str) -> None:
+        """Write ``run.json``, and ``metrics.json`` from the clips' own."""
+        about = {
+            "state": state,
+            "began": self._began,
+            "seconds": round(time.time() - self._began, 2),
+            "settings": self._settings,
+            "versions": self._versions,
+            "failures": self.failures,
+            "progress": self._progress(),
+        }
+        at_work = {
+            name: json.dumps({"done": False, "stages": stages})
+            for name, stages in self._stages.items()
+        }
+        every = sorted((self._ended | at_work).items())
+        lines = ",\n".join(f"  {json.dumps(name)}: {text}" for name, text in every)
+        head = json.dumps(about, indent=1).removesuffix("\n}")
+        _write_text(self.out / "run.json", f'{head},\n "clips": {{\n{lines}\n }}\n}}\n')
+        if state == "done":
+            scores = {clip: self.scores(clip) for clip in sorted(self.finished)}
+            _write(self.out / "metrics.json", {"clips": scores, "failures": self.failures})
+
+    def scores(self, clip: str) -> dict[str, Any]:
+        """Return what ``metrics.json`` of a clip says, without the lists of frames."""
+        path = self.out / clip / "metrics.json"
+        full: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        long = ("flicker",)
+        for system in ("input", "output"):
+            full[system] = {k: v for k, v in full[system].items() if k not in long}
+        iou = full.pop("iou_with_input")
+        full["iou_with_input"] = round(sum(iou) / len(iou), 4)
+        return full
+
+    def spent(self) -> dict[str, tuple[int, int, float, float]]:
+        """Return (computed, hits, seconds, bytes) of each stage over all clips."""
+        return {
+            name: (int(computed), int(hits), seconds, size)
+            for name, (computed, hits, seconds, size) in self._totals.items()
+        }
+
+
+def print_table(record: Record) -> None:
+    """Print stages, clips and failures."""
+    console = plain_console()
+    stages = Table("stage", "computed", "cached", "seconds", "MB", title="stages")
+    for name, (computed, hits, seconds, size) in record.spent().items():
+        stages.add_row(name, str(computed), str(hits), f"{seconds:.1f}", f"{size / 1e6:.0f}")
+    console.print(stages)
+    clips = Table(
+        "clip", "frames", "E_cons in", "out", "E_smooth in", "out", "IoU in/out", "to look at",
+        title="clips (lower E is stabler; judged with the pipeline's own flow)",
+    )  # fmt: skip
+    every = [(clip, record.scores(clip)) for clip in record.finished]
+    if len(every) > ROWS:
+        every.sort(key=lambda one: -(one[1]["output"]["E_cons"] or 0.0))
+    for clip, scores in every[:ROWS]:
+        values = [
+            _number(scores[system][name])
+            for name in ("E_cons", "E_smooth_mean")
+            for system in ("input", "output")
+        ]
+        iou = f"{scores['iou_with_input']:.3f}"
+        clips.add_row(line(clip), str(scores["frames"]), *values, iou, remarks(scores))
+    console.print(clips)
+    if len(every) > ROWS:
+        console.print(f"the {ROWS} clips with most left of {len(every)}; all are in the report")
+    for clip, reason in record.failures.items():
+        said = f"failed: {line(clip)}: {line(reason)}"
+        console.print(said, markup=False, highlight=False, soft_wrap=True)
+    done = f"{len(record.finished)} clips done, {len(record.failures)} failed: {record.out}"
+    console.print(done, markup=False, highlight=False, soft_wrap=True)
+
+
+def remarks(scores: dict[str, Any]) -> str:
+    """Return what a person should look at in a clip with these scores, in a line."""
+    parts = list(scores["warnings"])
+    if scores["holes"]:
+        parts.append(f"{len(scores['holes'])} frames could not be decoded")
+    if scores["changed_frames"]:
+        first = ", ".join(str(t) for t in scores["changed_frames"][:3])
+        more = ", …" if len(scores["changed_frames"]) > 3 else ""
+        parts.append(f"{len(scores['changed_frames'])} frames changed a lot ({first}{more})")
+    return "; ".join(parts)
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            found[name] = "not installed"
+    return found
+
+
+def _write(path: Path, content: dict[str, Any]) -> None:
+    _write_text(path, json.dumps(content, indent=1) + "\n")
+
+
+def _write_text(path: Path, text: str) -> None:
+    draft = path.with_suffix(".draft")
+    draft.write_text(text, encoding="utf-8")
+    draft.replace(path)

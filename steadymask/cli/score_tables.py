@@ -1,0 +1,119 @@
+"""Scores as tables on the terminal and as files."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from steadymask.cli.terminal import line
+from steadymask.evaluation.score_clip import TRUTH, ClipScores
+from steadymask.evaluation.summary import HIGHER, LOWER, MEASURES, Mean, Summary
+
+ARROWS = {HIGHER: "↑", LOWER: "↓"}
+
+
+def print_summary(console: Console, summary: Summary, systems: Sequence[str]) -> None:
+    """Print the means of all systems side by side."""
+    names = [*systems, TRUTH] if TRUTH in summary.means else list(systems)
+    title = f"mean over {len(summary.clips)} clips, 95 % interval below; ★ best"
+    table = Table("measure", "", *names, title=title)
+    for measure, (way, _) in MEASURES.items():
+        cells = [summary.means[name].get(measure) for name in names]
+        if all(cell is None for cell in cells):
+            continue
+        best = summary.best(measure)
+        texts = [
+            _mean(cell, " ★" if name in best else "")
+            for name, cell in zip(names, cells, strict=True)
+        ]
+        table.add_row(measure, ARROWS.get(way, ""), *texts)
+    console.print(table)
+    if summary.left_out:
+        names_out = line(", ".join(summary.left_out))
+        console.print(
+            f"left out of the means, since not every system has them: {names_out}",
+            markup=False, highlight=False, soft_wrap=True,
+        )  # fmt: skip
+
+
+def print_clips(console: Console, scores: Sequence[ClipScores]) -> None:
+    """Print every clip's values."""
+    shown = [m for m in MEASURES if any(m in v for one in scores for v in one.values.values())]
+    table = Table("clip", "system", *shown)
+    for one in scores:
+        for system, values in one.values.items():
+            cells = [_number(values[name]) if name in values else "" for name in shown]
+            table.add_row(line(one.name), line(system), *cells)
+    console.print(table)
+
+
+def _mean(mean: Mean | None, mark: str) -> Text:
+    if mean is None:
+        return Text()
+    if math.isnan(mean.low):
+        return Text(_number(mean.value) + mark)
+    interval = f"\n{_number(mean.low)} – {_number(mean.high)}"
+    return Text.assemble(_number(mean.value) + mark, (interval, "dim"))
+
+
+def _number(value: float) -> str:
+    return "–" if math.isnan(value) else f"{value:.3f}"
+
+
+def write_json(
+    path: Path,
+    flow: str,
+    summary: Summary,
+    scores: Sequence[ClipScores],
+    failures: Sequence[str],
+    gates: Sequence[str],
+) -> None:
+    """Write everything that was found out."""
+    content = {
+        "flow": flow,
+        "measures": {name: {"better": way, "is": what} for name, (way, what) in MEASURES.items()},
+        "mean": {
+            system: {
+                name: [_plain(v) for v in (m.value, m.low, m.high)] for name, m in means.items()
+            }
+            for system, means in summary.means.items()
+        },
+        "clips_in_mean": summary.clips,
+        "clips": {
+            one.name: {
+                "frames": one.frames,
+                "values": {
+                    system: {name: _plain(value) for name, value in values.items()}
+                    for system, values in one.values.items()
+                },
+                "flicker": {s: [_plain(v) for v in values] for s, values in one.flicker.items()},
+                "problems": one.problems,
+            }
+            for one in scores
+        },
+        "not_scored": list(failures),
+        "failed": list(gates),
+    }
+    path.write_text(json.dumps(content, indent=1, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def write_csv(path: Path, scores: Sequence[ClipScores]) -> None:
+    """Write a row for every value."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["clip", "system", "measure", "value"])
+        for one in scores:
+            for system, values in one.values.items():
+                for name, value in values.items():
+                    writer.writerow([one.name, system, name, "" if math.isnan(value) else value])
+
+
+def _plain(value: float) -> float | None:
+    return None if math.isnan(value) else round(float(value), 6)

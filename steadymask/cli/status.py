@@ -1,0 +1,168 @@
+"""``status``: what a run has done, is doing and has left. Only reads, and disturbs nobody."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from pipeline.errors import ConfigError
+from pipeline.lock import at_work
+from steadymask.cli.terminal import line, plain_console
+
+EPILOG = "Exit status: 0 done or at work, 1 interrupted or with failed clips, 2 no run there."
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(
+        prog="run_pipeline.py status",
+        description="Say what a run has done, is doing and has left.",
+        epilog=EPILOG,
+    )
+    made.add_argument("out", type=Path, help="the run's --out")
+    made.add_argument("--clip", default="", help="tell of this clip alone")
+    made.add_argument("--json", action="store_true", help="print JSON")
+    return made
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Run the command; return its exit status."""
+    options = parser().parse_args(arguments)
+    run = _read(options.out)
+    found = state_of(run, held=at_work(options.out), now=time.time())
+    if options.clip:
+        if options.clip not in run["clips"] and options.clip not in run["failures"]:
+            known = ", ".join([*run["clips"], *run["failures"]][:5])
+            raise ConfigError(f"--clip {options.clip!r}: not begun; there are {known}")
+        found = _of_clip(run, options.clip, found)
+    if options.json:
+        print(json.dumps(found, indent=1))
+    else:
+        _print(found)
+    return 0 if found["state"] in ("done", "running") and not found["failures"] else 1
+
+
+def state_of(run: dict[str, Any], *, held: bool, now: float) -> dict[str, Any]:
+    """Return what is to be said of a run.
+
+    Parameters
+    ----------
+    run : dict
+        Of ``run.json``.
+    held : bool
+        Whether a process is at work there.
+    now : float
+        Seconds since 1970.
+    """
+    progress = run["progress"]
+    state = "done" if run["state"] == "done" else "running" if held else "interrupted"
+    stages: dict[str, dict[str, float]] = {}
+    for clip in run["clips"].values():
+        for name, spent in clip["stages"].items():
+            total = stages.setdefault(name, {"computed": 0, "hits": 0, "seconds": 0.0})
+            for key in total:
+                total[key] = round(total[key] + spent[key], 3)
+    return {
+        "state": state,
+        "clips": progress["clips"],
+        "finished": progress["finished"],
+        "failed": progress["failed"],
+        "share": progress["share"],
+        "seconds": round((now if state == "running" else progress["updated"]) - run["began"], 1),
+        "seconds_left": seconds_left(progress["marks"]) if state == "running" else None,
+        "seconds_since_news": round(now - progress["updated"], 1),
+        "running": (
+            {name: round(now - since, 1) for name, since in progress["running"].items()}
+            if state == "running"
+            else {}
+        ),
+        "stages": stages,
+        "failures": run["failures"],
+    }
+
+
+def seconds_left(marks: Sequence[Sequence[float]]) -> float | None:
+    """Return the time left at the speed of the last while; None where nothing moved.
+
+    Parameters
+    ----------
+    marks : sequence of (time, share done)
+        In order.
+    """
+    if len(marks) < 2:
+        return None
+    (began, before), (ended, after) = marks[0], marks[-1]
+    if after <= before or ended <= began:
+        return None
+    return round((1 - after) * (ended - began) / (after - before), 1)
+
+
+def _of_clip(run: dict[str, Any], name: str, found: dict[str, Any]) -> dict[str, Any]:
+    clip = run["clips"].get(name, {"done": False, "stages": {}})
+    running = {k: t for k, t in found["running"].items() if k.startswith(f"{name}: ")}
+    failures = {k: why for k, why in run["failures"].items() if k == name}
+    return found | {
+        "clips": 1,
+        "finished": int(clip["done"]),
+        "failed": len(failures),
+        "share": None,
+        "seconds_left": None,
+        "running": running,
+        "stages": clip["stages"],
+        "failures": failures,
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
+    console = plain_console()
+
+    def say(text: str) -> None:
+        console.print(line(text), markup=False, highlight=False, soft_wrap=True)
+
+    share = "" if found["share"] is None else f", {found['share']:.0%} of the work"
+    say(
+        f"{found['state']}: {found['finished']} of {found['clips']} clips done, "
+        f"{found['failed']} failed{share}, {_duration(found['seconds'])} so far"
+    )
+    if found["seconds_left"] is not None:
+        say(f"about {_duration(found['seconds_left'])} left at the speed of the last minutes")
+    if found["state"] == "interrupted":
+        say("the same command goes on from here")
+    for name, spent in found["running"].items():
+        say(f"now: {name} ({_duration(spent)})")
+    if found["stages"]:
+        table = Table("stage", "computed", "cached", "seconds")
+        for name, total in found["stages"].items():
+            cells = f"{total['computed']:.0f}", f"{total['hits']:.0f}", f"{total['seconds']:.1f}"
+            table.add_row(name, *cells)
+        console.print(table)
+    for name, why in found["failures"].items():
+        say(f"failed: {name}: {why}")
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
+def _read(out: Path) -> dict[str, Any]:
+    path = out / "run.json"
+    try:
+        run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigError(f"{path}: expected the record of a run, found none") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: not the record of a run ({error})") from error
+    if "progress" not in run:
+        raise ConfigError(f"{path}: written by an older version, which kept no progress")
+    return run

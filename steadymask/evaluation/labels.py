@@ -1,0 +1,103 @@
+"""Label files of one clip, read so that all systems and the truth mean the same by a number."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from stages.media.masks.folder import read_png
+
+Task = Literal["objects", "classes"]
+
+IGNORE = 255
+MOST_OBJECTS = 254
+MOST_GREYS = 64  # values of 8-bit grey masks; with more they are soft, not labels
+
+
+class LabelSet:
+    """The labels of one system, or of the truth, in one clip.
+
+    Parameters
+    ----------
+    files : mapping
+        Label files by frame name.
+    void : collection of int
+        Labels that mean the same as 255: to be ignored.
+    """
+
+    def __init__(self, files: Mapping[str, Path], void: Collection[int] = ()) -> None:
+        self.files, self.void = files, [IGNORE, *void]
+        self.found, grey = set[int](), False
+        for path in files.values():
+            raw = read_png(path)
+            self.found |= set(np.unique(raw.values).tolist())
+            grey = grey or not raw.indexed
+        if grey and len(self.found) > MOST_GREYS and max(self.found) <= IGNORE:
+            first = next(iter(files.values()))
+            raise InputError(
+                f"{first}: expected labels, got {len(self.found)} grey values, as of soft masks: "
+                "give hard labels"
+            )
+        self.binary = self.found == {0, IGNORE} or self.found == {IGNORE}
+
+    def objects(self) -> set[int]:
+        """Return the labels that are neither background nor to be ignored."""
+        return {IGNORE} if self.binary else self.found - {0, *self.void}
+
+
+class Reader:
+    """Reads label files as (H, W) uint8: 0 background, 255 to be ignored.
+
+    Parameters
+    ----------
+    sets : iterable of LabelSet
+        All that are to be compared.
+    task : {"objects", "classes"}
+        Objects are numbered 1, 2, … over all sets; classes keep their numbers.
+    union : bool
+        Take all objects for one.
+    """
+
+    def __init__(self, sets: Iterable[LabelSet], task: Task, *, union: bool) -> None:
+        found = sorted(set().union(*(each.objects() for each in sets if not each.binary)))
+        if task == "objects" and not union and len(found) > MOST_OBJECTS:
+            raise InputError(f"expected {MOST_OBJECTS} objects at most, got {len(found)}")
+        if task == "classes" and found and found[-1] > IGNORE:
+            raise InputError(f"expected classes 0-254, got label {found[-1]}")
+        table = np.zeros(65536, np.uint8)
+        for number, label in enumerate(found, start=1):
+            table[label] = label if task == "classes" else 1 if union else number
+        self._table, self._task = table, task
+
+    def read(
+        self, labels: LabelSet, frame: str, size: tuple[int, int], *, truth: bool
+    ) -> NDArray[np.uint8]:
+        """Return the labels of a frame.
+
+        Raises
+        ------
+        InputError
+            If the file is not of the frame's size.
+        """
+        path = labels.files[frame]
+        values = read_png(path).values
+        if values.shape != size:
+            raise InputError(
+                f"{path}: expected {size[1]} x {size[0]} as the frame, got "
+                f"{values.shape[1]} x {values.shape[0]}"
+            )
+        if labels.binary:
+            return (values > 0).astype(np.uint8)
+        out: NDArray[np.uint8] = self._table[values]
+        if truth or self._task == "classes":
+            out[np.isin(values, labels.void)] = IGNORE
+        return out
+
+    def number(self, label: int) -> int:
+        """Return what a label of the files is read as."""
+        return int(self._table[label]) if label != IGNORE else 1

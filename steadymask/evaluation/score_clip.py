@@ -1,0 +1,249 @@
+"""Scores all systems on one clip, in one pass over its frames."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from stages.media.footage.video import read_picture
+from stages.metrics.stability import excess
+from stages.metrics.temporal import edge_band
+from steadymask.evaluation.correctness import Classes, Correctness, Objects
+from steadymask.evaluation.labels import LabelSet, Reader, Task
+from steadymask.evaluation.layouts import Files, pair
+from steadymask.evaluation.reference_flow import Judge, Link
+from steadymask.evaluation.stability import Stability
+
+TRUTH = "truth"  # its own stability: what no system can be blamed for
+
+
+@dataclass(frozen=True)
+class Options:
+    """What to score.
+
+    Attributes
+    ----------
+    task : {"objects", "classes"}
+    union : bool
+        Take all objects for one.
+    rate : float
+        Frames per second.
+    contours : bool
+        Score T, which is slow.
+    script : bool
+        Score as the public VSPW script does, too.
+    void : tuple of int
+        Labels in the truth of pixels that do not count, beside 255.
+    """
+
+    task: Task = "objects"
+    union: bool = False
+    rate: float = 24.0
+    contours: bool = False
+    script: bool = False
+    void: tuple[int, ...] = ()
+
+
+@dataclass
+class ClipScores:
+    """Values by system and measure; why systems have none; flicker from frame to frame."""
+
+    name: str
+    frames: int
+    values: dict[str, dict[str, float]] = field(default_factory=dict)
+    problems: dict[str, str] = field(default_factory=dict)
+    flicker: dict[str, list[float]] = field(default_factory=dict)
+
+
+def score_clip(
+    name: str,
+    frames: Files,
+    systems: Mapping[str, Files],
+    truth: Files | None,
+    judge: Judge,
+    options: Options,
+) -> ClipScores:
+    """Return the scores of all systems on a clip; one that cannot be scored has its reason.
+
+    Parameters
+    ----------
+    name : str
+    frames : mapping
+        Pictures by frame name, in order.
+    systems : mapping
+        Of each system its label files.
+    truth : mapping, optional
+        Label files; of some frames or of all.
+    judge : Judge
+    options : Options
+
+    Raises
+    ------
+    InputError
+        If the frames or the truth cannot be used.
+    """
+    scores = ClipScores(name, len(frames))
+    true = None
+    if truth is not None:
+        true = LabelSet(pair(frames, truth, f"{name}: truth"), options.void)
+    found = _usable(scores, frames, systems)
+    if true is not None and len(true.files) == len(frames):
+        found[TRUTH] = true
+    reader = Reader([*found.values(), *([true] if true else [])], options.task, union=options.union)
+    if true is not None:
+        _check_common(scores, found, true, reader)
+    passes = {
+        system: _Pass(labels, system == TRUTH, judge, options, true, reader)
+        for system, labels in found.items()
+    }
+    for frame, picture, links in _walk(frames, judge):
+        size = picture.shape[0], picture.shape[1]
+        answer = None
+        if true is not None and frame in true.files:
+            answer = reader.read(true, frame, size, truth=True)
+        edges = None if answer is None else edge_band(answer)
+        _step(scores, passes, frame, size, links, answer, edges)
+    for system, one in passes.items():
+        scores.values[system] = one.values()
+        scores.flicker[system] = one.stability.flicker
+    return scores
+
+
+class _Pass:
+    """One system's way through a clip."""
+
+    def __init__(
+        self,
+        labels: LabelSet,
+        is_truth: bool,
+        judge: Judge,
+        options: Options,
+        truth: LabelSet | None,
+        reader: Reader,
+    ) -> None:
+        self._labels, self._is_truth, self._reader = labels, is_truth, reader
+        self.stability = Stability(judge.radius, options.rate)
+        self._correctness: Correctness | None = None
+        if truth is not None and not is_truth:
+            if options.task == "classes":
+                self._correctness = Classes(script=options.script)
+            else:
+                numbers = sorted({reader.number(label) for label in truth.objects()})
+                self._correctness = Objects(numbers, contours=options.contours)
+
+    def add(
+        self,
+        frame: str,
+        size: tuple[int, int],
+        links: list[Link],
+        truth: NDArray[np.uint8] | None,
+        edges: NDArray[np.bool_] | None,
+    ) -> None:
+        labels = self._reader.read(self._labels, frame, size, truth=self._is_truth)
+        self.stability.add(labels, links, edges)
+        if self._correctness is not None and truth is not None:
+            self._correctness.add(labels, truth)
+
+    def values(self) -> dict[str, float]:
+        right = self._correctness.values() if self._correctness else {}
+        return right | self.stability.values()
+
+
+def _step(
+    scores: ClipScores,
+    passes: dict[str, _Pass],
+    frame: str,
+    size: tuple[int, int],
+    links: list[Link],
+    truth: NDArray[np.uint8] | None,
+    edges: NDArray[np.bool_] | None,
+) -> None:
+    """Take all systems a frame further; drop one whose labels cannot be used."""
+    for system in list(passes):
+        try:
+            passes[system].add(frame, size, links, truth, edges)
+        except InputError as error:
+            scores.problems[system] = str(error)
+            del passes[system]
+
+
+def _usable(scores: ClipScores, frames: Files, systems: Mapping[str, Files]) -> dict[str, LabelSet]:
+    """Return the systems that have a label file for every frame."""
+    found = {}
+    for system, files in systems.items():
+        try:
+            named = pair(frames, files, f"{scores.name}: {system}")
+            missing = [frame for frame in frames if frame not in named]
+            if missing:
+                raise InputError(
+                    f"{scores.name}: {system}: expected labels of all {len(frames)} frames, "
+                    f"{len(missing)} are missing ({', '.join(missing[:3])}…)"
+                )
+            found[system] = LabelSet(named)
+        except InputError as error:
+            scores.problems[system] = str(error)
+    return found
+
+
+def _check_common(
+    scores: ClipScores, found: dict[str, LabelSet], truth: LabelSet, reader: Reader
+) -> None:
+    """Leave out systems that number their objects otherwise than the truth does."""
+    numbers = {reader.number(label) for label in truth.objects()}
+    for system in [name for name in found if name != TRUTH]:
+        theirs = {reader.number(label) for label in found[system].objects()}
+        if numbers and theirs and not numbers & theirs:
+            scores.problems[system] = (
+                f"{scores.name}: {system}: expected labels of the truth ({_list(truth)}), got "
+                f"{_list(found[system])}: --union takes all objects for one"
+            )
+            del found[system]
+
+
+def _list(labels: LabelSet) -> str:
+    return ", ".join(map(str, sorted(labels.objects())[:8]))
+
+
+def _walk(frames: Files, judge: Judge) -> Iterator[tuple[str, NDArray[np.uint8], list[Link]]]:
+    """Yield name, picture and links of every frame."""
+    size: list[tuple[int, ...]] = []
+    read: list[NDArray[np.uint8]] = []
+
+    def pictures() -> Iterator[NDArray[np.uint8]]:
+        for path in frames.values():
+            picture = _read(path, size)
+            read.append(picture)
+            yield picture
+
+    for name, links in zip(frames, judge.links(pictures()), strict=True):
+        yield name, read.pop(0), links
+
+
+def _read(path: Path, size: list[tuple[int, ...]]) -> NDArray[np.uint8]:
+    picture = read_picture(path)
+    if size and picture.shape != size[0]:
+        raise InputError(
+            f"{path}: expected {size[0][1]} x {size[0][0]} as the first frame, got "
+            f"{picture.shape[1]} x {picture.shape[0]}"
+        )
+    size.append(picture.shape)
+    return picture
+
+
+def add_excess(scores: ClipScores, baseline: str) -> None:
+    """Add what is left of the baseline's inconsistency that the truth does not have."""
+    if TRUTH not in scores.values or baseline not in scores.values:
+        return
+    floor = scores.values[TRUTH]["E_cons"]
+    before = scores.values[baseline]["E_cons"]
+    for system, values in scores.values.items():
+        if system not in (TRUTH, baseline):
+            values["excess"] = excess(before, values["E_cons"], floor)
+        elif system == baseline:
+            values["excess"] = 1.0 if before > floor else math.nan

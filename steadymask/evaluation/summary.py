@@ -1,0 +1,149 @@
+"""What the scores of all clips come to: means, how sure they are, which is best, which fail."""
+
+from __future__ import annotations
+
+import math
+import operator
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pipeline.errors import ConfigError
+from stages.metrics.intervals import bootstrap_interval
+from steadymask.evaluation.score_clip import TRUTH, ClipScores
+
+HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
+
+MEASURES = {
+    "J": (HIGHER, "intersection over union, mean over frames and objects (DAVIS)"),
+    "J_recall": (HIGHER, "share of frames with J over 0.5"),
+    "J_decay": (LOWER, "J in the first quarter minus J in the last"),
+    "F": (HIGHER, "boundary F-measure, tolerance 0.008 of the diagonal (DAVIS)"),
+    "F_recall": (HIGHER, "share of frames with F over 0.5"),
+    "F_decay": (LOWER, "F in the first quarter minus F in the last"),
+    "T": (LOWER, "instability of the contours (DAVIS-2016)"),
+    "recall": (HIGHER, "share of the true foreground that is found"),
+    "mIoU": (HIGHER, "mean intersection over union of the classes"),
+    "fwIoU": (HIGHER, "the same, weighted by frequency"),
+    "accuracy": (HIGHER, "share of pixels that are right"),
+    "class_accuracy": (HIGHER, "the same, mean over classes"),
+    "VC8": (HIGHER, "share of unchanging pixels right in all of 8 frames (VSPW)"),
+    "VC16": (HIGHER, "the same for 16 frames"),
+    "VC8_vspw": (HIGHER, "VC8 as the public VSPW script computes it"),
+    "VC16_vspw": (HIGHER, "VC16 as the public VSPW script computes it"),
+    "E_cons": (LOWER, "wrongly carried visible pixels per boundary pixel (Azulay et al., eq. 4)"),
+    "excess": (LOWER, "share left of the baseline's E_cons that the truth does not have"),
+    "E_cons_mean": (LOWER, "E_cons before the division by the boundary"),
+    "E_smooth": (LOWER, "distance to the Gaussian mean in time (Azulay et al., eq. 2), a frame"),
+    "TC": (HIGHER, "IoU with the carried labels of the frame before (VSPW, eq. 5-6)"),
+    "STB": (HIGHER, "share of tracked pixels that keep their label (Coherent Loss, eq. 4)"),
+    "STB_local": (HIGHER, "the same within 15 pixels around the true edges"),
+    "band_visible": (NEITHER, "share of the 5-pixel band at edges that the flow calls visible"),
+}
+
+COMPARE = {
+    ">": operator.gt, "<": operator.lt, ">=": operator.ge, "<=": operator.le,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A measure's mean over clips, and the interval that holds it at 95 %."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means by system and measure over the clips that all systems could be scored on.
+
+    Attributes
+    ----------
+    clips : tuple of str
+        Those clips.
+    left_out : tuple of str
+        Clips that lack a system.
+    means : dict
+    """
+
+    clips: tuple[str, ...]
+    left_out: tuple[str, ...]
+    means: dict[str, dict[str, Mean]]
+
+    def best(self, measure: str) -> set[str]:
+        """Return the systems with the best mean; none where fewer than two have one."""
+        way = MEASURES[measure][0]
+        known = {
+            system: means[measure].value
+            for system, means in self.means.items()
+            if system != TRUTH and measure in means and not math.isnan(means[measure].value)
+        }
+        if way == NEITHER or len(known) < 2:
+            return set()
+        top = max(known.values()) if way == HIGHER else min(known.values())
+        return {system for system, value in known.items() if value == top}
+
+
+def summarise(scores: Sequence[ClipScores], systems: Sequence[str]) -> Summary:
+    """Return the means over the clips that all systems have."""
+    common = [one for one in scores if all(system in one.values for system in systems)]
+    names = [*systems, TRUTH] if any(TRUTH in one.values for one in common) else list(systems)
+    means: dict[str, dict[str, Mean]] = {system: {} for system in names}
+    for system in names:
+        for measure in MEASURES:
+            values = [
+                one.values[system][measure]
+                for one in common
+                if measure in one.values.get(system, {})
+            ]
+            known = [value for value in values if not math.isnan(value)]
+            if values:
+                mean = sum(known) / len(known) if known else math.nan
+                means[system][measure] = Mean(mean, *bootstrap_interval(known))
+    chosen = {one.name for one in common}
+    left_out = tuple(one.name for one in scores if one.name not in chosen)
+    return Summary(tuple(one.name for one in common), left_out, means)
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A condition under which a clip fails, such as ``E_cons>1.5``."""
+
+    measure: str
+    sign: str
+    bound: float
+
+    @classmethod
+    def parse(cls, text: str) -> Gate:
+        """Return the gate that a text describes.
+
+        Raises
+        ------
+        ConfigError
+            If it is none, or there is no such measure.
+        """
+        parts = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*", text)
+        try:
+            bound = float(parts[3]) if parts else math.nan
+        except ValueError:
+            bound = math.nan
+        if parts is None or math.isnan(bound):
+            raise ConfigError(f"--fail-if {text!r}: expected e.g. 'E_cons>1.5' or 'J<0.8'")
+        if parts[1] not in MEASURES:
+            known = ", ".join(MEASURES)
+            raise ConfigError(f"--fail-if {text!r}: no measure {parts[1]!r}; there are {known}")
+        return cls(parts[1], parts[2], bound)
+
+    def failures(self, scores: Sequence[ClipScores]) -> list[str]:
+        """Return a line for every clip and system that fails."""
+        return [
+            f"{one.name}: {system}: {self.measure} = {values[self.measure]:.4g} "
+            f"{self.sign} {self.bound:g}"
+            for one in scores
+            for system, values in one.values.items()
+            if system != TRUTH
+            and self.measure in values
+            and COMPARE[self.sign](values[self.measure], self.bound)
+        ]

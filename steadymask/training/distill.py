@@ -1,0 +1,164 @@
+"""Trains a student on a library's labels: settings, optimiser, the best of it written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+
+from pipeline.errors import ConfigError
+from steadymask.training.labelled import LabelledClips
+from steadymask.training.loop import PATIENCE, Batch, Course, Epochs, Fitting, Losses, Tell, train
+from steadymask.training.losses.distillation import ConvLSTM
+from steadymask.training.onnx_file import export_onnx
+from steadymask.training.student_objective import TERMS, student_losses
+from steadymask.training.students import Student, save_student, weights_digest
+from steadymask.training.triplets import Triplets
+
+FALL = 0.9  # exponent of the rate's fall, PFI section IV-A
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train a student.
+
+    Attributes
+    ----------
+    epochs, samples, batch, side, seed : int
+        `samples`, triplets of frames, of an epoch; `side` of a sample, pixels.
+    rate : float
+        Of Adam at the start; it falls as ``(1 − step/steps)^0.9``.
+    weights : mapping
+        Of the terms that are added to the cross-entropy, by names of
+        `steadymask.training.student_objective.TERMS`.
+    patience : int
+        Epochs without a better held-out loss before it stops.
+    varied : bool
+        Zoom, mirror and light samples at random.
+    """
+
+    epochs: int = 20
+    samples: int = 400
+    batch: int = 8
+    side: int = 256
+    seed: int = 0
+    rate: float = 1e-3
+    weights: Mapping[str, float] = field(default_factory=dict)
+    patience: int = PATIENCE
+    varied: bool = True
+
+
+def distill(
+    student: Student,
+    clips: LabelledClips,
+    settings: Settings,
+    folder: Path,
+    to: Path,
+    *,
+    radius: int,
+    side: int,
+    tell: Tell,
+    teacher: Student | None = None,
+) -> None:
+    """Train a student and write the best of it, as ONNX and, beside it, as .safetensors.
+
+    It goes on where it was stopped, see `steadymask.training.loop.train`.
+
+    Parameters
+    ----------
+    student : Student
+        To start from.
+    clips : LabelledClips
+    settings : Settings
+    folder : Path
+        For checkpoints and curves.
+    to : Path
+        A .onnx file.
+    radius : int
+        Of the library's flow: frames from the labelled one to its neighbours, at most.
+    side : int
+        Rows or columns of the smallest clip, whichever is less.
+    tell : callable
+        Takes a line for the user now and then.
+    teacher : Student, optional
+        See `student_losses`.
+
+    Raises
+    ------
+    ConfigError
+        If a term is not known.
+    InputError
+        If nothing can be trained on.
+    PipelineError
+        If the loss is not finite, or the student cannot be written.
+    """
+    unknown = set(settings.weights) - set(TERMS)
+    if unknown:
+        raise ConfigError(f"--loss {min(unknown)!r}: expected some of {', '.join(TERMS)}")
+    places, held_out, warnings = clips.places(apart=2 * radius)
+    for line in warnings:
+        tell(f"distill: {line}")
+    tell(f"distill: {len(places)} frames to train on, {len(held_out)} held out")
+    samples = partial(Triplets, clips, side=min(settings.side, side), reach=radius)
+    seed, varied = settings.seed, settings.varied
+    data = Epochs(
+        lambda numbers: samples(places, numbers=numbers, seed=seed, varied=varied),
+        lambda numbers: samples(held_out, numbers=numbers, seed=seed + 1, varied=False),
+        settings.samples,
+        settings.batch,
+    )
+    task = _task(student, clips, settings, teacher)
+    course = Course("distill", folder, settings.epochs, task, tell, settings.patience)
+    if train(_Distil(student, settings, teacher), data, course):
+        to.parent.mkdir(parents=True, exist_ok=True)
+        save_student(to.with_suffix(".safetensors"), student)
+        export_onnx(student, to)
+
+
+def _task(
+    student: Student, clips: LabelledClips, settings: Settings, teacher: Student | None
+) -> dict[str, Any]:
+    """Return all that makes another training of it."""
+    return {
+        "student": [student.name, list(student.class_ids), weights_digest(student)],
+        "teacher": weights_digest(teacher) if teacher else "",
+        "settings": asdict(settings),
+        "clips": clips.task,
+    }
+
+
+class _Distil(Fitting):
+    def __init__(self, student: Student, settings: Settings, teacher: Student | None) -> None:
+        super().__init__()
+        lightning.seed_everything(settings.seed, verbose=False)
+        self.student = student
+        self.lstm = ConvLSTM() if "multi_frame" in settings.weights else None
+        # In a tuple: it is neither trained nor written into checkpoints.
+        self._teacher = (teacher.eval(),) if teacher else ()
+        self._settings = settings
+
+    def losses(self, batch: Batch) -> Losses:
+        """Return the cross-entropy and the terms asked for."""
+        teacher = next((one.to(self.device) for one in self._teacher), None)
+        return student_losses(
+            self.student, batch, self._settings.weights, teacher=teacher, lstm=self.lstm
+        )
+
+    def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
+        """Hold the embedding's weights in bounds."""
+        if self.lstm is not None:
+            self.lstm.clip()
+
+    def configure_optimizers(self) -> Any:
+        """Return Adam with a rate that falls to 0."""
+        adam = torch.optim.Adam(self.parameters(), lr=self._settings.rate)
+        steps = max(int(self.trainer.estimated_stepping_batches), 1)
+        falling = torch.optim.lr_scheduler.LambdaLR(
+            adam, lambda step: max(1 - step / steps, 0) ** FALL
+        )
+        return {"optimizer": adam, "lr_scheduler": {"scheduler": falling, "interval": "step"}}

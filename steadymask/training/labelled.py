@@ -1,0 +1,209 @@
+"""A library's frames with the labels that a student learns: the pipeline's own, or from files."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from stages.arrays import offsets
+from stages.media.masks.open import mask_digest
+from stages.media.masks.palette import read_labels
+from stages.ops.fixed_point import unpack_flow, unpack_mask
+from stages.ops.warp import resize_flow
+from steadymask.training.library import Library, Place
+from steadymask.training.losses.labels import IGNORE
+
+STAGES = {"stabilised": "smooth", "raw": "segment"}
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where labels come from.
+
+    Attributes
+    ----------
+    labels : {"stabilised", "raw", "none"}
+        What the pipeline made, what it was given, or those of `truth` alone.
+    sure : float, in [0, 1]
+        Probability that the pipeline's winning class must have: where it has less the pixel is
+        ignored.
+    truth : Path, optional
+        Label pictures ``<truth>/<clip>/<frame>.png`` of some frames or of all; they count more
+        than the pipeline's, 255 is ignored. A frame is called as its file, or by its number.
+    union : bool
+        Take all labels above 0 in `truth` for one class, as the library does.
+    """
+
+    labels: Literal["stabilised", "raw", "none"] = "stabilised"
+    sure: float = 0.0
+    truth: Path | None = None
+    union: bool = False
+
+
+class LabelledClips:
+    """Random access to frames, labels, soft masks and flow, all at working size.
+
+    Classes are numbered from 1 in the order of `class_ids`, the same in all clips; 0 is the
+    background.
+
+    Parameters
+    ----------
+    library : Library
+        With the artifacts of ingest, segment, flow and smooth.
+    origin : Origin
+
+    Raises
+    ------
+    InputError
+        If a picture of `truth` cannot belong to the library.
+    """
+
+    def __init__(self, library: Library, origin: Origin) -> None:
+        self._library, self._origin = library, origin
+        found = {label for _, facts in library.clips for label in facts["classes"]}
+        self.class_ids: tuple[int, ...] = tuple(sorted(found))
+        self._true = [self._files(name, facts) for name, facts in library.clips]
+        self._counts = [self._counted(clip) for clip in range(len(library.clips))]
+
+    @property
+    def task(self) -> dict[str, Any]:
+        """All that the samples depend on, as JSON values."""
+        truth = self._origin.truth
+        folders = [truth / name for name, _ in self._library.clips] if truth else []
+        return {
+            "library": list(self._library.digest),
+            "origin": asdict(self._origin) | {"truth": str(truth)},
+            "truth": [mask_digest(folder) for folder in folders if folder.is_dir()],
+        }
+
+    def places(self, apart: int) -> tuple[list[Place], list[Place], list[str]]:
+        """Return the frames to train on, those held out, and what the user should know of them.
+
+        As `Library.places`, without the frames of which no pixel is trusted.
+
+        Raises
+        ------
+        InputError
+            If none is left.
+        """
+        warnings = [
+            f"{name}: left out: no pixel of it is trusted{self._hint}"
+            for (name, _), counts in zip(self._library.clips, self._counts, strict=True)
+            if not counts[:, :IGNORE].any()
+        ]
+        train, held_out = (
+            [place for place in places if self._counts[place.clip][place.frame, :IGNORE].any()]
+            for places in self._library.places(apart)
+        )
+        for name, places in (("to train on", train), ("held out", held_out)):
+            if not places:
+                raise InputError(f"no pixel is trusted in any of the clips {name}{self._hint}")
+        seen = sum(self._counts[place.clip][place.frame] for place in train)
+        for number, label in enumerate((0, *self.class_ids)):
+            if not seen[number]:
+                called = f"class {label}" if label else "the background"
+                warnings.append(f"{called} never occurs in what is trained on: it is not learned")
+        return train, held_out, warnings
+
+    @property
+    def _hint(self) -> str:
+        if self._origin.labels == "none":
+            return ": expected label pictures in --truth for some of its frames"
+        return f": lower --sure {self._origin.sure:g}, or check its masks"
+
+    def frame(self, place: Place, t: int) -> NDArray[np.uint8]:
+        """Return frame t, (H, W, 3) RGB."""
+        return self._library.entry(place, "ingest.frames", t)
+
+    def labels(self, place: Place, t: int) -> NDArray[np.uint8]:
+        """Return the labels of frame t, (H, W); 255 is ignored."""
+        facts = self._library.clips[place.clip][1]
+        true, stage = self._true[place.clip], STAGES.get(self._origin.labels)
+        if t in true:
+            return self._read(true[t], facts["size"])
+        if stage is None:
+            return np.full(facts["size"], IGNORE, np.uint8)
+        return self._made(place, stage, t)
+
+    def soft(self, place: Place, t: int) -> NDArray[np.float32]:
+        """Return the stabilised masks of frame t, (H, W, C) of the foreground classes."""
+        facts = self._library.clips[place.clip][1]
+        mask = unpack_mask(self._library.entry(place, "smooth.masks", t))
+        out = np.zeros((*mask.shape[:2], len(self.class_ids)), np.float32)
+        out[..., [self.class_ids.index(label) for label in facts["classes"]]] = mask
+        return out
+
+    def flow(self, place: Place, i: int, j: int) -> NDArray[np.float32]:
+        """Return the flow from frame i to frame j of the place's shot, (2, H, W) pixels."""
+        rows, columns = (int(side) for side in self._library.clips[place.clip][1]["size"])
+        if i == j:
+            return np.zeros((2, rows, columns), np.float32)
+        packed = self._library.entry(place, "flow.flow", i)
+        k = offsets(len(packed) // 2).index(j - i)
+        return resize_flow(unpack_flow(packed[k]), (rows, columns))
+
+    def _made(self, place: Place, stage: str, t: int) -> NDArray[np.uint8]:
+        """Return the pipeline's labels, numbered as the student's classes."""
+        numbers = np.zeros(256, np.uint8)
+        for k, label in enumerate(self._library.clips[place.clip][1]["classes"], start=1):
+            numbers[k] = 1 + self.class_ids.index(label)
+        labels: NDArray[np.uint8] = numbers[self._library.entry(place, f"{stage}.labels", t)]
+        if self._origin.sure > 0:
+            masks = self._library.entry(place, f"{stage}.masks", t)
+            rest = 255 - masks.sum(axis=-1, dtype=np.int32)
+            best = np.maximum(masks.max(axis=-1, initial=0), rest)
+            labels[best < self._origin.sure * 255] = IGNORE
+        return labels
+
+    def _files(self, clip: str, facts: Any) -> dict[int, Path]:
+        """Return the label pictures of a clip by number of frame."""
+        folder = self._origin.truth / clip if self._origin.truth else None
+        if folder is None or not folder.is_dir():
+            return {}
+        names = {Path(name).stem: t for t, name in enumerate(facts["timeline"]["names"])}
+        found = {}
+        for path in sorted(folder.glob("*.png")):
+            stem = path.stem
+            t = names.get(stem, int(stem) if stem.isdecimal() and not names else -1)
+            if not 0 <= t < int(facts["frames"]):
+                raise InputError(
+                    f"{path}: expected the name or number of one of the {facts['frames']} frames "
+                    f"of {clip}"
+                )
+            found[t] = path
+        return found
+
+    def _read(self, path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+        """Return a label picture at working size, numbered as the student's classes."""
+        values = read_labels(path)
+        labels = cv2.resize(values, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
+        known = {0: 0, IGNORE: IGNORE}
+        known |= {label: number for number, label in enumerate(self.class_ids, start=1)}
+        out = np.zeros(labels.shape, np.uint8)
+        for label in np.unique(labels).tolist():
+            if self._origin.union and label not in (0, IGNORE):
+                out[labels == label] = 1
+            elif label not in known:
+                raise InputError(
+                    f"{path}: expected labels {sorted(known)}, got {label}: use masks of the same "
+                    "classes, or --set segment.union=true"
+                )
+            else:
+                out[labels == label] = known[label]
+        return out
+
+    def _counted(self, clip: int) -> NDArray[np.int64]:
+        """Return how many pixels of each label each frame has, (T, 256)."""
+        facts = self._library.clips[clip][1]
+        counts = np.zeros((int(facts["frames"]), IGNORE + 1), np.int64)
+        for first, last in facts["shots"]:
+            place = Place(clip, first, (first, last))
+            for t in range(first, last):
+                counts[t] = np.bincount(self.labels(place, t).ravel(), minlength=IGNORE + 1)
+        return counts

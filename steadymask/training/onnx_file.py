@@ -1,0 +1,144 @@
+"""A trained student as an ONNX file that the pipeline takes as its segmenter."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import json
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from pipeline.errors import PipelineError
+from stages.models.segmenters.onnx import CLASSES_KEY
+from stages.models.weights import reason
+from steadymask.training.students import Student
+
+OPSET = 17
+SIZE = 96, 64  # of the picture that is traced; its sides stay open
+OTHER = 64, 160  # of one that the file is tried with
+TOLERANCE = 1e-3  # of a probability
+WRITER = "torch.onnx._internal.torchscript_exporter.onnx_proto_utils"
+
+
+class _Deployed(nn.Module):
+    """RGB pictures of 8 bits in, probabilities out."""
+
+    def __init__(self, student: Student) -> None:
+        super().__init__()
+        self.student = student
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        scores: Tensor = self.student(pictures.float() / 255)
+        return scores.softmax(dim=1)
+
+
+def export_onnx(student: Student, path: Path) -> None:
+    """Write a student as ONNX, whole or not at all, and check that it computes the same.
+
+    Its input is RGB, (N, 3, H, W) uint8, of any size: normalisation is inside. Its output is
+    probabilities (N, C, H, W), the background first; the file's metadata say which labels the
+    others are. So ``--segmenter student.onnx`` needs no settings.
+
+    Parameters
+    ----------
+    student : Student
+        It is put in eval mode.
+    path : Path
+
+    Raises
+    ------
+    PipelineError
+        If the network holds what ONNX cannot, or the file computes something else.
+    """
+    network = _Deployed(student).eval().cpu()
+    draft = path.with_suffix(".draft")
+    try:
+        _trace(network, draft)
+    except Exception as error:  # the exporter has many kinds
+        raise PipelineError(
+            f"{path}: {student.name} cannot be written as ONNX: {reason(error)}"
+        ) from error
+    with draft.open("ab") as file:
+        file.write(_metadata(CLASSES_KEY, json.dumps(student.class_ids)))
+    _compare(network, draft, path)
+    draft.replace(path)
+
+
+def _trace(network: nn.Module, draft: Path) -> None:
+    picture = torch.zeros((1, 3, *SIZE), dtype=torch.uint8)
+    sides = {0: "n", 2: "h", 3: "w"}
+    with warnings.catch_warnings(), _without_the_onnx_package():
+        warnings.simplefilter("ignore")  # about tracing: the file is tried at another size below
+        torch.onnx.export(
+            network, (picture,), str(draft), dynamo=False, opset_version=OPSET,
+            input_names=["pictures"], output_names=["probabilities"],
+            dynamic_axes={"pictures": sides, "probabilities": sides},
+        )  # fmt: skip
+
+
+@contextmanager
+def _without_the_onnx_package() -> Iterator[None]:
+    """Let torch write ONNX where `onnx` is not installed.
+
+    It needs that package only to add functions of onnxscript to the finished file; there are none.
+    """
+    if importlib.util.find_spec("onnx") is not None:
+        yield
+        return
+    writer: Any = importlib.import_module(WRITER)
+    kept = writer._add_onnxscript_fn
+    writer._add_onnxscript_fn = lambda content, _: content
+    try:
+        yield
+    finally:
+        writer._add_onnxscript_fn = kept
+
+
+def _metadata(key: str, value: str) -> bytes:
+    """Return an entry of `metadata_props`, to be put at the end of an ONNX file.
+
+    Protocol buffers allow it: a repeated field (number 14 of a ModelProto) may come in pieces.
+    """
+    entry = _field(1, key.encode()) + _field(2, value.encode())
+    return _field(14, entry)
+
+
+def _field(number: int, content: bytes) -> bytes:
+    return _varint(number << 3 | 2) + _varint(len(content)) + content
+
+
+def _varint(value: int) -> bytes:
+    out = b""
+    while value > 127:
+        out, value = out + bytes([value & 127 | 128]), value >> 7
+    return out + bytes([value])
+
+
+@torch.no_grad()
+def _compare(network: nn.Module, draft: Path, path: Path) -> None:
+    """Refuse a file that gives other probabilities than the network."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # its errors come as exceptions
+    session = onnxruntime.InferenceSession(str(draft), options, providers=["CPUExecutionProvider"])
+    rng = np.random.default_rng(0)
+    for size in (SIZE, OTHER):
+        picture = rng.integers(0, 256, (1, 3, *size), np.uint8)
+        wanted = network(torch.from_numpy(picture)).numpy()
+        found = session.run(None, {"pictures": picture})[0]
+        apart = float(np.abs(found - wanted).max()) if found.shape == wanted.shape else np.inf
+        if not apart <= TOLERANCE:
+            draft.unlink()
+            raise PipelineError(
+                f"{path}: expected the network's probabilities for a picture of {size}, got some "
+                f"that differ by {apart:g}: does its graph depend on what is in the picture, or "
+                "on its size?"
+            )

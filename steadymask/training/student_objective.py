@@ -1,0 +1,210 @@
+"""What a student is trained with: cross-entropy, and each term of the papers by its name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pipeline.errors import ConfigError
+from steadymask.training.loop import Batch, Losses
+from steadymask.training.losses.coherence import boundary_coherency_loss, global_coherency_loss
+from steadymask.training.losses.consistency import warp_torch
+from steadymask.training.losses.distillation import ConvLSTM, multi_frame_loss, pair_wise_loss
+from steadymask.training.losses.labels import cross_entropy
+from steadymask.training.losses.temporal import motion_guided_loss, transform_invariance_loss
+from steadymask.training.students import Student
+from steadymask.training.triplets import PAIRS
+
+MIDDLE = 1  # the labelled frame of a triplet
+NEIGHBOURS = ((0, 1), (1, 2))
+PAPER_PIXELS = 473**2  # of the pictures that β of Coherent Loss is for: its term is a sum
+ENLARGE = 0.1  # how much the size of the teacher's embedding counts against its distance
+
+
+@dataclass(frozen=True)
+class Triplet:
+    """All that a term may look at; three frames of each item.
+
+    Attributes
+    ----------
+    masks : Tensor, shape (B, 3, C, H, W)
+        The student's probabilities.
+    features : Tensor, shape (B, 3, D, h, w)
+        Its features before the last layer.
+    teacher_masks, teacher_features : Tensor, shape (B, 3, …)
+        The same of the teacher.
+    of_moved : Tensor, shape (B, C, H, W), optional
+        The student's probabilities for the labelled frame transformed, where a term needs them.
+    lstm : ConvLSTM, optional
+        Where a term needs it.
+    batch : dict
+        Of `steadymask.training.triplets.Triplets`.
+    """
+
+    masks: Tensor
+    features: Tensor
+    teacher_masks: Tensor
+    teacher_features: Tensor
+    of_moved: Tensor | None
+    lstm: ConvLSTM | None
+    batch: Batch
+
+    def flow(self, i: int, j: int) -> Tensor:
+        """Return the flow from frame i to frame j, (B, 2, H, W)."""
+        return self.batch["flow"][:, PAIRS.index((i, j))]
+
+    def seen(self, i: int, j: int) -> Tensor:
+        """Return what of frame i frame j shows, (B, 1, H, W)."""
+        return self.batch["seen"][:, PAIRS.index((i, j))]
+
+
+def temporal(given: Triplet) -> Tensor:
+    """Return PFI's eq. 3, mean over the pairs of neighbours."""
+    frames, masks = given.batch["frames"], given.masks
+    return _mean(
+        [
+            motion_guided_loss(
+                masks[:, i], masks[:, j], given.flow(i, j), frames[:, i], frames[:, j]
+            )
+            for i, j in NEIGHBOURS
+        ]
+    )
+
+
+def pair_wise(given: Triplet) -> Tensor:
+    """Return PFI's eq. 2, mean over the pairs of neighbours."""
+    masks, wanted = given.masks, given.teacher_masks
+    return _mean(
+        [
+            pair_wise_loss((masks[:, i], masks[:, j]), (wanted[:, i], wanted[:, j]))
+            for i, j in NEIGHBOURS
+        ]
+    )
+
+
+def multi_frame(given: Triplet) -> Tensor:
+    """Return PFI's multi-frame term, with the regularisation of its embedding."""
+    if given.lstm is None:
+        raise ConfigError("multi_frame: expected a ConvLSTM that learns with the student, got none")
+    distance, extent = multi_frame_loss(given.lstm, given.features, given.teacher_features)
+    return distance - ENLARGE * extent
+
+
+def boundary(given: Triplet) -> Tensor:
+    """Return eq. 1 of Coherent Loss, mean over the pairs of neighbours."""
+    masks = given.masks
+    return _mean(
+        [
+            boundary_coherency_loss(masks[:, i], masks[:, j], given.flow(i, j), given.flow(j, i))
+            for i, j in NEIGHBOURS
+        ]
+    )
+
+
+def everywhere(given: Triplet) -> Tensor:
+    """Return eq. 2 of Coherent Loss for a picture of the paper's size, mean over neighbours."""
+    masks = given.masks
+    sums = [
+        global_coherency_loss(
+            masks[:, i], masks[:, j], given.flow(i, j), given.flow(j, i),
+            given.seen(i, j), given.seen(j, i),
+        )
+        for i, j in NEIGHBOURS
+    ]  # fmt: skip
+    return _mean(sums) * (PAPER_PIXELS / (masks.shape[-1] * masks.shape[-2]))
+
+
+def transform(given: Triplet) -> Tensor:
+    """Return TSS's eq. 1 for the labelled frame."""
+    if given.of_moved is None:
+        raise ConfigError("transform: expected masks of the transformed frames, got none")
+    masks, move = given.masks[:, MIDDLE], given.batch["move"]
+    return transform_invariance_loss(given.of_moved, masks, move)
+
+
+TERMS: Mapping[str, Callable[[Triplet], Tensor]] = {
+    "temporal": temporal,
+    "pair_wise": pair_wise,
+    "multi_frame": multi_frame,
+    "boundary": boundary,
+    "global": everywhere,
+    "transform": transform,
+}
+
+WEIGHTS: Mapping[str, float] = {
+    "temporal": 0.1, "pair_wise": 0.1, "multi_frame": 0.1,  # λ of PFI, section III-A
+    "boundary": 1.0, "global": 5e-5,  # α and β of Coherent Loss, "Experiment settings"
+    "transform": 0.1,  # ours: the paper names none
+}  # fmt: skip
+
+
+def student_losses(
+    student: Student,
+    batch: Batch,
+    weights: Mapping[str, float],
+    *,
+    teacher: Student | None = None,
+    lstm: ConvLSTM | None = None,
+) -> Losses:
+    """Return the cross-entropy of a batch of triplets, the terms asked for, and their sum.
+
+    Parameters
+    ----------
+    student : Student
+    batch : dict
+        Of `steadymask.training.triplets.Triplets`.
+    weights : mapping
+        By names of `TERMS`; the terms to add to the cross-entropy.
+    teacher : Student, optional
+        For `pair_wise` and `multi_frame`; without one the stabilised soft masks teach, and stand
+        in for its features.
+    lstm : ConvLSTM, optional
+        For `multi_frame`.
+
+    Returns
+    -------
+    dict
+        `total`, `labels` (the cross-entropy over all three frames), and each term unweighted.
+    """
+    frames, items = batch["frames"].flatten(0, 1), len(batch["frames"])
+    scores, features = student.look(frames)
+    of_moved = _of_moved(student, batch) if "transform" in weights else None
+    taught = batch["soft"], batch["soft"]
+    if teacher is not None and {"pair_wise", "multi_frame"} & set(weights):
+        taught = _taught(teacher, frames, items)
+    with torch.autocast(frames.device.type, enabled=False):  # sums over pixels need all bits
+        entropy = cross_entropy(_full(scores), batch["labels"].flatten(0, 1))
+        masks = _by_item(_full(scores).softmax(dim=1), items)
+        features = _by_item(_full(features), items)
+        given = Triplet(masks, features, *taught, of_moved, lstm, batch)
+        terms = {name: TERMS[name](given) for name in weights}
+        total = entropy + sum(weights[name] * value for name, value in terms.items())
+    return {"total": total, "labels": entropy, **terms}
+
+
+def _of_moved(student: Student, batch: Batch) -> Tensor:
+    moved, _ = warp_torch(batch["frames"][:, MIDDLE], batch["move"])
+    return _full(student(moved)).softmax(dim=1)
+
+
+def _full(values: Tensor) -> Tensor:
+    """Return numbers of 16 bits in 32; wider ones as they are."""
+    return values.to(torch.promote_types(values.dtype, torch.float32))
+
+
+@torch.no_grad()
+def _taught(teacher: Student, frames: Tensor, items: int) -> tuple[Tensor, Tensor]:
+    """Return a teacher's masks and features of all frames, three an item."""
+    scores, features = teacher.look(frames)
+    return _by_item(_full(scores).softmax(dim=1), items), _by_item(_full(features), items)
+
+
+def _by_item(values: Tensor, items: int) -> Tensor:
+    return values.reshape(items, -1, *values.shape[1:])
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    return torch.stack(values).mean()

@@ -1,0 +1,81 @@
+"""Which mask belongs to which frame."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError
+from stages.media.masks.frame_matching import place
+from stages.media.masks.palette import write_indexed_png
+from tests.support.mask_samples import folder_of, labels, opened, read
+
+WHERE = Path("masks")
+
+
+def placed(names, frames, frame_names=(), missing="empty"):
+    return place(WHERE, names, frames, frame_names, missing)[0]
+
+
+def test_names_that_the_footage_knows_decide():
+    assert placed(["b.png", "d.png"], 4, ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]) == [None, 0, None, 1]
+
+
+def test_as_many_masks_as_frames_are_taken_in_order():
+    assert placed(["x.png", "y9.png", "z1.png"], 3) == [0, 1, 2]
+
+
+def test_numbering_may_start_anywhere(tmp_path):
+    folder = folder_of(tmp_path, labels(1), write_indexed_png, name="shot.{:04d}.png", start=1001)
+    np.testing.assert_array_equal(read(folder), labels(1))
+
+
+def test_the_first_number_is_frame_0_where_the_footage_has_no_numbers():
+    assert placed(["m1001.png", "m1003.png"], 4) == [0, None, 1, None]
+
+
+def test_gaps_in_the_footages_own_numbering_are_understood():
+    frames = [f"frame_{number}.jpg" for number in (1001, 1002, 1005, 1009)]
+    assert placed(["mask_1002.png", "mask_1009.png"], 4, frames) == [None, 0, None, 1]
+
+
+@pytest.mark.parametrize(
+    "name", ["v2_{}_480p.png", "{}_0.{}.png", "a1.b{}.png", "{0}{0}ms_{0}.png"]
+)
+def test_the_number_that_counts_is_told_from_others(name):
+    scores = (93, 12, 55)
+    names = [name.format(k, scores[i]) for i, k in enumerate((8, 9, 11))]
+    assert placed(names, 4) == [0, 1, None, 2]
+
+
+def test_missing_masks_are_held_from_the_nearest_before_or_after():
+    frames = [f"{k}.jpg" for k in range(6)]
+    assert placed(["2.png", "4.png"], 6, frames, "hold") == [0, 0, 0, 0, 1, 1]
+
+
+def test_missing_masks_are_named_held_or_empty(tmp_path):
+    folder = folder_of(tmp_path, labels(1), write_indexed_png, start=1001)
+    (folder / "01003.png").unlink()
+    with pytest.raises(
+        InputError,
+        match=r"1 of 4 frames have no mask \(frames 2\), 01001\.png being that of frame 0: add",
+    ):
+        opened(folder)
+    np.testing.assert_array_equal(read(folder, missing="hold")[2], labels(1)[1])
+    held = opened(folder, missing="empty")
+    assert not np.stack(list(held))[2].any()
+    assert held.warnings[0].startswith("1 frames have no mask (empty)")
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        (["0.png", "1.png", "2.png", "3.png", "4.png"], "expected 4 masks, one a frame, got 5"),
+        (["0.png", "9.png"], "do not tell which frames they belong to"),
+        (["left.png", "right.png"], "do not tell which frames they belong to"),
+        (["1.npy", "1.png"], "expected one mask a frame, got 2 named '1'"),
+    ],
+)
+def test_names_that_do_not_fit_are_refused(names, message):
+    with pytest.raises(InputError, match=message):
+        placed(names, 4)

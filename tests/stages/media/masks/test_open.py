@@ -1,0 +1,184 @@
+"""Every format that masks come in, and where they are found."""
+
+import json
+import tracemalloc
+
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError
+from stages.media.masks.open import find_masks
+from stages.media.masks.palette import write_indexed_png
+from tests.support.mask_samples import FRAMES, SIZE, folder_of, grey, labels, opened, read, rle
+
+
+def test_indexed_png(tmp_path):
+    folder = folder_of(tmp_path, labels(1, 200), write_indexed_png)
+    assert opened(folder).legend.classes == (1, 200)
+    np.testing.assert_array_equal(read(folder), labels(1, 200))
+
+
+def test_black_and_white_png(tmp_path):
+    folder = folder_of(tmp_path, labels(255), grey)
+    assert opened(folder).legend.classes == (1,)
+    np.testing.assert_array_equal(read(folder), labels(1))
+
+
+def test_grey_label_png(tmp_path):
+    folder = folder_of(tmp_path, labels(2, 11), grey)
+    assert opened(folder).legend.classes == (2, 11)
+    np.testing.assert_array_equal(read(folder), labels(2, 11))
+
+
+def test_soft_grey_png(tmp_path):
+    folder = folder_of(tmp_path, labels(100, 200), grey)
+    assert opened(folder).legend.kind == "soft"
+    np.testing.assert_allclose(read(folder)[:, 0], labels(100, 200) / 255, atol=1e-6)
+
+
+def test_sixteen_bit_png(tmp_path):
+    folder = folder_of(tmp_path, labels(255, 300, 65535), write_indexed_png)
+    assert opened(folder).legend.classes == (255, 300, 65535)
+    np.testing.assert_array_equal(read(folder), labels(255, 300, 65535))
+
+
+@pytest.mark.parametrize("dtype", [bool, np.uint8, np.int64])
+def test_a_folder_of_label_arrays(tmp_path, dtype):
+    folder = folder_of(tmp_path, labels(1).astype(dtype), np.save, name="{:03d}.npy")
+    np.testing.assert_array_equal(read(folder), labels(1))
+
+
+def test_a_folder_of_soft_arrays(tmp_path):
+    soft = np.stack([labels(1) * 0.25, labels(0, 1) * 0.5], axis=1)
+    folder = folder_of(tmp_path, soft, lambda p, a: np.savez(p, mask=a), name="{:03d}.npz")
+    assert opened(folder).legend.classes == (1, 2)
+    np.testing.assert_allclose(read(folder), soft)
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("suffix", [".npy", ".npz"])
+def test_one_array_for_the_clip(tmp_path, suffix, order):
+    path = tmp_path / f"clip{suffix}"
+    (np.save if suffix == ".npy" else np.savez_compressed)(path, labels(2, 5).copy(order))
+    assert opened(path).legend.classes == (2, 5)
+    np.testing.assert_array_equal(read(path), labels(2, 5))
+
+
+def test_a_packed_array_is_read_in_the_memory_of_a_few_frames(tmp_path):
+    path = tmp_path / "clip.npz"
+    np.savez_compressed(path, np.zeros((80, 200, 200), np.float32))
+    tracemalloc.start()
+    count = sum(1 for _ in opened(path, frames=80, size=(200, 200)))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == 80
+    assert peak < 10 * 200 * 200 * 4
+
+
+def test_a_soft_array_may_start_with_the_background(tmp_path):
+    soft = labels(1)[:, None].astype(np.float32) * 0.75
+    np.save(tmp_path / "clip.npy", np.concatenate([1 - soft, soft], axis=1))
+    np.testing.assert_allclose(read(tmp_path / "clip.npy"), soft, atol=1e-6)
+
+
+def coco_file(tmp_path, annotations, frames=FRAMES, **more):
+    images = [
+        {"id": 7 + t, "file_name": f"{t}.jpg", "height": SIZE[0], "width": SIZE[1]}
+        for t in range(frames)
+    ]
+    path = tmp_path / "clip.json"
+    path.write_text(json.dumps({"images": images, "annotations": annotations, **more}))
+    return path
+
+
+def square(category):
+    corners = [[0, 8, 4, 8, 4, 12, 0, 12]]
+    return {"image_id": 7, "category_id": category, "segmentation": corners}
+
+
+def test_coco_run_lengths_and_polygons(tmp_path):
+    found = [
+        {"image_id": 7 + t, "category_id": 9, "segmentation": rle(labels(1)[t] > 0)}
+        for t in range(FRAMES)
+    ]
+    masks = read(coco_file(tmp_path, [*found, square(2)]))
+    np.testing.assert_array_equal(masks == 9, labels(1) > 0)
+    assert (masks[0] == 2).sum() == 16
+
+
+def test_a_box_without_segmentation_is_no_mask(tmp_path):
+    path = coco_file(tmp_path, [{**square(1), "segmentation": []}])
+    assert opened(path).legend.classes == ()
+
+
+def test_images_that_coco_lacks_are_missing_masks(tmp_path):
+    path = coco_file(tmp_path, [square(3)], frames=2)
+    with pytest.raises(InputError, match="2 of 4 frames have no mask"):
+        opened(path)
+    assert not read(path, missing="empty")[2:].any()
+
+
+@pytest.mark.parametrize(
+    ("category", "expected"), [(0, "1-65535"), (70000, "1-65535"), (4, r"one of .* \[3\]")]
+)
+def test_categories_that_are_no_classes_are_refused(tmp_path, category, expected):
+    known = {"categories": [{"id": 3}]} if category == 4 else {}
+    path = coco_file(tmp_path, [square(category)], **known)
+    with pytest.raises(InputError, match=f"expected category_id {expected}.*, got {category}"):
+        opened(path)
+
+
+def test_youtube_vis(tmp_path):
+    tracks = [
+        {"segmentations": [rle(labels(1)[t] > 0) for t in range(FRAMES)]},
+        {"segmentations": [None, rle(labels(0, 1)[1] > 0), None, None]},
+    ]
+    path = tmp_path / "clip.json"
+    path.write_text(json.dumps({"videos": [{"id": 1}], "annotations": tracks}))
+    masks = read(path)
+    np.testing.assert_array_equal(masks == 1, labels(1) > 0)
+    np.testing.assert_array_equal((masks == 2).sum((1, 2)), [0, 12, 0, 0])
+    with pytest.raises(InputError, match="expected 5 segmentations an object, got 4"):
+        opened(path, frames=5)
+
+
+def test_masks_are_found_by_the_clips_name(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b.npy").touch()
+    (tmp_path / "e.mp4").mkdir()
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "c.mkv").touch()
+    assert find_masks(tmp_path, "a") == tmp_path / "a"
+    assert find_masks(tmp_path, "b") == tmp_path / "b.npy"
+    assert find_masks(tmp_path, "deep/c") == tmp_path / "deep" / "c.mkv"
+    assert find_masks(tmp_path, "e") == tmp_path / "e.mp4"
+    assert find_masks(tmp_path, "d") is None
+    assert find_masks(tmp_path, "nowhere/d") is None
+
+
+def test_clips_that_differ_only_in_extension_have_masks_of_their_own(tmp_path):
+    for name in ("a.mp4", "a.mov.npy"):
+        (tmp_path / name).touch()
+    assert find_masks(tmp_path, "a.mp4") == tmp_path / "a.mp4"
+    assert find_masks(tmp_path, "a.mov") == tmp_path / "a.mov.npy"
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("e\u0301", "\u00e9"), ("\u00e9", "e\u0301")])
+def test_an_accent_may_be_spelled_in_two_ways(tmp_path, ours, theirs):
+    (tmp_path / f"caf{theirs}").mkdir()
+    found = find_masks(tmp_path, f"caf{ours}")
+    assert found is not None
+    assert found.is_dir()
+
+
+def test_two_sets_of_masks_for_one_clip_are_an_error(tmp_path):
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a.npy").touch()
+    with pytest.raises(InputError, match=r"a: expected one set of masks, got .*a, .*a\.npy"):
+        find_masks(tmp_path, "a")
+
+
+def test_the_masks_of_a_single_clip_may_lie_in_the_folder_itself(tmp_path):
+    folder = folder_of(tmp_path, labels(1), write_indexed_png)
+    assert find_masks(folder, "video", alone=True) == folder
+    assert find_masks(folder, "video") is None

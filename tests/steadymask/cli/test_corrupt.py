@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from stages.media.masks.palette import read_labels, write_indexed_png
+from steadymask.cli.main import main
+
+
+def write_masks(root, names=("a", "deep/b"), frames=4):
+    for name in names:
+        (root / name).mkdir(parents=True)
+        for t in range(frames):
+            labels = np.zeros((60, 80), np.uint8)
+            labels[10:30, 10 + t : 40 + t] = 1
+            labels[35:55, 30:60] = 4
+            labels[:3] = 255
+            write_indexed_png(root / name / f"{t:05d}.png", labels)
+    return root
+
+
+def corrupt(*given):
+    return main(["corrupt", *map(str, given)])
+
+
+def read(folder):
+    return {p.relative_to(folder): read_labels(p) for p in sorted(folder.rglob("*.png"))}
+
+
+def test_every_mask_is_disturbed_and_keeps_its_name_its_labels_and_what_is_ignored(tmp_path):
+    truth = write_masks(tmp_path / "truth")
+    assert corrupt(truth, "--to", tmp_path / "out", "--growth", 3) == 0
+    before, after = read(truth), read(tmp_path / "out")
+    assert before.keys() == after.keys()
+    for path, labels in after.items():
+        assert set(np.unique(labels)) <= {0, 1, 4, 255}
+        np.testing.assert_array_equal(labels == 255, before[path] == 255)
+        same = (labels == before[path]).mean()
+        assert 0.6 < same < 0.999
+    with Image.open(tmp_path / "out" / "a" / "00000.png") as picture:
+        assert picture.mode == "P"
+
+
+def test_the_same_seed_gives_the_same_masks_whatever_else_is_there(tmp_path):
+    truth, alone = write_masks(tmp_path / "t"), write_masks(tmp_path / "s", ("a", "z"))
+    for source, name, seed in ((truth, "1", 5), (alone, "2", 5), (truth, "3", 6)):
+        corrupt(source, "--to", tmp_path / name, "--seed", seed)
+    one, two, other = (read(tmp_path / name / "a") for name in "123")
+    for path in one:
+        np.testing.assert_array_equal(one[path], two[path])
+    assert any((one[path] != other[path]).any() for path in one)
+
+
+def test_nothing_asked_for_changes_nothing(tmp_path):
+    truth = write_masks(tmp_path / "t", ("a",))
+    corrupt(truth, "--to", tmp_path / "o", "--growth", 0, "--displacement", 0, "--blobs", 0)
+    before = read(truth / "a")
+    for path, labels in read(tmp_path / "o" / "a").items():
+        np.testing.assert_array_equal(labels, before[path])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["none"], "none: expected a folder"),
+        (["empty"], "empty: expected label files"),
+        (["t", "--growth", "-1"], "expected 0 or more"),
+        (["t", "--blobs", "2"], "expected 0 or more"),
+    ],
+)
+def test_what_cannot_start_says_why(tmp_path, monkeypatch, capsys, given, message):
+    monkeypatch.chdir(tmp_path)
+    write_masks(tmp_path / "t", ("a",))
+    (tmp_path / "empty").mkdir()
+    assert corrupt(*given, "--to", "o") == 2
+    assert message in capsys.readouterr().err
+
+
+def test_nothing_is_overwritten_and_coloured_masks_are_refused(tmp_path, capsys):
+    truth = write_masks(tmp_path / "t", ("a",))
+    assert corrupt(truth, "--to", truth) == 2
+    assert "expected a new or empty folder" in capsys.readouterr().err
+    Image.fromarray(np.zeros((60, 80, 3), np.uint8)).save(truth / "a" / "00000.png")
+    assert corrupt(truth, "--to", tmp_path / "o") == 1
+    assert "convert colour-coded masks" in capsys.readouterr().err

@@ -1,0 +1,91 @@
+import csv
+import json
+import shutil
+
+import pytest
+
+from steadymask.cli.main import main
+from tests.support.scored_clips import FRAMES, write_clips
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    """Frames, true masks, masks that flicker."""
+    return write_clips(tmp_path_factory.mktemp("set"))
+
+
+def test_systems_are_compared_in_a_table_and_in_files(folders, tmp_path, capsys):
+    files = ["--json", str(tmp_path / "s.json"), "--csv", str(tmp_path / "s.csv"), "--per-clip"]
+    frames, truth, torn = folders
+    given = ["--pred", f"raw={torn}", "--pred", f"good={truth}", "--gt", str(truth)]
+    assert main(["evaluate", str(frames), *given, *files]) == 0
+    printed = capsys.readouterr().out
+    assert "judged with dis at 1 of the size" in printed
+    assert "1.000 ★" in printed
+    found = json.loads((tmp_path / "s.json").read_text())
+    assert found["mean"]["good"]["J"][0] == 1
+    assert found["clips_in_mean"] == ["a", "b"]
+    assert len(found["clips"]["a"]["flicker"]["raw"]) == FRAMES - 1
+    rows = list(csv.DictReader((tmp_path / "s.csv").read_text().splitlines()))
+    values = {(row["clip"], row["system"], row["measure"]): row["value"] for row in rows}
+    assert float(values["b", "good", "excess"]) == 0
+    assert float(values["b", "raw", "E_cons"]) > float(values["b", "truth", "E_cons"])
+
+
+def test_a_gate_fails_with_the_clips_named(folders, capsys):
+    frames, truth, torn = folders
+    given = [str(frames), "--pred", f"raw={torn}", "--gt", str(truth), "--radius", "1"]
+    assert main(["evaluate", *given, "--fail-if", "J<0.9", "--fail-if", "E_cons>1000"]) == 1
+    printed = capsys.readouterr().out
+    assert "failed: a: raw: J = 0." in printed
+    assert "E_cons =" not in printed
+    assert main(["evaluate", *given, "--fail-if", "J<0.1"]) == 0
+
+
+def test_a_clip_that_one_system_lacks_is_listed_and_left_out(folders, tmp_path, capsys):
+    frames, truth, torn = folders
+    shutil.copytree(torn / "a", tmp_path / "half" / "a")
+    shutil.copytree(torn / "a", tmp_path / "half" / "x")
+    given = ["--pred", f"all={torn}", "--pred", f"half={tmp_path / 'half'}", "--gt", str(truth)]
+    assert main(["evaluate", str(frames), *given, "--radius", "1"]) == 1
+    printed = capsys.readouterr().out
+    assert "mean over 1 clips" in printed
+    assert "not every system has them: b" in printed
+    assert "not scored: b: half: no masks" in printed
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ([], "--pred: expected at least one"),
+        (["--pred", "x"], "--pred 'x': expected NAME=DIR"),
+        (["--pred", "truth=x"], "the name 'truth' is taken"),
+        (["--pred", "x=none"], "none: expected a folder"),
+        (["--pred", "x={torn}", "--flow-scale", "2"], "--flow-scale 2.0: expected"),
+        (["--pred", "x={torn}", "--radius", "0"], "--radius 0: expected"),
+    ],
+)
+def test_what_cannot_start_says_why(folders, capsys, given, message):
+    frames, _, torn = folders
+    assert main(["evaluate", str(frames), *(text.format(torn=torn) for text in given)]) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_masks_of_other_clips_are_refused(folders, tmp_path, capsys):
+    shutil.copytree(folders[2] / "a", tmp_path / "m" / "c")
+    shutil.copytree(folders[2] / "a", tmp_path / "m" / "d")
+    assert main(["evaluate", str(folders[0]), "--pred", f"x={tmp_path / 'm'}"]) == 2
+    assert "expected masks of the clips a, b, found those of c, d" in capsys.readouterr().err
+
+
+def test_masks_judged_by_the_flow_that_made_them_are_pointed_out(folders, tmp_path, capsys):
+    frames, _, torn = folders
+    shutil.copytree(torn, tmp_path / "out")
+    (tmp_path / "out" / "run.json").write_text('{"settings": {"flow": {"method": "dis"}}}')
+    given = [str(frames), "--pred", f"x={tmp_path / 'out'}", "--radius", "1"]
+    main(["evaluate", *given, "--flow", "dis"])
+    assert "some masks were made with dis" in capsys.readouterr().out
+    main(["evaluate", *given])
+    printed = capsys.readouterr().out
+    assert "judged with deepflow at 0.5 of the size" in printed
+    assert "some masks" not in printed

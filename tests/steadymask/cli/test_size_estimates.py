@@ -1,0 +1,129 @@
+import json
+import shutil
+from types import SimpleNamespace
+
+import pytest
+
+from pipeline.store.inventory import take_stock
+from pipeline.store.store import Store
+from stages.pseudo_labels.stage import PseudoLabels
+from steadymask.cli.main import main
+from steadymask.cli.size_estimates import BLOCK, label_bytes, needed_bytes
+from tests.support.small_library import write_clip
+
+FRAMES = 8
+
+
+@pytest.fixture(scope="module")
+def stored(data, tmp_path_factory):
+    """Bytes by stage that the first frames of a clip took, one the estimate was not made from."""
+    root = tmp_path_factory.mktemp("room")
+    for kind, part in (("footage", "JPEGImages"), ("masks", "Predictions_osvos")):
+        target = root / kind / "dance-twirl"
+        target.mkdir(parents=True)
+        files = sorted((data / "sequences" / "dance-twirl" / part).iterdir())[:FRAMES]
+        for path in files:
+            shutil.copy(path, target)
+    given = [str(root / "footage"), "--masks", str(root / "masks"), "--out", str(root / "out")]
+    more = ["--executor", "inline", "--workers", "1", "--set", "ingest.cuts=[]"]
+    more += ["--set", "pseudo_labels.enabled=true", "--set", "pseudo_labels.soft=true"]
+    assert main([*given, *more]) == 0
+    found = {}
+    for entry in take_stock(Store(str(root / "out" / ".store"))).entries:
+        found[entry.stage] = found.get(entry.stage, 0) + entry.stored_bytes
+    labels = root / "out" / "dance-twirl" / "pseudo_labels"
+    found["labels"] = sum(-(-p.stat().st_size // BLOCK) * BLOCK for p in labels.glob("*/*"))
+    return found
+
+
+@pytest.mark.slow
+def test_a_clip_takes_what_was_said_or_somewhat_less(stored):
+    said = needed_bytes(FRAMES, 480, 854)
+    stored = {s: size for s, size in stored.items() if s != "labels"}
+    assert stored.pop("probe") + stored.pop("classes") < 40_000
+    assert said.keys() == stored.keys()
+    assert 0.95 < sum(said.values()) / sum(stored.values()) < 1.8
+    for stage, took in stored.items():
+        assert said[stage] / took > 0.8, stage
+        # how well masks compress differs by a factor of five
+        assert said[stage] / took < 4 or said[stage] - took < 0.2 * sum(stored.values()), stage
+
+
+def labels_said(frames=FRAMES, classes=(1,), **fields):
+    step = PseudoLabels(enabled=True, **fields)
+    return label_bytes(step, {"frames": frames, "size": [480, 854], "classes": list(classes)})
+
+
+@pytest.mark.slow
+def test_pseudo_labels_take_what_was_said_or_somewhat_less(stored):
+    assert 1 < labels_said(soft=True) / stored["labels"] < 1.8
+
+
+def test_pseudo_labels_grow_with_what_is_written():
+    plain = labels_said(100)
+    assert labels_said(200) == 2 * plain
+    assert labels_said(100, every=3) == plain * 34 // 100
+    assert labels_said(100, sample="diversity", count=10) == plain // 10
+    assert labels_said(100, sample="diversity", count=1000) == plain
+    assert labels_said(100, sample="motion") == plain
+    larger = [{"soft": True}, {"quality": 100}, {"pictures": "png"}]
+    assert all(labels_said(100, **more) > plain for more in larger)
+    assert labels_said(100, quality=75) < plain
+    assert labels_said(soft=True, classes=(1, 2)) > labels_said(soft=True)
+
+
+def test_it_grows_with_what_there_is_more_of():
+    plain = needed_bytes(100, 480, 854)
+    twice = needed_bytes(200, 480, 854)
+    assert all(abs(twice[stage] - 2 * plain[stage]) <= 1 for stage in plain)
+    classes = needed_bytes(100, 480, 854, classes=3)
+    assert {s for s in plain if classes[s] != plain[s]} == {"segment", "refine", "smooth"}
+    for more in ({"radius": 4}, {"scale": 0.75}):
+        larger = needed_bytes(100, 480, 854, **more)
+        assert {s for s in plain if larger[s] > plain[s]} == {"flow", "visibility"}
+    coarse = needed_bytes(100, 480, 854, steps=32)
+    assert {s for s in plain if coarse[s] < plain[s]} == {"flow"}
+
+
+def test_a_steps_that_was_not_measured_is_refused():
+    with pytest.raises(ValueError, match="expected one of 64, 32, 16, got 8"):
+        needed_bytes(1, 1, 1, steps=8)
+
+
+def test_pseudo_labels_larger_than_the_disk_are_refused_before_the_start(tmp_path, monkeypatch):
+    write_clip(tmp_path, "a", 4)
+    given = [str(tmp_path / "footage"), "--masks", str(tmp_path / "masks"), "--executor", "inline"]
+    given += ["--out", str(tmp_path / "out"), "--set", "report.enabled=false"]
+    wanted = ["--set", "pseudo_labels.enabled=true"]
+
+    def go(free, *more):
+        monkeypatch.setattr(
+            "pipeline.disk_admission.shutil.disk_usage", lambda _: SimpleNamespace(free=free)
+        )
+        status = main([*given, *more])
+        return status, json.loads((tmp_path / "out" / "run.json").read_text())["failures"]
+
+    status, failed = go(30_000, *wanted)
+    assert status == 1
+    assert "GB of results (pseudo_labels), 0.0 GB are free" in failed["a"]
+    begun = take_stock(Store(str(tmp_path / "out" / ".store"))).entries
+    assert {entry.stage for entry in begun} == {"probe", "classes", "ingest", "segment"}
+    assert go(1e9)[0] == 0
+    status, failed = go(30_000, *wanted)  # all but the labels is there
+    assert (status, "pseudo_labels.every" in failed["a"]) == (1, True)
+    assert not (tmp_path / "out" / "a" / "pseudo_labels").exists()
+    assert go(1e9, *wanted)[0] == 0
+    assert go(30_000, *wanted)[0] == 0  # so are the labels
+
+
+def test_the_plan_counts_pseudo_labels(tmp_path, capsys):
+    write_clip(tmp_path, "a", 4)
+    given = [str(tmp_path / "footage"), "--masks", str(tmp_path / "masks"), "--executor", "inline"]
+    given += ["--out", str(tmp_path / "out"), "--set", "report.enabled=false"]
+    assert main(given) == 0
+    capsys.readouterr()
+    assert main([*given, "--plan", "--set", "pseudo_labels.enabled=true"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "0.0 GB of pseudo-labels in" in said
+    assert main([*given, "--plan"]) == 0
+    assert "pseudo-labels" not in capsys.readouterr().out

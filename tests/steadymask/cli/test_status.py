@@ -1,0 +1,120 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+
+import pytest
+
+from pipeline.events import Event
+from pipeline.lock import at_work, locked
+from pipeline.plan import Node
+from steadymask.cli.main import main
+from steadymask.cli.run_record import Record
+from steadymask.cli.status import seconds_left, state_of
+from tests.support.small_library import write_clip
+
+
+def record_of(out, clips=2):
+    out.mkdir(exist_ok=True)
+    return Record(out, {}, ["flow", "smooth"], clips)
+
+
+def begun(out):
+    """A run of two clips: one done, of the other one of four nodes done and one at work."""
+    record = record_of(out)
+    record.take(Event("known", "a", nodes=1))
+    record.take(Event("done", "a", Node("a", "flow", 0, 8), seconds=2.0))
+    record.take(Event("finished", "a"))
+    record.take(Event("known", "b", nodes=4))
+    record.take(Event("started", "b", Node("b", "flow", 0, 8)))
+    record.take(Event("done", "b", Node("b", "flow", 0, 8), seconds=1.0))
+    record.take(Event("started", "b", Node("b", "smooth", 0, 8)))
+    record.save("running")
+    return out
+
+
+def status(out, *more):
+    return main(["status", str(out), *more])
+
+
+def test_a_run_at_work_says_what_it_does_and_how_far_it_is(tmp_path, capsys):
+    out = begun(tmp_path / "out")
+    with locked(out):
+        assert status(out, "--json") == 0
+    found = json.loads(capsys.readouterr().out)
+    assert found["state"] == "running"
+    assert (found["finished"], found["failed"], found["clips"]) == (1, 0, 2)
+    assert found["share"] == pytest.approx((1 + 1 / 4) / 2)
+    assert list(found["running"]) == ["b: smooth, frames 0-7"]
+    assert found["stages"]["flow"] == {"computed": 2, "hits": 0, "seconds": 3.0}
+
+
+def test_a_run_whose_process_is_gone_was_interrupted(tmp_path, capsys):
+    out = begun(tmp_path / "out")
+    gone = subprocess.Popen([sys.executable, "-c", "pass"])
+    gone.wait()
+    holder = {"pid": gone.pid, "host": socket.gethostname(), "since": "then"}
+    (out / ".lock").write_text(json.dumps(holder))
+    assert not at_work(out)
+    assert status(out) == 1
+    printed = capsys.readouterr().out
+    assert "interrupted: 1 of 2 clips done" in printed
+    assert "the same command goes on from here" in printed
+    assert "now:" not in printed
+
+
+def test_a_run_on_another_machine_counts_as_at_work(tmp_path):
+    (tmp_path / ".lock").write_text(json.dumps({"pid": os.getpid(), "host": "elsewhere"}))
+    assert at_work(tmp_path)
+    (tmp_path / ".lock").write_text("not JSON")
+    assert not at_work(tmp_path)
+
+
+def test_failures_are_told_with_their_reason_and_a_clip_by_itself(tmp_path, capsys):
+    out = begun(tmp_path / "out")
+    record = record_of(out, 1)
+    record.take(Event("failed", "c", text="smooth: out of memory"))
+    record.save("done")
+    assert status(out) == 1
+    assert "failed: c: smooth: out of memory" in capsys.readouterr().out
+    assert status(out, "--clip", "c") == 1
+    assert "done: 0 of 1 clips done, 1 failed" in capsys.readouterr().out
+    assert status(out, "--clip", "x") == 2
+    assert "--clip 'x': not begun; there are c" in capsys.readouterr().err
+
+
+def test_time_left_follows_the_speed_of_the_last_while():
+    assert seconds_left([(100.0, 0.1), (110.0, 0.2), (120.0, 0.3)]) == pytest.approx(70)
+    assert seconds_left([(100.0, 0.1)]) is None
+    assert seconds_left([(100.0, 0.1), (200.0, 0.1)]) is None
+
+
+def test_a_real_run_leaves_a_whole_record(tmp_path, capsys):
+    write_clip(tmp_path, "a", 6)
+    given = ["--masks", str(tmp_path / "masks"), "--out", str(tmp_path / "out")]
+    assert main([str(tmp_path / "footage"), *given, "--executor", "inline"]) == 0
+    capsys.readouterr()
+    assert status(tmp_path / "out", "--clip", "a") == 0
+    printed = capsys.readouterr().out
+    assert "done: 1 of 1 clips done, 0 failed" in printed
+    assert "smooth" in printed
+    run = json.loads((tmp_path / "out" / "run.json").read_text())
+    assert run["progress"]["share"] == 1
+    assert state_of(run, held=False, now=time.time())["running"] == {}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "expected the record of a run, found none"),
+        ("{", "not the record of a run"),
+        ("{}", "written by an older version"),
+    ],
+)
+def test_where_there_is_no_run_it_says_so(tmp_path, capsys, text, message):
+    if text is not None:
+        (tmp_path / "run.json").write_text(text)
+    assert status(tmp_path) == 2
+    assert message in capsys.readouterr().err

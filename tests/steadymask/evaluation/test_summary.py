@@ -1,0 +1,56 @@
+import math
+
+import pytest
+
+from pipeline.errors import ConfigError
+from steadymask.evaluation.score_clip import TRUTH, ClipScores
+from steadymask.evaluation.summary import Gate, summarise
+
+
+def clip(name, **values):
+    return ClipScores(name, 5, {system: dict(scores) for system, scores in values.items()})
+
+
+SCORES = [
+    clip("a", raw={"J": 0.5, "E_cons": 4.0}, ours={"J": 0.7, "E_cons": 1.0}, truth={"E_cons": 0.5}),
+    clip("b", raw={"J": 0.7, "E_cons": 2.0}, ours={"J": 0.7, "E_cons": math.nan}),
+    clip("c", raw={"J": 0.1, "E_cons": 9.0}),
+]
+
+
+def test_means_are_over_the_clips_that_all_systems_have():
+    found = summarise(SCORES, ["raw", "ours"])
+    assert found.clips == ("a", "b")
+    assert found.left_out == ("c",)
+    assert found.means["raw"]["J"].value == pytest.approx(0.6)
+    assert found.means["raw"]["J"].low <= 0.6 <= found.means["raw"]["J"].high
+    assert found.means["ours"]["E_cons"].value == 1.0
+    assert math.isnan(found.means["ours"]["E_cons"].low)
+    assert found.means[TRUTH]["E_cons"].value == 0.5
+
+
+def test_the_best_is_the_higher_or_the_lower_and_never_the_truth():
+    found = summarise(SCORES, ["raw", "ours"])
+    assert found.best("J") == {"ours"}
+    assert found.best("E_cons") == {"ours"}
+    assert summarise(SCORES, ["raw"]).best("J") == set()
+
+
+def test_gates_name_clip_system_and_value():
+    assert Gate.parse("E_cons>3").failures(SCORES) == [
+        "a: raw: E_cons = 4 > 3",
+        "c: raw: E_cons = 9 > 3",
+    ]
+    assert len(Gate.parse(" J <= 0.5 ").failures(SCORES)) == 2
+    assert Gate.parse("E_cons>=100").failures(SCORES) == []
+
+
+@pytest.mark.parametrize("text", ["E_cons", "E_cons>", ">1", "E_cons>one", "E_cons=1", "J>1e"])
+def test_what_is_no_gate_is_refused(text):
+    with pytest.raises(ConfigError, match=r"expected e\.g\."):
+        Gate.parse(text)
+
+
+def test_an_unknown_measure_is_refused_with_those_there_are():
+    with pytest.raises(ConfigError, match=r"no measure 'E_con'; there are J, .*E_cons"):
+        Gate.parse("E_con>1")
