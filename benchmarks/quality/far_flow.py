@@ -7,7 +7,8 @@ Generated scenes (`steadymask.training.synthetic.scenes`) with exact flow, made 
 the sequences (DAVIS folders, with JPEGImages/). Printed are mean end-point errors in
 pixels, of all pixels and of those that the other frame shows too, and iterations for each of the
 six flows of a frame. "Warm" starts from the flows between neighbours, composed
-(flow.far_iterations). WEIGHTS must find motion: ptlflow's, or those of train_flow.py. Intervals are 95 %, scenes drawn with replacement.
+(flow.far_iterations). WEIGHTS must find motion: ptlflow's, or those of
+train_flow.py. Intervals are 95 %, scenes drawn with replacement.
 """
 
 from __future__ import annotations
