@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Clip, Facts, Input, PartedSink, Reader
-from stages.media.footage.timeline import Timeline
+from stages.facts import ClipFacts
 from stages.media.footage.video import read_frames
 from stages.media.results.encode import Result, results
 from stages.ops.fixed_point import unpack_mask
@@ -45,13 +45,13 @@ class Export(PartedSink):
 
     def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
         """Return what can be decoded by itself."""
-        return [(int(start), int(stop)) for start, stop in facts["parts"]]
+        return ClipFacts(facts).parts
 
     def write(
         self, clip: Clip, facts: Facts, part: tuple[int, int], read: Reader, folder: Path
     ) -> None:
         """Write the masks of a part."""
-        ids = np.array([0, *facts["classes"]], np.uint16)
+        ids = np.array([0, *ClipFacts(facts).classes], np.uint16)
         with ExitStack() as stack:
             writers = [
                 stack.enter_context(result.part(folder, part[0]))
@@ -70,18 +70,18 @@ class Export(PartedSink):
 
     def _results(self, clip: Clip, facts: Facts) -> list[Result]:
         return results(
-            self.formats, Timeline.from_json(facts["timeline"]), clip.files["footage"],
-            alpha=self.alpha, largest_label=max(facts["classes"], default=0),
+            self.formats, ClipFacts(facts).timeline, clip.files["footage"],
+            alpha=self.alpha, largest_label=max(ClipFacts(facts).classes, default=0),
         )  # fmt: skip
 
     def _frames(
         self, clip: Clip, facts: Facts, part: tuple[int, int], read: Reader
     ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
         """Yield labels and picture of every frame of a part at source size."""
-        if facts["size"] == facts["source_size"]:
+        if ClipFacts(facts).size == ClipFacts(facts).source_size:
             yield from zip(read("smooth", "labels"), read("ingest", "frames"), strict=True)
             return
-        timeline = Timeline.from_json(facts["timeline"])
+        timeline = ClipFacts(facts).timeline
         large = read_frames(clip.files["footage"], timeline, frames=part)
         small = zip(read("smooth", "masks"), read("ingest", "frames"), large, strict=True)
         for mask, frame, picture in small:

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pipeline.errors import InputError
 from pipeline.stage import Arrays, Clip, Facts, Source
+from stages.facts import ClipFacts
 from stages.media.masks.legend import Kind
 from stages.media.masks.open import mask_digest, open_masks
 from stages.media.masks.source import MaskSource, Missing
@@ -86,17 +87,17 @@ class ImportMasks(Source):
 
     def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
         """Return what can be read by itself."""
-        return [(int(start), int(stop)) for start, stop in facts["masks"]["parts"]]
+        return ClipFacts(facts).mask_parts
 
     def run(
         self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
     ) -> Facts:
         """Emit soft masks and labels of a part at working size."""
-        source = _open(self, clip, facts, known=facts["masks"])
-        size = (int(facts["size"][0]), int(facts["size"][1]))
+        source = _open(self, clip, facts, known=ClipFacts(facts).mask_source)
+        size = ClipFacts(facts).size
         values = source.read(*part)
         while some := list(islice(values, BATCH)):
-            made = [self._masks(source, mask, facts["classes"], size) for mask in some]
+            made = [self._masks(source, mask, ClipFacts(facts).classes, size) for mask in some]
             emit(
                 {
                     "masks": np.stack([masks for masks, _ in made]),
@@ -135,9 +136,9 @@ def _open(
 ) -> MaskSource:
     return open_masks(
         clip.files[step.reads],
-        frames=facts["frames"],
-        frame_names=facts["timeline"]["names"],
-        size=(int(facts["source_size"][0]), int(facts["source_size"][1])),
+        frames=ClipFacts(facts).frames,
+        frame_names=ClipFacts(facts).frame_names,
+        size=ClipFacts(facts).source_size,
         kind=step.kind,
         missing=step.missing,
         known=known,

@@ -14,8 +14,9 @@ from pydantic import Field
 
 from pipeline.errors import InputError
 from pipeline.stage import Arrays, Clip, Facts, Source
+from stages.facts import ClipFacts
 from stages.media.footage.limits import USUAL, Limits
-from stages.media.footage.timeline import Timeline, content_digest, probe, working_size
+from stages.media.footage.timeline import content_digest, probe, working_size
 from stages.media.footage.video import read_frames
 from stages.ops.shots import Changes, find_cuts, shots_between
 
@@ -81,14 +82,14 @@ class Ingest(Source):
 
     def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
         """Return what can be decoded by itself."""
-        return [(int(start), int(stop)) for start, stop in facts["parts"]]
+        return ClipFacts(facts).parts
 
     def run(
         self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
     ) -> Facts:
         """Emit the frames of a part; return its holes and how much its frames differ."""
-        timeline = Timeline.from_json(facts["timeline"])
-        size = (int(facts["size"][0]), int(facts["size"][1]))
+        timeline = ClipFacts(facts).timeline
+        size = ClipFacts(facts).size
         changes = Changes() if self.cuts == "auto" else None
         batch: list[NDArray[np.uint8]] = []
         frames = read_frames(clip.files[self.reads], timeline, size=size, frames=part)
@@ -110,7 +111,7 @@ class Ingest(Source):
 
     def conclude(self, said: Sequence[Facts]) -> Facts:
         """Return the holes and the shots of the clip."""
-        holes = [hole for facts in said for hole in facts["holes"]]
+        holes = [hole for facts in said for hole in ClipFacts(facts).holes]
         if len(holes) == said[-1]["part"][1]:
             raise InputError(f"none of {len(holes)} frames can be decoded")
         cuts = self.cuts

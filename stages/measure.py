@@ -11,6 +11,7 @@ from pydantic import Field
 
 from pipeline.stage import Arrays, Facts, Input, Stage, Window
 from stages.arrays import offsets
+from stages.facts import ClipFacts
 from stages.metrics.stability import boundary_pixels, disagreement, restlessness
 from stages.ops.fixed_point import unpack_flow
 from stages.ops.warp import resize_flow
@@ -29,7 +30,7 @@ class Measure(Stage):
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read labels as far as the pairs and the Gaussian reach."""
-        reach = max(self.radius, int(np.ceil(3 * SIGMA_S * facts["rate"])))
+        reach = max(self.radius, int(np.ceil(3 * SIGMA_S * ClipFacts(facts).rate)))
         return (
             Input("segment", "labels", reach),
             Input("smooth", "labels", reach),
@@ -55,7 +56,7 @@ class Measure(Stage):
                 np.count_nonzero((before == after) & (before > 0)),
                 np.count_nonzero((before > 0) | (after > 0)),
             )
-        sigma = SIGMA_S * window.facts["rate"]
+        sigma = SIGMA_S * ClipFacts(window.facts).rate
         restless = []
         for labels in systems:
             own = range(window.start - labels.start, window.stop - labels.start)

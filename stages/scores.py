@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
 from stages.arrays import offsets
+from stages.facts import ClipFacts
 from stages.metrics.stability import Consistency
 
 SYSTEMS = ("input", "output")
@@ -55,11 +56,11 @@ class Scores(Sink):
         iou = np.where(union > 0, inter / np.maximum(union, 1), 1.0)
         scores: dict[str, Any] = {
             "clip": name,
-            "frames": facts["frames"],
-            "shots": facts["shots"],
-            "classes": facts["classes"],
-            "holes": facts["holes"],
-            "warnings": list(facts.get("mask_warnings", [])),
+            "frames": ClipFacts(facts).frames,
+            "shots": ClipFacts(facts).shots,
+            "classes": ClipFacts(facts).classes,
+            "holes": ClipFacts(facts).holes,
+            "warnings": list(ClipFacts(facts).mask_warnings),
             "flow": "the pipeline's own: compare systems with another one",
             "iou_with_input": [round(float(value), 4) for value in iou],
             "changed_frames": [int(t) for t in np.flatnonzero(iou < self.least_iou)],
@@ -73,8 +74,8 @@ class Scores(Sink):
     ) -> dict[str, Any]:
         pairs, steps = arrays["pairs"][:, which], offsets(self.radius)
         total = Consistency()
-        flicker: list[float | None] = [None] * int(facts["frames"])
-        for start, stop in facts["shots"]:
+        flicker: list[float | None] = [None] * ClipFacts(facts).frames
+        for start, stop in ClipFacts(facts).shots:
             for i in range(start, stop):
                 for j in range(i + 1, min(i + self.radius + 1, stop)):
                     one = Consistency()
@@ -85,7 +86,7 @@ class Scores(Sink):
                         flicker[i] = _plain(one.mean())
         boundary = float(np.median(arrays["boundary"][:, which]))
         restless = arrays["restless"][:, which]
-        area = facts["size"][0] * facts["size"][1]
+        area = ClipFacts(facts).pixels
         return {
             "E_cons": _plain(total.value(area=area, boundary=boundary)),
             "E_cons_unnormalised": _plain(total.mean()),

@@ -10,6 +10,7 @@ from pydantic import Field
 from pipeline.stage import Arrays, Facts, Input, Stage, Window
 from stages.arrays import offsets
 from stages.backend import arithmetic_on
+from stages.facts import ClipFacts
 
 
 class Visibility(Stage):
@@ -34,7 +35,7 @@ class Visibility(Stage):
         flow = window["flow.flow"]
         rows, columns = flow.array.shape[-2:]
         out = np.zeros((len(window.frames), 2 * self.radius, rows, columns), np.bool_)
-        floor = self.floor * (rows / window.facts["size"][0]) ** 2
+        floor = self.floor * (rows / ClipFacts(window.facts).size[0]) ** 2
         steps = offsets(self.radius)
         on = arithmetic_on(self.device, setting="visibility.device")
         with on.running("visibility"):

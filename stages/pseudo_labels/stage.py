@@ -13,8 +13,9 @@ from pydantic import Field
 
 from pipeline.errors import InputError
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
+from stages.facts import ClipFacts
 from stages.media.footage.limits import Limits
-from stages.media.footage.timeline import Timeline, content_digest
+from stages.media.footage.timeline import content_digest
 from stages.media.label_sets.clip_folder import PseudoLabelFolder
 from stages.ops.label_trust import IGNORE, SURE, histogram, levels, trusted
 from stages.pseudo_labels.evidence import Demands, Judged, judged, moved
@@ -89,7 +90,7 @@ class PseudoLabels(Sink):
         ids = self._ids(facts)
         chosen = self._chosen(facts, read)
         counted = _Counted(len(ids))
-        for one in judged(read, chosen, facts["shots"], self.demands):
+        for one in judged(read, chosen, ClipFacts(facts).shots, self.demands):
             counted.look(one)
         level = levels(counted.passed, counted.pixels, least=self._by_class("sure", ids),
                        keep=self._by_class("keep", ids))  # fmt: skip
@@ -111,12 +112,12 @@ class PseudoLabels(Sink):
 
     @staticmethod
     def _ids(facts: Facts) -> NDArray[np.uint16]:
-        if IGNORE in facts["classes"]:
+        if IGNORE in ClipFacts(facts).classes:
             raise InputError(
                 f"pseudo_labels: class {IGNORE}: expected other labels, as {IGNORE} marks what is "
                 "not trusted: give the class another number, or --set segment.union=true"
             )
-        return np.array([0, *facts["classes"]], np.uint16)
+        return np.array([0, *ClipFacts(facts).classes], np.uint16)
 
     def _by_class(self, field: str, ids: NDArray[np.uint16]) -> list[float]:
         usual, special = getattr(self, field), getattr(self, f"{field}_of")
@@ -124,13 +125,13 @@ class PseudoLabels(Sink):
 
     def _chosen(self, facts: Facts, read: Reader) -> list[int]:
         """Return the frames to write, without those that could not be decoded."""
-        holes = set(facts["holes"])
-        whole = [t for t in range(facts["frames"]) if t not in holes]
+        holes = set(ClipFacts(facts).holes)
+        whole = [t for t in range(ClipFacts(facts).frames) if t not in holes]
         if self.sample == "every":
             return whole[:: self.every]
         if self.sample == "motion":
-            lengths = moved(read, self.radius, (facts["size"][0], facts["size"][1]))
-            picked = by_motion(lengths, facts["shots"], threshold=self.motion)
+            lengths = moved(read, self.radius, ClipFacts(facts).size)
+            picked = by_motion(lengths, ClipFacts(facts).shots, threshold=self.motion)
             return [t for t in picked if t not in holes]
         apart = -(-len(whole) // CANDIDATES)
         candidates = whole[::apart]
@@ -140,21 +141,21 @@ class PseudoLabels(Sink):
     def _with_pictures(
         self, facts: Facts, read: Reader, chosen: Sequence[int]
     ) -> Iterator[tuple[Judged, NDArray[np.uint8]]]:
-        labelled = judged(read, chosen, facts["shots"], self.demands)
+        labelled = judged(read, chosen, ClipFacts(facts).shots, self.demands)
         return zip(labelled, read("ingest", "frames", chosen), strict=True)
 
     def _text(
         self, clip: Clip, facts: Facts, samples: list[dict[str, Any]], statistics: dict[str, Any]
     ) -> dict[str, Any]:
         """Return what ``clip.json`` says."""
-        source, size = clip.files["footage"], Timeline.from_json(facts["timeline"]).size
-        limits = Limits.like(facts["frames"], size).model_copy(update={"file_bytes": 2**63})
+        source, size = clip.files["footage"], ClipFacts(facts).timeline.size
+        limits = Limits.like(ClipFacts(facts).frames, size).model_copy(update={"file_bytes": 2**63})
         digest = content_digest(source, limits)
         return {
             "clip": clip.name,
-            "source": {"file": source.name, "digest": digest, "frames": facts["frames"]},
-            "size": list(facts["size"]),
-            "classes": list(facts["classes"]),
+            "source": {"file": source.name, "digest": digest, "frames": ClipFacts(facts).frames},
+            "size": list(ClipFacts(facts).size),
+            "classes": list(ClipFacts(facts).classes),
             "settings": self.model_dump(mode="json"),
             "samples": samples,
             "statistics": statistics,
@@ -164,7 +165,7 @@ class PseudoLabels(Sink):
 
 def _samples(facts: Facts, chosen: Sequence[int], trusted: Sequence[int]) -> list[dict[str, Any]]:
     """Return number, timestamp and trusted pixels of the frames chosen."""
-    timeline = Timeline.from_json(facts["timeline"])
+    timeline = ClipFacts(facts).timeline
     base = Fraction(*timeline.time_base)
     return [
         {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
+from stages.facts import ClipFacts
 from stages.media.masks.palette import palette
 from stages.media.results.film import Film
 from stages.ops.pictures import peaks
@@ -62,10 +63,10 @@ class Report(Sink):
         shown = self._film(facts, read, place, worst)
         text = {
             "clip": clip.name,
-            "frames": facts["frames"],
-            "rate": facts["rate"],
-            "shots": facts["shots"],
-            "every": thinning(facts["frames"]),
+            "frames": ClipFacts(facts).frames,
+            "rate": ClipFacts(facts).rate,
+            "shots": ClipFacts(facts).shots,
+            "every": thinning(ClipFacts(facts).frames),
             "flicker": {s: curve(errors[k]) for k, s in enumerate(SYSTEMS)},
             "flows": self._flows(facts, read, place, worst),
             **shown,
@@ -81,18 +82,18 @@ class Report(Sink):
         return pair_errors(
             np.stack(list(read("measure", "pairs"))),
             np.stack(list(read("measure", "boundary"))),
-            facts["shots"],
+            ClipFacts(facts).shots,
             radius=self.radius,
-            area=facts["size"][0] * facts["size"][1],
+            area=ClipFacts(facts).pixels,
         )
 
     def _film(self, facts: Facts, read: Reader, place: Path, worst: list[int]) -> dict[str, Any]:
         """Write what needs a look at every frame."""
-        frames, colours = facts["frames"], _colours(facts["classes"])
-        panes = Panes((facts["size"][0], facts["size"][1]), colours)
+        frames, colours = ClipFacts(facts).frames, _colours(ClipFacts(facts).classes)
+        panes = Panes(ClipFacts(facts).size, colours)
         slices, strips = Slices(frames, panes), Strips(worst, place)
-        areas = Areas(frames, len(facts["classes"]))
-        with Film(place / "film.mp4", facts["rate"]) as film:
+        areas = Areas(frames, len(ClipFacts(facts).classes))
+        with Film(place / "film.mp4", ClipFacts(facts).rate) as film:
             for t, (picture, before, after) in enumerate(self._frames(read)):
                 parts = panes.of(picture, before, after)
                 film.write(np.concatenate(parts))
@@ -102,7 +103,7 @@ class Report(Sink):
                 if t == frames // 2:
                     write_thumb(place, parts)
         strips.finish()
-        named = zip(facts["classes"], areas.summary(), strict=True)
+        named = zip(ClipFacts(facts).classes, areas.summary(), strict=True)
         return {
             "pane": [panes.width, panes.height],
             "moments": [{"frame": t, "strip": strips.names[t]} for t in worst],
@@ -121,7 +122,9 @@ class Report(Sink):
     def _flows(
         self, facts: Facts, read: Reader, place: Path, worst: list[int]
     ) -> list[dict[str, Any]]:
-        chosen = chosen_pairs(worst, facts["frames"], facts["shots"], count=self.flows)
+        chosen = chosen_pairs(
+            worst, ClipFacts(facts).frames, ClipFacts(facts).shots, count=self.flows
+        )
         both = read("flow", "flow", chosen), read("visibility", "seen", chosen)
         return write_flows(place, chosen, *both, radius=self.radius)
 
@@ -133,7 +136,7 @@ def _clear(place: Path) -> None:
             old.unlink()
 
 
-def _colours(classes: list[int]) -> NDArray[np.uint8]:
+def _colours(classes: Sequence[int]) -> NDArray[np.uint8]:
     """Return the colour of every label that travels: 0, then one for each class."""
     colours = np.zeros((256, 3), np.uint8)
     for k, label in enumerate(classes, start=1):

@@ -19,6 +19,7 @@ from pipeline.scheduler import look_up
 from pipeline.source_digests import remembered
 from pipeline.stage import Clip, Sink, Source, Step
 from pipeline.store.store import Store
+from stages.facts import ClipFacts
 from steadymask.cli.size_estimates import clip_bytes, written_bytes
 from steadymask.cli.terminal import line, plain_console
 
@@ -93,7 +94,7 @@ def _rows(
         return None
     stages = [step.name for step in plan.steps if not isinstance(step, Source | Sink)]
     frames = sum(node.stop - node.start for node in plan.waiting if node.stage in stages)
-    rows, columns = plan.facts["size"]
+    rows, columns = ClipFacts(plan.facts).size
     size = sum(
         need * todo[stage] / max(todo[stage] + there[stage], 1)
         for stage, need in clip_bytes(plan.steps, plan.facts).items()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pipeline.stage import Facts, Step
+from stages.facts import ClipFacts
 
 if TYPE_CHECKING:
     from stages.pseudo_labels.stage import PseudoLabels
@@ -98,14 +99,14 @@ def label_bytes(step: PseudoLabels, facts: Facts) -> int:
 
     With ``sample=motion`` as many frames are counted as there are.
     """
-    pixels = int(facts["size"][0]) * int(facts["size"][1])
+    pixels = ClipFacts(facts).pixels
     picture = float(np.interp(step.quality, list(JPEG), list(JPEG.values())))
     a_pixel = (picture if step.pictures == "jpg" else PNG) + LABELS + CERTAINTY
     if step.soft:
         a_pixel += SOFT * len(facts.get("classes", (1,)))
     files = 4 if step.soft else 3
     a_frame = round(a_pixel * pixels) + files * BLOCK
-    return step.most(int(facts["frames"])) * a_frame
+    return step.most(ClipFacts(facts).frames) * a_frame
 
 
 def written_bytes(steps: Sequence[Step], facts: Facts) -> dict[str, int]:
@@ -119,6 +120,6 @@ def clip_bytes(steps: Sequence[Step], facts: Facts) -> dict[str, int]:
     """Return the bytes that a clip takes in the store by stage, with the settings of a run."""
     flow = next((step for step in steps if step.name == "flow"), None)
     how = {name: getattr(flow, name) for name in ("radius", "scale", "steps") if flow is not None}
-    rows, columns = facts["size"]
+    rows, columns = ClipFacts(facts).size
     classes = len(facts.get("classes", (1,)))
-    return needed_bytes(facts["frames"], rows, columns, classes=classes, **how)
+    return needed_bytes(ClipFacts(facts).frames, rows, columns, classes=classes, **how)

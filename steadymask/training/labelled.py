@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from stages.arrays import offsets
+from stages.facts import ClipFacts
 from stages.media.masks.open import mask_digest
 from stages.media.masks.palette import read_labels
 from stages.ops.fixed_point import unpack_flow, unpack_mask
@@ -66,7 +67,7 @@ class LabelledClips:
 
     def __init__(self, library: Library, origin: Origin) -> None:
         self._library, self._origin = library, origin
-        found = {label for _, facts in library.clips for label in facts["classes"]}
+        found = {label for _, facts in library.clips for label in ClipFacts(facts).classes}
         self.class_ids: tuple[int, ...] = tuple(sorted(found))
         self._true = [self._files(name, facts) for name, facts in library.clips]
         self._counts = [self._counted(clip) for clip in range(len(library.clips))]
@@ -126,9 +127,9 @@ class LabelledClips:
         facts = self._library.clips[place.clip][1]
         true, stage = self._true[place.clip], STAGES.get(self._origin.labels)
         if t in true:
-            return self._read(true[t], facts["size"])
+            return self._read(true[t], ClipFacts(facts).size)
         if stage is None:
-            return np.full(facts["size"], IGNORE, np.uint8)
+            return np.full(ClipFacts(facts).size, IGNORE, np.uint8)
         return self._made(place, stage, t)
 
     def soft(self, place: Place, t: int) -> NDArray[np.float32]:
@@ -136,7 +137,7 @@ class LabelledClips:
         facts = self._library.clips[place.clip][1]
         mask = unpack_mask(self._library.entry(place, "smooth.masks", t))
         out = np.zeros((*mask.shape[:2], len(self.class_ids)), np.float32)
-        out[..., [self.class_ids.index(label) for label in facts["classes"]]] = mask
+        out[..., [self.class_ids.index(label) for label in ClipFacts(facts).classes]] = mask
         return out
 
     def flow(self, place: Place, i: int, j: int) -> NDArray[np.float32]:
@@ -166,15 +167,15 @@ class LabelledClips:
         folder = self._origin.truth / clip if self._origin.truth else None
         if folder is None or not folder.is_dir():
             return {}
-        names = {Path(name).stem: t for t, name in enumerate(facts["timeline"]["names"])}
+        names = {Path(name).stem: t for t, name in enumerate(ClipFacts(facts).frame_names)}
         found = {}
         for path in sorted(folder.glob("*.png")):
             stem = path.stem
             t = names.get(stem, int(stem) if stem.isdecimal() and not names else -1)
-            if not 0 <= t < int(facts["frames"]):
+            if not 0 <= t < ClipFacts(facts).frames:
                 raise InputError(
-                    f"{path}: expected the name or number of one of the {facts['frames']} frames "
-                    f"of {clip}"
+                    f"{path}: expected the name or number of one of the "
+                    f"{ClipFacts(facts).frames} frames of {clip}"
                 )
             found[t] = path
         return found
@@ -201,8 +202,8 @@ class LabelledClips:
     def _counted(self, clip: int) -> NDArray[np.int64]:
         """Return how many pixels of each label each frame has, (T, 256)."""
         facts = self._library.clips[clip][1]
-        counts = np.zeros((int(facts["frames"]), IGNORE + 1), np.int64)
-        for first, last in facts["shots"]:
+        counts = np.zeros((ClipFacts(facts).frames, IGNORE + 1), np.int64)
+        for first, last in ClipFacts(facts).shots:
             place = Place(clip, first, (first, last))
             for t in range(first, last):
                 counts[t] = np.bincount(self.labels(place, t).ravel(), minlength=IGNORE + 1)

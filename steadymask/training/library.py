@@ -15,6 +15,7 @@ from pipeline.scheduler import look_up
 from pipeline.source_digests import remembered
 from pipeline.stage import Clip, Facts, Span, Step
 from pipeline.store.store import Store
+from stages.facts import ClipFacts
 
 HELD_BYTES = 1 << 30  # of frames that were read and may be wanted again
 HELD_OUT = 0.2  # share of the clips, or of the frames of the only clip
@@ -63,12 +64,12 @@ class Library:
     @property
     def classes(self) -> int:
         """How many foreground classes the masks have; the most of any clip."""
-        return max(len(plan.facts["classes"]) for plan in self._plans)
+        return max(len(ClipFacts(plan.facts).classes) for plan in self._plans)
 
     @property
     def side(self) -> int:
         """Rows or columns of the smallest clip, whichever is less."""
-        return min(int(side) for plan in self._plans for side in plan.facts["size"])
+        return min(side for plan in self._plans for side in ClipFacts(plan.facts).size)
 
     @property
     def clips(self) -> tuple[tuple[str, Facts], ...]:
@@ -110,7 +111,7 @@ class Library:
         train: list[Place] = []
         held_out: list[Place] = []
         for number, plan in enumerate(self._plans):
-            for start, stop in plan.facts["shots"]:
+            for start, stop in ClipFacts(plan.facts).shots:
                 frames = [Place(number, t, (start, stop)) for t in range(start, stop - 1)]
                 if several:
                     late = number >= len(self._plans) - last_clips

@@ -1,0 +1,117 @@
+"""What is known of a clip as a whole, typed: the stages' view of the engine's plain mapping."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pipeline.errors import GraphError
+from pipeline.stage import Facts
+from stages.media.footage.timeline import Timeline
+
+Frames = tuple[int, int]
+"""First frame of a run, and one past its last."""
+
+
+@dataclass(frozen=True)
+class ClipFacts:
+    """A typed view of a clip's facts, as plain JSON values, that the sources of a plan gathered.
+
+    A step sees only the facts that its `uses` names; any other is a `GraphError` here.
+
+    Examples
+    --------
+    >>> facts = ClipFacts({"frames": 90, "size": [480, 854], "shots": [[0, 90]]})
+    >>> facts.frames, facts.size, facts.shots
+    (90, (480, 854), ((0, 90),))
+    >>> facts.rate
+    Traceback (most recent call last):
+        ...
+    pipeline.errors.GraphError: fact 'rate': expected one of frames, shots, size: add it to `uses`
+    """
+
+    values: Facts
+
+    def _value(self, name: str) -> Any:
+        try:
+            return self.values[name]
+        except KeyError:
+            known = ", ".join(sorted(self.values)) or "none"
+            raise GraphError(f"fact {name!r}: expected one of {known}: add it to `uses`") from None
+
+    @property
+    def frames(self) -> int:
+        """Number of frames, those that cannot be decoded included."""
+        return int(self._value("frames"))
+
+    @property
+    def shots(self) -> tuple[Frames, ...]:
+        """The runs of frames between cuts, in order; together they are the clip."""
+        return _frame_runs(self._value("shots"))
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Rows and columns at working resolution."""
+        rows, columns = self._value("size")
+        return int(rows), int(columns)
+
+    @property
+    def source_size(self) -> tuple[int, int]:
+        """Rows and columns of the source as a player shows it."""
+        rows, columns = self._value("source_size")
+        return int(rows), int(columns)
+
+    @property
+    def pixels(self) -> int:
+        """Pixels of a frame at working resolution."""
+        return self.size[0] * self.size[1]
+
+    @property
+    def rate(self) -> float:
+        """Frames per second, on average."""
+        return float(self._value("rate"))
+
+    @property
+    def timeline(self) -> Timeline:
+        """Timestamps, sizes and parts of the source."""
+        return Timeline.from_json(self._value("timeline"))
+
+    @property
+    def frame_names(self) -> tuple[str, ...]:
+        """File names of a folder of frames; empty for a video."""
+        return tuple(self._value("timeline")["names"])
+
+    @property
+    def parts(self) -> tuple[Frames, ...]:
+        """The runs of frames that can be decoded by themselves."""
+        return _frame_runs(self._value("parts"))
+
+    @property
+    def holes(self) -> tuple[int, ...]:
+        """Frames that could not be decoded and show the picture before them."""
+        return tuple(int(frame) for frame in self._value("holes"))
+
+    @property
+    def classes(self) -> tuple[int, ...]:
+        """Labels of the foreground classes, in the order of the masks' channels."""
+        return tuple(int(label) for label in self._value("classes"))
+
+    @property
+    def mask_source(self) -> dict[str, Any]:
+        """Description of the masks' files, so that any part of them is read by itself."""
+        return dict(self._value("masks"))
+
+    @property
+    def mask_parts(self) -> tuple[Frames, ...]:
+        """The runs of frames whose masks can be read by themselves."""
+        return _frame_runs(self._value("masks")["parts"])
+
+    @property
+    def mask_warnings(self) -> tuple[str, ...]:
+        """Remarks of the reader of the masks; none where a segmenter made them."""
+        return tuple(self.values.get("mask_warnings", ()))
+
+
+def _frame_runs(pairs: Sequence[Sequence[int]]) -> tuple[Frames, ...]:
+    return tuple((int(start), int(stop)) for start, stop in pairs)
