@@ -10,6 +10,8 @@ array              shape              type     meaning
 ingest.frames      (T, H, W, 3)       uint8    RGB at working resolution
 segment.masks      (T, H, W, C)       uint8    soft masks in, 255 is certain
 segment.labels     (T, H, W)          uint8    0 background, else 1 + number of the class
+segment.source_*   (T, H0, W0[, C])   uint8    masks as they came, if the source is larger: labels
+                                               (source_labels) or soft masks (source_soft)
 flow.flow          (T, K2, 2, h, w)   int16    to each neighbour, 1/64 px of its own grid
 visibility.seen    (T, K2, h, w)      bool     the neighbour shows this pixel too
 refine.masks       (T, H, W, C)       uint8    soft masks, refined

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
@@ -18,6 +19,7 @@ from stages.media.results.encode import Result, results
 from stages.ops.fixed_point import unpack_mask
 from stages.ops.guided import upsample_mask
 from stages.ops.soft_masks import winners
+from stages.ops.source_size import transfer_labels, transfer_soft
 from stages.smooth.filtering import centred
 
 
@@ -25,8 +27,10 @@ class Export(PartedSink):
     """Indexed PNG, lossless mask video, overlay preview; see `stages.media.results.encode`."""
 
     name: ClassVar[str] = "export"
-    version: ClassVar[int] = 2
-    uses: ClassVar[tuple[str, ...]] = ("size", "source_size", "timeline", "parts", "classes")
+    version: ClassVar[int] = 3
+    uses: ClassVar[tuple[str, ...]] = (
+        "size", "source_size", "timeline", "parts", "classes", "source_masks",
+    )  # fmt: skip
 
     formats: tuple[Literal["png", "ffv1", "overlay"], ...] = Field(
         ("png", "ffv1", "overlay"), description="what to write"
@@ -36,11 +40,15 @@ class Export(PartedSink):
     alpha: float = Field(0.5, ge=0, le=1, description="opacity of the overlay")
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
-        """Read what the smooth stage made, and the pictures below it."""
+        """Read the stable masks, the pictures below them, and the masks as they came."""
+        source = ClipFacts(facts).source_masks
         return (
             Input("smooth", "masks"),
             Input("smooth", "labels"),
             Input("ingest", "frames"),
+            *([Input("segment", source)] if source else []),
+            *([Input("segment", "labels")] if source == "source_labels" else []),
+            *([Input("segment", "masks")] if source == "source_soft" else []),
         )
 
     def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
@@ -83,9 +91,27 @@ class Export(PartedSink):
             return
         timeline = ClipFacts(facts).timeline
         large = read_frames(clip.files["footage"], timeline, frames=part)
-        small = zip(read("smooth", "masks"), read("ingest", "frames"), large, strict=True)
-        for mask, frame, picture in small:
-            yield winners(self._enlarged(mask, frame, picture)), picture
+        stable = zip(
+            read("smooth", "masks"), read("smooth", "labels"), read("ingest", "frames"), strict=True
+        )
+        own = self._own(facts, read)
+        for (mask, labels, frame), picture in zip(stable, large, strict=True):
+            enlarge = partial(self._enlarged, mask, frame, picture)
+            if own is None:
+                yield winners(enlarge()), picture
+            elif ClipFacts(facts).source_masks == "source_labels":
+                yield _labels(*next(own), labels, enlarge), picture
+            else:
+                yield _soft_labels(*next(own), mask, enlarge), picture
+
+    @staticmethod
+    def _own(facts: Facts, read: Reader) -> Iterator[tuple[NDArray[Any], NDArray[Any]]] | None:
+        """Return the masks as they came, at the source's size and at working size, if there are."""
+        source = ClipFacts(facts).source_masks
+        if not source:
+            return None
+        small = "labels" if source == "source_labels" else "masks"
+        return zip(read("segment", source), read("segment", small), strict=True)
 
     def _enlarged(
         self, mask: NDArray[np.uint8], frame: NDArray[np.uint8], picture: NDArray[np.uint8]
@@ -97,3 +123,27 @@ class Export(PartedSink):
             size=self.kernel,
             eps=self.eps,
         )
+
+
+def _labels(
+    source: NDArray[np.uint8],
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    enlarge: Callable[[], NDArray[np.float32]],
+) -> NDArray[np.uint8]:
+    """Return labels at the source's size; see `stages.ops.source_size.transfer_labels`."""
+    if np.array_equal(before, after):
+        return source
+    return transfer_labels(source, before, after, winners(enlarge()))
+
+
+def _soft_labels(
+    source: NDArray[np.uint8],
+    before: NDArray[np.uint8],
+    after: NDArray[np.uint8],
+    enlarge: Callable[[], NDArray[np.float32]],
+) -> NDArray[np.uint8]:
+    """Return labels of soft masks; see `stages.ops.source_size.transfer_soft`."""
+    if np.array_equal(before, after):
+        return winners(unpack_mask(source))
+    return winners(transfer_soft(source, before, after, enlarge()))

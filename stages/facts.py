@@ -108,6 +108,14 @@ class ClipFacts:
         return _frame_runs(self._value("masks")["parts"])
 
     @property
+    def source_masks(self) -> str:
+        """Array of the masks at the source's size, `source_labels` or `source_soft`, or none.
+
+        None where working size is the source's, or where a segmenter made the masks.
+        """
+        return str(self.values.get("source_masks", ""))
+
+    @property
     def mask_warnings(self) -> tuple[str, ...]:
         """Remarks of the reader of the masks; none where a segmenter made them."""
         return tuple(self.values.get("mask_warnings", ()))

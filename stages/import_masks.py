@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import Any, ClassVar
@@ -17,20 +18,20 @@ from stages.facts import ClipFacts
 from stages.media.masks.legend import Kind
 from stages.media.masks.open import mask_digest, open_masks
 from stages.media.masks.source import MaskSource, Missing
-from stages.ops.fixed_point import pack_mask
+from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.soft_masks import soften, winners
 
 MOST_CLASSES = 254  # labels travel as 8 bits, 0 is background
-BATCH = 16  # frames held at a time
+BATCH, BATCH_BYTES = 16, 2**26  # frames in memory at a time, at most
 
 
 class MaskClasses(Source):
     """What the values in the masks mean and which classes there are: one look through all."""
 
     name: ClassVar[str] = "classes"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[str] = "masks"
-    uses: ClassVar[tuple[str, ...]] = ("frames", "source_size", "timeline")
+    uses: ClassVar[tuple[str, ...]] = ("frames", "size", "source_size", "timeline")
 
     kind: Kind = "auto"
     missing: Missing = "error"
@@ -55,6 +56,7 @@ class MaskClasses(Source):
         return {
             "classes": list(classes),
             "masks": source.known,
+            "source_masks": _source_masks(source, facts),
             "mask_warnings": list(source.warnings),
         }
 
@@ -63,11 +65,11 @@ class ImportMasks(Source):
     """Masks that the user has; see `stages.media.masks.open` for the formats."""
 
     name: ClassVar[str] = "segment"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[str] = "masks"
     identified_as: ClassVar[str] = "classes"
     uses: ClassVar[tuple[str, ...]] = (
-        "frames", "size", "source_size", "timeline", "classes", "masks",
+        "frames", "size", "source_size", "timeline", "classes", "masks", "source_masks",
     )  # fmt: skip
 
     kind: Kind = Field(
@@ -93,42 +95,56 @@ class ImportMasks(Source):
         self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
     ) -> Facts:
         """Emit soft masks and labels of a part at working size."""
-        source = _open(self, clip, facts, known=ClipFacts(facts).mask_source)
-        size = ClipFacts(facts).size
+        known = ClipFacts(facts)
+        source = _open(self, clip, facts, known=known.mask_source)
         values = source.read(*part)
-        while some := list(islice(values, BATCH)):
-            made = [self._masks(source, mask, ClipFacts(facts).classes, size) for mask in some]
-            emit(
-                {
-                    "masks": np.stack([masks for masks, _ in made]),
-                    "labels": np.stack([labels for _, labels in made]),
-                }
-            )
+        layers = len(known.classes) if known.source_masks == "source_soft" else 1
+        batch = max(min(BATCH_BYTES // (math.prod(known.source_size) * max(layers, 1)), BATCH), 1)
+        while some := list(islice(values, batch)):
+            full = [self._at_source_size(source, mask, known.classes) for mask in some]
+            small = [self._at_working_size(source, mask, known) for mask in full]
+            arrays = {
+                "masks": np.stack([masks for masks, _ in small]),
+                "labels": np.stack([labels for _, labels in small]),
+            }
+            if known.source_masks:
+                arrays[known.source_masks] = np.stack(full)
+            emit(arrays)
         return {}
 
     def conclude(self, said: Sequence[Facts]) -> Facts:
         """All is known before."""
         return {}
 
-    def _masks(
-        self,
-        source: MaskSource,
-        values: NDArray[Any],
-        classes: Sequence[int],
-        size: tuple[int, int],
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _at_source_size(
+        self, source: MaskSource, values: NDArray[Any], classes: Sequence[int]
+    ) -> NDArray[np.uint8]:
+        """Return soft masks (H, W, C) in 255ths, or labels (H, W): 1 + number of the class."""
         if source.legend.kind == "soft":
             soft = np.moveaxis(values, 0, -1).astype(np.float32)
             if self.union:
                 soft = np.minimum(soft.sum(axis=-1, keepdims=True), np.float32(1))
-            soft = shrunk(soft, size)
+            return pack_mask(soft)
+        if self.union:
+            return (values > 0).astype(np.uint8)
+        table = np.zeros(int(max(values.max(initial=0), max(classes, default=0))) + 1, np.uint8)
+        table[list(classes)] = np.arange(1, len(classes) + 1)
+        return np.asarray(table[values])
+
+    def _at_working_size(
+        self, source: MaskSource, mask: NDArray[np.uint8], known: ClipFacts
+    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return the soft mask and the labels of a frame at working size."""
+        if source.legend.kind == "soft":
+            soft = shrunk(unpack_mask(mask), known.size)
             return pack_mask(soft), winners(soft)
-        labels = (values > 0).astype(np.uint16) if self.union else values
-        hard = shrunk(soften(labels, classes, sigma=0), size)
+        classes = range(1, len(known.classes) + 1)
+        hard = shrunk(soften(mask, classes, sigma=0), known.size)
+        labels = winners(unpack_mask(pack_mask(hard)))  # as a stage that changes nothing gives them
         blurred = hard
         if self.softness > 0 and classes:
             blurred = cv2.GaussianBlur(hard, (0, 0), self.softness).reshape(hard.shape)
-        return pack_mask(blurred), winners(hard)
+        return pack_mask(blurred), labels
 
 
 def _open(
@@ -143,6 +159,16 @@ def _open(
         missing=step.missing,
         known=known,
     )
+
+
+def _source_masks(source: MaskSource, facts: Facts) -> str:
+    """Return the name of the array that holds the masks at the source's size.
+
+    Nothing where working size is the source's: the arrays at working size hold them already.
+    """
+    if ClipFacts(facts).size == ClipFacts(facts).source_size:
+        return ""
+    return "source_soft" if source.legend.kind == "soft" else "source_labels"
 
 
 def shrunk(mask: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ from stages.ops.shapes import bind_shapes
 
 
 def soften(
-    labels: NDArray[np.uint16], classes: Sequence[int], *, sigma: float
+    labels: NDArray[np.uint8] | NDArray[np.uint16], classes: Sequence[int], *, sigma: float
 ) -> NDArray[np.float32]:
     """Return one-hot masks with a soft edge.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ MASKS = {  # first class, every other class (bmx-trees: four)
     "refine": (0.62, 0.06),
     "smooth": (0.78, 0.09),
 }
+SOURCE_MASKS = {"": 0.0, "source_labels": 0.03, "source_soft": 0.1}  # at the source's size; a class
 FLOW_STEPS = {64: 1.0, 32: 0.8, 16: 0.65}  # of a pixel: the same flows rounded, share of the bytes
 
 BLOCK = 4096  # that a file takes beyond its own, at most
@@ -121,5 +123,10 @@ def clip_bytes(steps: Sequence[Step], facts: Facts) -> dict[str, int]:
     flow = next((step for step in steps if step.name == "flow"), None)
     how = {name: getattr(flow, name) for name in ("radius", "scale", "steps") if flow is not None}
     rows, columns = ClipFacts(facts).size
-    classes = len(facts.get("classes", (1,)))
-    return needed_bytes(ClipFacts(facts).frames, rows, columns, classes=classes, **how)
+    known, classes = ClipFacts(facts), len(facts.get("classes", (1,)))
+    needed = needed_bytes(known.frames, rows, columns, classes=classes, **how)
+    if known.source_masks:
+        layers = classes if known.source_masks == "source_soft" else 1
+        a_frame = SOURCE_MASKS[known.source_masks] * layers * math.prod(known.source_size) + BLOCK
+        needed["segment"] += round(known.frames * a_frame)
+    return needed

@@ -8,7 +8,7 @@ from pipeline.store.inventory import take_stock
 from pipeline.store.store import Store
 from stages.pseudo_labels.stage import PseudoLabels
 from steadymask.cli.main import main
-from steadymask.cli.size_estimates import BLOCK, label_bytes, needed_bytes
+from steadymask.cli.size_estimates import BLOCK, clip_bytes, label_bytes, needed_bytes
 from tests.support.small_library import write_clip
 
 FRAMES = 8
@@ -127,3 +127,11 @@ def test_the_plan_counts_pseudo_labels(tmp_path, capsys):
     assert "0.0 GB of pseudo-labels in" in said
     assert main([*given, "--plan"]) == 0
     assert "pseudo-labels" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(("source", "classes"), [("source_labels", 1), ("source_soft", 3)])
+def test_masks_at_the_source_s_size_are_counted(source, classes):
+    facts = {"frames": 10, "size": [480, 854], "source_size": [1080, 1920], "classes": [1, 2, 3]}
+    small = clip_bytes((), facts)["segment"]
+    large = clip_bytes((), facts | {"source_masks": source})["segment"]
+    assert 10 * BLOCK < large - small < 10 * (0.2 * classes * 1080 * 1920 + BLOCK)
