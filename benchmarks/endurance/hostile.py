@@ -28,7 +28,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests import hostile as made  # noqa: E402 (the project is beside this folder)
+from tests.support import hostile_files as made  # noqa: E402 (the project is beside this folder)
 from tests.support.small_library import write_clip  # noqa: E402
 
 COMMAND = [sys.executable, str(ROOT / "run_pipeline.py")]
