@@ -23,6 +23,7 @@ measure.boundary   (T, 2)             int64    in/out: boundary pixels
 measure.restless   (T, 2)             float64  in/out: L2 distance to the Gaussian mean in time
 measure.overlap    (T, 2)             int64    pixels where in and out agree on a class; where
                                                either has one
+measure.areas      (T, 2, C + 1)      int64    in/out: pixels of each label, background first
 =================  =================  =======  ===================================================
 
 Facts of a clip: `frames`, `shots` ([start, stop) pairs), `size` (H, W at work), `source_size`,

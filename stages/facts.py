@@ -103,6 +103,12 @@ class ClipFacts:
         return dict(self._value("masks"))
 
     @property
+    def mask_meaning(self) -> str | None:
+        """Kind of values in the masks' files: labels, binary, soft; None of a segmenter's masks."""
+        masks = self.values.get("masks")
+        return str(masks["legend"]["meaning"]) if masks else None
+
+    @property
     def mask_parts(self) -> tuple[Frames, ...]:
         """The runs of frames whose masks can be read by themselves."""
         return _frame_runs(self._value("masks")["parts"])

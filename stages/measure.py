@@ -12,7 +12,12 @@ from pydantic import Field
 from pipeline.stage import Arrays, Facts, Input, Stage, Window
 from stages.arrays import offsets
 from stages.facts import ClipFacts
-from stages.metrics.stability import boundary_pixels, disagreement, restlessness
+from stages.metrics.stability import (
+    boundary_pixels,
+    disagreement,
+    label_areas,
+    restlessness,
+)
 from stages.ops.fixed_point import unpack_flow
 from stages.ops.warp import resize_flow
 
@@ -23,8 +28,8 @@ class Measure(Stage):
     """Counts behind E_cons and E_smooth, masks in and out; see `stages.metrics.stability`."""
 
     name: ClassVar[str] = "measure"
-    version: ClassVar[int] = 1
-    uses: ClassVar[tuple[str, ...]] = ("rate",)
+    version: ClassVar[int] = 2
+    uses: ClassVar[tuple[str, ...]] = ("rate", "classes")
 
     radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
 
@@ -44,6 +49,7 @@ class Measure(Stage):
         count = len(window.frames)
         pairs = np.zeros((count, 2, 2 * self.radius, 2), np.int64)
         overlap = np.zeros((count, 2), np.int64)
+        areas = np.zeros((count, 2, len(ClipFacts(window.facts).classes) + 1), np.int64)
         for row, t in enumerate(window.frames):
             for k, step in enumerate(offsets(self.radius)):
                 if not systems[0].start <= t + step < systems[0].stop:
@@ -52,6 +58,7 @@ class Measure(Stage):
                 for which, labels in enumerate(systems):
                     pairs[row, which, k] = disagreement(labels[t], labels[t + step], flow, seen)
             before, after = systems[0][t], systems[1][t]
+            areas[row] = [label_areas(mask, areas.shape[-1]) for mask in (before, after)]
             overlap[row] = (
                 np.count_nonzero((before == after) & (before > 0)),
                 np.count_nonzero((before > 0) | (after > 0)),
@@ -65,6 +72,7 @@ class Measure(Stage):
         return {
             "pairs": pairs,
             "overlap": overlap,
+            "areas": areas,
             "boundary": np.array(boundary, np.int64),
             "restless": np.array(restless, np.float64).T,
         }

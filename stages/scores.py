@@ -14,37 +14,45 @@ from pydantic import Field
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
 from stages.arrays import offsets
 from stages.facts import ClipFacts
+from stages.metrics.harm import Harm, blank_cause, blank_kind, find_blank, find_gone, find_restless
 from stages.metrics.stability import Consistency
 
 SYSTEMS = ("input", "output")
+COUNTS = ("pairs", "boundary", "restless", "overlap", "areas")
 
 
 class Scores(Sink):
     """E_cons and E_smooth before and after, and the frames that changed a lot."""
 
     name: ClassVar[str] = "scores"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     uses: ClassVar[tuple[str, ...]] = (
-        "frames", "shots", "size", "rate", "holes", "classes", "mask_warnings",
+        "frames", "shots", "size", "rate", "holes", "classes", "masks", "mask_warnings",
     )  # fmt: skip
 
     radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
     least_iou: float = Field(
         0.5, ge=0, le=1, description="list frames whose masks in and out overlap less"
     )
+    slack: float = Field(
+        0.02, ge=0, description="share by which E_cons may rise before a clip has a warning"
+    )
+    stretch: int = Field(
+        6, ge=1, description="frames; a class that is gone for so long is a warning"
+    )
+    gone_share: float = Field(
+        0.2, ge=0, le=1, description="a class is gone where less of its area than this is left"
+    )
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
-        """Read all counts."""
-        names = ("pairs", "boundary", "restless", "overlap")
-        return tuple(Input("measure", name) for name in names)
+        """Read all counts; the masks in only where they say nothing, for the cause."""
+        return (*(Input("measure", name) for name in COUNTS), Input("segment", "masks"))
 
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
         """Write ``metrics.json``."""
-        arrays = {
-            wanted.array: np.stack(list(read("measure", wanted.array)))
-            for wanted in self.inputs(facts)
-        }
+        arrays = {name: np.stack(list(read("measure", name))) for name in COUNTS}
         scores = self.summary(clip.name, facts, arrays)
+        scores["warnings"] = [harm.to_json() for harm in self._harms(facts, arrays, scores, read)]
         draft = folder / "metrics.json.draft"
         draft.write_text(json.dumps(scores, indent=1, allow_nan=False) + "\n")
         draft.replace(folder / "metrics.json")
@@ -60,7 +68,8 @@ class Scores(Sink):
             "shots": ClipFacts(facts).shots,
             "classes": ClipFacts(facts).classes,
             "holes": ClipFacts(facts).holes,
-            "warnings": list(ClipFacts(facts).mask_warnings),
+            "warnings": [],
+            "notes": list(ClipFacts(facts).mask_warnings),
             "flow": "the pipeline's own: compare systems with another one",
             "iou_with_input": [round(float(value), 4) for value in iou],
             "changed_frames": [int(t) for t in np.flatnonzero(iou < self.least_iou)],
@@ -68,6 +77,37 @@ class Scores(Sink):
         for which, system in enumerate(SYSTEMS):
             scores[system] = self._stability(which, facts, arrays)
         return scores
+
+    def _harms(
+        self,
+        facts: Facts,
+        arrays: dict[str, NDArray[Any]],
+        scores: dict[str, Any],
+        read: Reader,
+    ) -> list[Harm]:
+        """Return where the masks out are worse than those in."""
+        before, after = arrays["areas"][:, 0], arrays["areas"][:, 1]
+        kind = blank_kind(before)
+        cause = ""
+        if kind is not None:
+            meaning = ClipFacts(facts).mask_meaning
+            highest = max(
+                (int(mask.max(initial=0)) for mask in read("segment", "masks")), default=0
+            )
+            cause = blank_cause(kind, meaning=meaning, highest=highest)
+        blank = find_blank(before, after, cause=cause)
+        if blank:
+            return blank
+        gone = find_gone(
+            before,
+            after,
+            labels=ClipFacts(facts).classes,
+            stretch=self.stretch,
+            share=self.gone_share,
+        )
+        flicker = np.array([scores[system]["flicker"] for system in SYSTEMS], np.float64)
+        stability = [scores[system]["E_cons"] for system in SYSTEMS]
+        return [*gone, *find_restless(stability[0], stability[1], flicker, slack=self.slack)]
 
     def _stability(
         self, which: int, facts: Facts, arrays: dict[str, NDArray[Any]]

@@ -146,6 +146,25 @@ def boundary_pixels(labels: NDArray[np.integer]) -> int:
     return int(np.count_nonzero(edge & (labels > 0)))
 
 
+def label_areas(labels: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
+    """Return how many pixels each of the labels 0 … `count` - 1 has.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (H, W), uint8
+        H·W under 2^24.
+    count : int, 1 to 256
+
+    Returns
+    -------
+    ndarray, shape (count,), int64
+    """
+    bind_shapes(labels=(labels, "H W"))
+    # OpenCV counts in float32, which is exact up to 2^24, ten times as fast as numpy.
+    pixels = cv2.calcHist([labels], [0], None, [256], [0, 256])
+    return np.asarray(pixels[:count, 0], np.int64)
+
+
 @dataclass
 class Consistency:
     """Running sum of pair errors; `value` is E_cons of Azulay et al., eq. 4. Lower is better."""

@@ -49,7 +49,7 @@ def write_pages(out: Path) -> Path:
             moments = _worst([*moments, *_moments(clip, shown)])
         clips.append(clip)
     _drop_others(folder, {"index.html", *(clip["page"] for clip in clips)})
-    clips.sort(key=lambda clip: (clip["left"] is None, -(clip["left"] or 0.0), clip["name"]))
+    clips.sort(key=_urgency)
     index = templates.get_template("index.html.j2").render(
         clips=clips, moments=moments, run=run, stages=_stages(run), failures=_failures(run)
     )
@@ -84,11 +84,17 @@ def _clip(out: Path, name: str, run: dict[str, Any]) -> dict[str, Any]:
         "iou": sum(iou) / len(iou),
         "remarks": remarks(metrics),
         "warnings": metrics["warnings"],
+        "notes": metrics["notes"],
         "holes": metrics["holes"],
         "changed": metrics["changed_frames"],
         "seconds": sum(stage["seconds"] for stage in stages.values()),
         "stages": stages,
     }
+
+
+def _urgency(clip: dict[str, Any]) -> tuple[Any, ...]:
+    """Return what the clips are sorted by: those with a warning, then the least stable."""
+    return not clip["warnings"], clip["left"] is None, -(clip["left"] or 0.0), clip["name"]
 
 
 def _moments(clip: dict[str, Any], shown: dict[str, Any]) -> list[dict[str, Any]]:

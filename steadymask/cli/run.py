@@ -31,7 +31,8 @@ EPILOG = """\
 OUT then holds, for every clip, masks/ (indexed PNG), masks.mkv, overlay.mp4 and metrics.json.
 report/index.html shows all of it. A run that was stopped goes on where it was when the same command
 is given again.
-Exit status: 0 all done, 1 some clips failed, 2 nothing could start.
+Exit status: 0 all done, 1 some clips failed, 2 nothing could start; with --fail-on-warning, 5 all
+done, but some clips came out worse than they went in.
 
 Other commands, each with --help: evaluate (score masks of any system), status (how far a run is),
 fit (train a decoder on a library), distill (train a small network on the results), labels (gather
@@ -39,6 +40,7 @@ pseudo-labels to train on elsewhere), perturb and corrupt (make test sequences),
 installation)."""
 
 
+WARNED = 5  # exit status
 HIDDEN = ("probe", "classes")  # steps whose settings are those of others
 
 
@@ -57,6 +59,10 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--retry-failed", action="store_true", help="only the clips that failed, quarantined or not"
     )
+    made.add_argument(
+        "--fail-on-warning", action="store_true",
+        help="exit with status 5 if a clip came out worse than it went in",
+    )  # fmt: skip
     made.add_argument("--plan", action="store_true", help="say what would run and why; run nothing")
     made.add_argument("--print-config", action="store_true", help="print all settings and stop")
     return made
@@ -140,7 +146,9 @@ def _run(
         from steadymask.cli.demo import print_truth
 
         print_truth(options.out)
-    return 1 if record.failures else 0
+    if record.failures:
+        return 1
+    return WARNED if options.fail_on_warning and record.warned else 0
 
 
 def _failed(clips: list[Clip], ledger: Ledger) -> list[Clip]:

@@ -7,10 +7,11 @@ import json
 import platform
 import time
 from collections import deque
-from collections.abc import Container
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rich.console import Console
 from rich.table import Table
 
 from pipeline.events import Event
@@ -144,6 +145,11 @@ class Record:
             scores = {clip: self.scores(clip) for clip in sorted(self.finished)}
             _write(self.out / "metrics.json", {"clips": scores, "failures": self.failures})
 
+    @property
+    def warned(self) -> list[str]:
+        """The finished clips that have a warning, by name."""
+        return [clip for clip in sorted(self.finished) if self.scores(clip)["warnings"]]
+
     def scores(self, clip: str) -> dict[str, Any]:
         """Return what ``metrics.json`` of a clip says, without the lists of frames."""
         path = self.out / clip / "metrics.json"
@@ -176,7 +182,7 @@ def print_table(record: Record) -> None:
     )  # fmt: skip
     every = [(clip, record.scores(clip)) for clip in record.finished]
     if len(every) > ROWS:
-        every.sort(key=lambda one: -(one[1]["output"]["E_cons"] or 0.0))
+        every.sort(key=lambda one: (not one[1]["warnings"], -(one[1]["output"]["E_cons"] or 0.0)))
     for clip, scores in every[:ROWS]:
         values = [
             _number(scores[system][name])
@@ -188,6 +194,7 @@ def print_table(record: Record) -> None:
     console.print(clips)
     if len(every) > ROWS:
         console.print(f"the {ROWS} clips with most left of {len(every)}; all are in the report")
+    _print_warnings(console, every)
     for clip, reason in record.failures.items():
         said = f"failed: {line(clip)}: {line(reason)}"
         console.print(said, markup=False, highlight=False, soft_wrap=True)
@@ -195,9 +202,27 @@ def print_table(record: Record) -> None:
     console.print(done, markup=False, highlight=False, soft_wrap=True)
 
 
+def _print_warnings(console: Console, every: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Print which clips came out worse than they went in, and the likely causes."""
+    worse = [(clip, scores["warnings"]) for clip, scores in every if scores["warnings"]]
+    for clip, warnings in worse[:ROWS]:
+        for warning in warnings:
+            text = f"warning: {line(clip)}: {warning_text(warning)}"
+            console.print(text, markup=False, highlight=False, soft_wrap=True)
+    if len(worse) > ROWS:
+        console.print(f"warnings of {ROWS} of {len(worse)} clips; all are in the report")
+
+
+def warning_text(warning: Mapping[str, Any]) -> str:
+    """Return what a warning of a clip says, with its likely cause."""
+    cause = f". Likely cause: {warning['cause']}" if warning["cause"] else ""
+    return f"{warning['words']}{cause}"
+
+
 def remarks(scores: dict[str, Any]) -> str:
     """Return what a person should look at in a clip with these scores, in a line."""
-    parts = list(scores["warnings"])
+    parts = [f"warning: {warning['words']}" for warning in scores["warnings"]]
+    parts += scores["notes"]
     if scores["holes"]:
         parts.append(f"{len(scores['holes'])} frames could not be decoded")
     if scores["changed_frames"]:

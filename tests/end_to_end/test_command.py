@@ -179,7 +179,8 @@ def test_odd_clips_work(tmp_path):
     assert not masks(tmp_path / "out" / "empty").any()
     scores = json.loads((tmp_path / "out" / "empty" / "metrics.json").read_text())
     assert scores["output"]["E_cons"] is None
-    assert scores["warnings"] == ["4 frames have no foreground in their mask"]
+    assert scores["notes"] == ["4 frames have no foreground in their mask"]
+    assert [warning["kind"] for warning in scores["warnings"]] == ["empty"]
 
 
 def test_clips_whose_names_differ_only_in_extension_are_kept_apart(tmp_path):

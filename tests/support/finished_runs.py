@@ -23,7 +23,8 @@ def made_library(out, clips, name="clip {:03d}"):
         part = {"E_cons": 9.0, "E_smooth_mean": 0.1}
         scores = {
             "frames": 300, "input": part, "output": part | {"E_cons": k / 10},
-            "iou_with_input": [0.9] * 300, "warnings": [], "holes": [], "changed_frames": [3],
+            "iou_with_input": [0.9] * 300, "warnings": [], "notes": [], "holes": [],
+            "changed_frames": [3],
         }  # fmt: skip
         (out / clip / "metrics.json").write_text(json.dumps(scores))
         text = {
