@@ -1,43 +1,55 @@
-"""Export: one mask per source frame, at the source's size and with its timestamps."""
+"""Export: results of every source frame, at the source's size and with its timestamps."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from functools import partial
+from fractions import Fraction
+from functools import cache, partial
+from itertools import islice, repeat
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
+from pipeline.errors import InputError
 from pipeline.stage import Clip, Facts, Input, PartedSink, Reader
 from stages.facts import ClipFacts
 from stages.media.footage.video import read_frames
-from stages.media.results.encode import Result, results
+from stages.media.results.registry import build_results, result_type
+from stages.media.results.result import (
+    Result,
+    ResultClip,
+    ResultFrame,
+    parse_frames,
+    select_frames,
+)
+from stages.media.results.settings import ResultSettings
 from stages.ops.fixed_point import unpack_mask
 from stages.ops.guided import upsample_mask
 from stages.ops.soft_masks import winners
 from stages.ops.source_size import transfer_labels, transfer_soft
 from stages.smooth.filtering import centred
 
+Part = tuple[int, int]
+Pixels = tuple[NDArray[np.uint8], NDArray[np.uint8], Callable[[], NDArray[np.float32]]]
+"""Labels, picture, and a function for the soft mask, of one frame at the source's size."""
 
-class Export(PartedSink):
-    """Indexed PNG, lossless mask video, overlay preview; see `stages.media.results.encode`."""
+
+class Export(ResultSettings, PartedSink):
+    """The results that users get; see `stages.media.results`, a file for each format."""
 
     name: ClassVar[str] = "export"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     uses: ClassVar[tuple[str, ...]] = (
-        "size", "source_size", "timeline", "parts", "classes", "source_masks",
+        "size", "source_size", "timeline", "parts", "classes", "class_names",
+        "source_masks",
     )  # fmt: skip
 
-    formats: tuple[Literal["png", "ffv1", "overlay"], ...] = Field(
-        ("png", "ffv1", "overlay"), description="what to write"
-    )
     kernel: int = Field(8, ge=1, le=255, description="box of the upsampling to source size")
     eps: float = Field(1e-4, ge=1e-6, description="of the upsampling; see smooth.eps")
-    alpha: float = Field(0.5, ge=0, le=1, description="opacity of the overlay")
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read the stable masks, the pictures below them, and the masks as they came."""
@@ -51,43 +63,91 @@ class Export(PartedSink):
             *([Input("segment", "masks")] if source == "source_soft" else []),
         )
 
-    def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
-        """Return what can be decoded by itself."""
+    def parts(self, facts: Facts) -> Sequence[Part]:
+        """Return the parts that can be decoded by themselves."""
         return ClipFacts(facts).parts
 
-    def write(
-        self, clip: Clip, facts: Facts, part: tuple[int, int], read: Reader, folder: Path
-    ) -> None:
-        """Write the masks of a part."""
-        ids = np.array([0, *ClipFacts(facts).classes], np.uint16)
+    def write(self, clip: Clip, facts: Facts, part: Part, read: Reader, folder: Path) -> None:
+        """Write the frames of a part that are wanted."""
+        about, wanted = self._about(clip, facts), self._wanted(clip, facts)
         with ExitStack() as stack:
             writers = [
-                stack.enter_context(result.part(folder, part[0]))
-                for result in self._results(clip, facts)
+                stack.enter_context(result.part(folder)) for result in build_results(about, self)
             ]
-            for labels, picture in self._frames(clip, facts, part, read):
+            for frame in self._frames(clip, facts, about, part, wanted, read):
                 for writer in writers:
-                    writer.write(ids[labels], picture)
+                    writer.write(frame)
 
     def join(self, clip: Clip, facts: Facts, parts: Sequence[Path], folder: Path) -> list[str]:
-        """Join the parts to the clip's masks."""
-        results = self._results(clip, facts)
+        """Join the parts to the clip's results."""
+        results: list[Result] = build_results(self._about(clip, facts), self)
         for result in results:
             result.join(parts, folder)
         return [result.name for result in results]
 
-    def _results(self, clip: Clip, facts: Facts) -> list[Result]:
-        return results(
-            self.formats, ClipFacts(facts).timeline, clip.files["footage"],
-            alpha=self.alpha, largest_label=max(ClipFacts(facts).classes, default=0),
-        )  # fmt: skip
+    def _wanted(self, clip: Clip, facts: Facts) -> Part:
+        """Return first and one past the last of the source frames to write."""
+        frames = ClipFacts(facts).timeline.frames
+        return parse_frames(self.frames, frames, clip.name)
+
+    def _about(self, clip: Clip, facts: Facts) -> ResultClip:
+        start, stop = self._wanted(clip, facts)
+        line = select_frames(ClipFacts(facts).timeline, start, stop)
+        classes = self._chosen(clip, self._class_names(facts))
+        return ResultClip(clip.name, clip.files["footage"], line, classes, start)
+
+    def _class_names(self, facts: Facts) -> dict[int, str]:
+        """Return the name of every class of the clip, by id."""
+        known = ClipFacts(facts).class_names | self.names
+        return {label: known.get(label, f"class {label}") for label in ClipFacts(facts).classes}
+
+    def _chosen(self, clip: Clip, names: Mapping[int, str]) -> dict[int, str]:
+        """Return the classes that ``export.only`` names."""
+        if not self.only:
+            return dict(names)
+        wanted = {text.lower() for text in self.only}
+        chosen = {k: name for k, name in names.items() if {str(k), name.lower()} & wanted}
+        unknown = wanted - {str(k) for k in names} - {name.lower() for name in names.values()}
+        # A clip may lack some of the library's classes, but not all that were asked for.
+        if unknown and not chosen:
+            known = ", ".join(f"{name} ({k})" for k, name in names.items()) or "none"
+            raise InputError(
+                f"{clip.name}: export.only = {', '.join(sorted(unknown))}: the clip has {known}"
+            )
+        return chosen
 
     def _frames(
-        self, clip: Clip, facts: Facts, part: tuple[int, int], read: Reader
-    ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8]]]:
-        """Yield labels and picture of every frame of a part at source size."""
+        self, clip: Clip, facts: Facts, about: ResultClip, part: Part, wanted: Part, read: Reader
+    ) -> Iterator[ResultFrame]:
+        """Yield the wanted frames of a part at source size."""
+        start, stop = max(part[0], wanted[0]), min(part[1], wanted[1])
+        if start >= stop:
+            return
+        table = np.zeros(len(ClipFacts(facts).classes) + 1, np.uint16)
+        channels = [k for k, label in enumerate(ClipFacts(facts).classes) if label in about.classes]
+        table[[k + 1 for k in channels]] = list(about.classes)
+        base, line = Fraction(*about.timeline.time_base), about.timeline
+        pixels = self._pixels(clip, facts, part, read)
+        for t, (labels, picture, soften) in enumerate(
+            islice(pixels, start - part[0], stop - part[0]), start - wanted[0]
+        ):
+            yield ResultFrame(
+                index=t,
+                number=about.numbers[t],
+                time=(line.pts[t] - line.pts[0]) * base,
+                labels=table[labels],
+                picture=picture,
+                soften=partial(_chosen_channels, soften, channels),
+            )
+
+    def _pixels(self, clip: Clip, facts: Facts, part: Part, read: Reader) -> Iterator[Pixels]:
+        """Yield the pixels of every frame of a part."""
         if ClipFacts(facts).size == ClipFacts(facts).source_size:
-            yield from zip(read("smooth", "labels"), read("ingest", "frames"), strict=True)
+            soft = any(result_type(name).needs_alpha for name in self.formats)
+            masks: Iterator[Any] = read("smooth", "masks") if soft else repeat(None)
+            small = zip(read("smooth", "labels"), read("ingest", "frames"), strict=True)
+            for (labels, picture), mask in zip(small, masks, strict=False):
+                yield labels, picture, partial(unpack_mask, mask)
             return
         timeline = ClipFacts(facts).timeline
         large = read_frames(clip.files["footage"], timeline, frames=part)
@@ -96,13 +156,14 @@ class Export(PartedSink):
         )
         own = self._own(facts, read)
         for (mask, labels, frame), picture in zip(stable, large, strict=True):
-            enlarge = partial(self._enlarged, mask, frame, picture)
+            enlarge = cache(partial(self._enlarged, mask, frame, picture))
             if own is None:
-                yield winners(enlarge()), picture
+                yield winners(enlarge()), picture, enlarge
             elif ClipFacts(facts).source_masks == "source_labels":
-                yield _labels(*next(own), labels, enlarge), picture
+                yield _labels(*next(own), labels, enlarge), picture, enlarge
             else:
-                yield _soft_labels(*next(own), mask, enlarge), picture
+                soft_mask = _soft_mask(*next(own), mask, enlarge)
+                yield winners(soft_mask), picture, partial(_same, soft_mask)
 
     @staticmethod
     def _own(facts: Facts, read: Reader) -> Iterator[tuple[NDArray[Any], NDArray[Any]]] | None:
@@ -115,7 +176,7 @@ class Export(PartedSink):
 
     def _enlarged(
         self, mask: NDArray[np.uint8], frame: NDArray[np.uint8], picture: NDArray[np.uint8]
-    ) -> NDArray[Any]:
+    ) -> NDArray[np.float32]:
         return upsample_mask(
             unpack_mask(mask),
             centred(frame),
@@ -137,13 +198,24 @@ def _labels(
     return transfer_labels(source, before, after, winners(enlarge()))
 
 
-def _soft_labels(
+def _soft_mask(
     source: NDArray[np.uint8],
     before: NDArray[np.uint8],
     after: NDArray[np.uint8],
     enlarge: Callable[[], NDArray[np.float32]],
-) -> NDArray[np.uint8]:
-    """Return labels of soft masks; see `stages.ops.source_size.transfer_soft`."""
+) -> NDArray[np.float32]:
+    """Return soft masks at the source's size; see `stages.ops.source_size.transfer_soft`."""
     if np.array_equal(before, after):
-        return winners(unpack_mask(source))
-    return winners(transfer_soft(source, before, after, enlarge()))
+        return unpack_mask(source)
+    return transfer_soft(source, before, after, enlarge())
+
+
+def _chosen_channels(
+    soften: Callable[[], NDArray[np.float32]], channels: Sequence[int]
+) -> NDArray[np.float32]:
+    mask = soften()
+    return mask if len(channels) == mask.shape[-1] else mask[..., channels]
+
+
+def _same(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+    return mask

@@ -98,6 +98,11 @@ class ClipFacts:
         return tuple(int(label) for label in self._value("classes"))
 
     @property
+    def class_names(self) -> dict[int, str]:
+        """Names by label, of the classes to which the source of the masks gives one."""
+        return {int(k): str(name) for k, name in self.values.get("class_names", {}).items()}
+
+    @property
     def mask_source(self) -> dict[str, Any]:
         """Description of the masks' files, so that any part of them is read by itself."""
         return dict(self._value("masks"))

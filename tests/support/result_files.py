@@ -2,26 +2,47 @@
 
 import shutil
 from contextlib import ExitStack
+from fractions import Fraction
+from pathlib import Path
 
-from stages.media.results.encode import results
+import numpy as np
+
+from stages.media.results.registry import build_results
+from stages.media.results.result import ResultClip, ResultFrame
+from stages.media.results.settings import ResultSettings
 
 ALL = ("png", "ffv1", "overlay")
 
 
-def write_all(folder, timeline, frames, formats=ALL, source=None, *, largest=255, length=10**9):
-    """Write labels and picture of every frame, in parts of `length` frames."""
-    made = results(formats, timeline, source, alpha=0.5, largest_label=largest)
+def result_clip(timeline, source=None, classes=None, name="clip"):
+    return ResultClip(name, source or Path("none.mp4"), timeline, classes or {1: "class 1"})
+
+
+def result_frame(clip, t, labels, picture, alpha=None):
+    """Return the record of a frame; its alpha is hard where none is given."""
+    if alpha is None:
+        alpha = np.stack([labels == k for k in clip.classes], axis=-1).astype(np.float32)
+    line = clip.timeline
+    time = (line.pts[t] - line.pts[0]) * Fraction(*line.time_base)
+    return ResultFrame(t, clip.numbers[t], time, labels, picture, lambda: alpha)
+
+
+def write_all(folder, clip, frames, settings=None, *, length=10**9):
+    """Write labels, picture and perhaps alpha of every frame, in parts of `length` frames."""
+    results = build_results(clip, settings or ResultSettings())
     parts, stack = [], ExitStack()
-    for t, (labels, picture) in enumerate(frames):
+    for t, pixels in enumerate(frames):
         if t % length == 0:
             stack.close()
             parts.append(folder / f".part-{t}")
             parts[-1].mkdir()
-            writers = [stack.enter_context(result.part(parts[-1], t)) for result in made]
+            writers = [stack.enter_context(result.part(parts[-1])) for result in results]
+        frame = result_frame(clip, t, *pixels)
         for writer in writers:
-            writer.write(labels, picture)
+            writer.write(frame)
     stack.close()
-    for result in made:
+    for result in results:
         result.join(parts, folder)
     for part in parts:
         shutil.rmtree(part)
+    return folder

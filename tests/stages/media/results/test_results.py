@@ -11,8 +11,9 @@ from PIL import Image
 from stages.media.footage.timeline import Timeline, probe
 from stages.media.footage.video import read_frames
 from stages.media.masks.palette import read_labels
-from stages.media.results.encode import results
-from tests.support.result_files import ALL, write_all
+from stages.media.results.registry import build_results
+from stages.media.results.settings import ResultSettings
+from tests.support.result_files import ALL, result_clip, result_frame, write_all
 
 
 def timeline(pts, size=(20, 31), base=(1, 1000), **more):
@@ -28,7 +29,8 @@ def write(folder, line, formats=ALL, source=None, largest=255, length=10**9):
             labels[:], labels[-1, -1] = t, largest
             yield labels, picture
 
-    write_all(folder, line, frames(), formats, source, largest=largest, length=length)
+    clip = result_clip(line, source, {k: str(k) for k in (1, largest)})
+    write_all(folder, clip, frames(), ResultSettings(formats=formats), length=length)
     return folder
 
 
@@ -127,7 +129,10 @@ def test_parts_show_the_same_pictures_as_the_whole(tmp_path):
     for length in (4, 10):
         folder = tmp_path / str(length)
         folder.mkdir()
-        write_all(folder, line, zip(labels, pictures, strict=True), ("overlay",), length=length)
+        settings = ResultSettings(formats=("overlay",))
+        write_all(
+            folder, result_clip(line), zip(labels, pictures, strict=True), settings, length=length
+        )
         with av.open(str(folder / "overlay.mp4")) as container:
             shown.append([f.to_ndarray(format="rgb24") for f in container.decode(video=0)])
     apart = np.abs(np.asarray(shown[0], int) - np.asarray(shown[1], int))
@@ -136,7 +141,7 @@ def test_parts_show_the_same_pictures_as_the_whole(tmp_path):
 
 def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path):
     (tmp_path / "masks.mkv").write_bytes(b"of an earlier run")
-    (made,) = results(("ffv1",), timeline((0, 40)), None, alpha=0.5, largest_label=1)
+    (made,) = build_results(result_clip(timeline((0, 40))), ResultSettings(formats=("ffv1",)))
     (tmp_path / "part").mkdir()
     (tmp_path / "part" / "masks.mkv").write_bytes(b"not a video")
     with pytest.raises(av.FFmpegError):
@@ -153,12 +158,14 @@ def test_what_was_joined_can_be_joined_again(tmp_path, monkeypatch, links):
         raise PermissionError("this file system has none")
 
     if not links:
-        monkeypatch.setattr("stages.media.results.encode.os.link", no_links)
-    (made,) = results(("png",), timeline((0, 40)), None, alpha=0.5, largest_label=3)
+        monkeypatch.setattr("stages.media.results.result.os.link", no_links)
+    clip = result_clip(timeline((0, 40), (8, 8)))
+    (made,) = build_results(clip, ResultSettings(formats=("png",)))
     for first in (0, 1):
         (tmp_path / f"part-{first}").mkdir()
-        with made.part(tmp_path / f"part-{first}", first) as writer:
-            writer.write(np.full((8, 8), 1 + first, np.uint8), np.zeros((8, 8, 3), np.uint8))
+        labels, picture = np.full((8, 8), 1 + first, np.uint8), np.zeros((8, 8, 3), np.uint8)
+        with made.part(tmp_path / f"part-{first}") as writer:
+            writer.write(result_frame(clip, first, labels, picture))
     parts = [tmp_path / "part-0", tmp_path / "part-1"]
     for _ in range(2):
         made.join(parts, tmp_path)
@@ -235,7 +242,8 @@ def test_a_real_preview_keeps_times_and_sound(data, tmp_path, name, length):
     line = probe(source)
     labels = np.zeros(line.size, np.uint16)
     frames = ((labels, picture) for picture in read_frames(source, line))
-    write_all(tmp_path, line, frames, ("overlay",), source, largest=1, length=length)
+    settings = ResultSettings(formats=("overlay",))
+    write_all(tmp_path, result_clip(line, source), frames, settings, length=length)
     (times, sound), (stored, heard) = earliest(tmp_path / "overlay.mp4"), earliest(source)
     assert times == stored
     assert float(sound) == pytest.approx(float(heard), abs=0.002)
