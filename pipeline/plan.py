@@ -71,6 +71,41 @@ def check_steps(steps: Sequence[Step]) -> None:
         raise GraphError(f"plan: expected sources, then stages, then sinks, got {names}")
     if len(set(names)) < len(names):
         raise GraphError(f"plan: a stage is there twice: {names}")
+    for step in steps:
+        if isinstance(step, Stage | Sink):
+            try:
+                inputs = step.inputs({})
+            except (GraphError, KeyError):
+                continue  # they depend on facts of the clip: `ClipPlan` checks them then
+            check_inputs(step, inputs, steps)
+
+
+def check_inputs(step: Step, inputs: Sequence[Input], steps: Sequence[Step]) -> None:
+    """Refuse inputs that no earlier step of the plan writes.
+
+    Raises
+    ------
+    GraphError
+        Naming the input and what there is.
+    """
+    earlier: dict[str, Step] = {}
+    for other in steps:
+        if other.name == step.name:
+            break
+        if not isinstance(other, Sink):
+            earlier[other.name] = other
+    for wanted in inputs:
+        if wanted.stage not in earlier:
+            raise GraphError(
+                f"plan: {step.name} reads {wanted.stage}.{wanted.array}: expected a stage before "
+                f"it, one of {', '.join(earlier)}"
+            )
+        written = [array.name for array in earlier[wanted.stage].writes]
+        if written and wanted.array not in written:
+            raise GraphError(
+                f"plan: {step.name} reads {wanted.stage}.{wanted.array}: expected one of the "
+                f"arrays {', '.join(written)}"
+            )
 
 
 def record_for(
@@ -252,7 +287,9 @@ class ClipPlan:
         if step.name not in self._inputs:
             if not isinstance(step, Stage | Sink):
                 raise GraphError(f"plan: {step.name} is neither source, stage nor sink")
-            self._inputs[step.name] = step.inputs(self._visible_facts(step))
+            inputs = step.inputs(self._visible_facts(step))
+            check_inputs(step, inputs, self.steps)
+            self._inputs[step.name] = inputs
         return self._inputs[step.name]
 
     def _visible_facts(self, step: Step) -> dict[str, Any]:

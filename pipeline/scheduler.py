@@ -9,7 +9,14 @@ from functools import partial
 from pathlib import Path
 
 from pipeline.disk_admission import Room
-from pipeline.errors import DamageError, FullError, LostError, NowhereError, PipelineError
+from pipeline.errors import (
+    DamageError,
+    FullError,
+    GraphError,
+    LostError,
+    NowhereError,
+    PipelineError,
+)
 from pipeline.events import Event, Listener
 from pipeline.executor import Executor
 from pipeline.ledger import Ledger
@@ -146,7 +153,7 @@ class Run:
                     self._settle(plan, task.node, found, "hit")
                 else:
                     self._submit(plan, task)
-        except NowhereError:
+        except (NowhereError, GraphError):
             raise  # it would be the same with every clip
         except (PipelineError, OSError) as error:
             self._fail(plan, None, error)

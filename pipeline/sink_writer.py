@@ -14,7 +14,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from pipeline.plan import Node, Task, record_for
-from pipeline.stage import PartedSink, Reader, Sink
+from pipeline.stage import ArrayHandle, PartedSink, Reader, Sink
 from pipeline.store.artifact import Manifest, Piece
 from pipeline.store.keys import digest_json
 from pipeline.store.store import Store
@@ -128,8 +128,8 @@ def _has_part(task: Task) -> bool:
 
 
 def _reader(task: Task, store: Store) -> Reader:
-    def read(stage: str, array: str, only: Sequence[int] | None = None) -> Iterator[NDArray[Any]]:
-        for piece in task.pieces[f"{stage}.{array}"]:
+    def read(array: ArrayHandle, only: Sequence[int] | None = None) -> Iterator[NDArray[Any]]:
+        for piece in task.pieces[str(array)]:
             for start, stop in _runs(piece, only):
                 yield from store.read(piece.part(start, stop))
 

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Protocol
 
+import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
+
+from pipeline.errors import ShapeError
 
 Arrays = Mapping[str, NDArray[Any]]
 """What a stage makes: arrays by name, each with one entry a frame along its first axis."""
@@ -36,6 +39,71 @@ class Clip:
 
     name: str
     files: Mapping[str, Path]
+
+
+@dataclass(frozen=True)
+class ArrayHandle:
+    """An array that a stage writes: its name, and what the engine holds it to.
+
+    Attributes
+    ----------
+    stage, name : str
+        Of the stage that writes it, and of the array.
+    dtype : str
+        As NumPy spells it; empty: any.
+    shape : tuple, optional
+        Of one frame. A number is that size; a word is any size, the same wherever it occurs among
+        the arrays that a stage returns. None: any shape.
+    meaning : str
+        Unit, range and axes, for people.
+    optional : bool
+        Whether its stage may leave it out.
+
+    Examples
+    --------
+    >>> frames = ArrayHandle("ingest", "frames", "uint8", ("H", "W", 3))
+    >>> str(frames), frames.within(2)
+    ('ingest.frames', Input(stage='ingest', array='frames', reach=2))
+    >>> frames.check(np.zeros((5, 4, 6, 3), np.float32), {})
+    Traceback (most recent call last):
+        ...
+    pipeline.errors.ShapeError: ingest.frames: expected uint8 (T, H, W, 3), got float32 (5, 4, 6, 3)
+    """
+
+    stage: str
+    name: str
+    dtype: str = ""
+    shape: tuple[str | int, ...] | None = None
+    meaning: str = ""
+    optional: bool = False
+
+    def __str__(self) -> str:
+        """Return the name under which a window has it."""
+        return f"{self.stage}.{self.name}"
+
+    def within(self, reach: int = 0) -> Input:
+        """Return the input of a stage that reads `reach` frames more on either side."""
+        return Input(self.stage, self.name, reach)
+
+    def check(self, values: NDArray[Any], sizes: dict[str, int]) -> None:
+        """Refuse values of another type or shape; the sizes of words are noted in `sizes`.
+
+        Raises
+        ------
+        ShapeError
+        """
+        fits = not self.dtype or values.dtype == np.dtype(self.dtype)
+        if self.shape is not None:
+            fits &= values.ndim == len(self.shape) + 1
+            for axis, size in zip(self.shape, values.shape[1:], strict=False):
+                fits &= size == (axis if isinstance(axis, int) else sizes.setdefault(axis, size))
+        if not fits:
+            axes = ", ".join(map(str, ("T", *(self.shape or ("…",)))))
+            fixed = ", ".join(f"{axis} = {size}" for axis, size in sizes.items())
+            raise ShapeError(
+                f"{self}: expected {self.dtype or 'any type'} ({axes})"
+                f"{f' with {fixed}' if fixed else ''}, got {values.dtype} {values.shape}"
+            )
 
 
 @dataclass(frozen=True)
@@ -94,9 +162,9 @@ class Window:
     facts: Facts
     spans: Mapping[str, Span]
 
-    def __getitem__(self, name: str) -> Span:
-        """Return the frames of the input called ``stage.array``."""
-        return self.spans[name]
+    def __getitem__(self, name: ArrayHandle | str) -> Span:
+        """Return the frames of an input: its handle, or ``stage.array``."""
+        return self.spans[str(name)]
 
     @property
     def frames(self) -> range:
@@ -118,6 +186,8 @@ class Step(BaseModel):
     resources: ClassVar[Resources] = Resources()
     uses: ClassVar[tuple[str, ...]] = ()
     """Names of the facts of a clip that it looks at; no others are shown to it."""
+    writes: ClassVar[tuple[ArrayHandle, ...]] = ()
+    """The arrays that it writes for every frame; the engine holds it to their types and shapes."""
     outside_key: ClassVar[tuple[str, ...]] = ()
     """Fields that cannot change the result: where a file lies whose digest is a field, a device."""
 
@@ -128,6 +198,32 @@ class Step(BaseModel):
         missing = [part for part in ("name", "version", "run") if not hasattr(cls, part)]
         if missing and cls.__module__ != __name__:
             raise TypeError(f"stage {cls.__qualname__} lacks {', '.join(missing)}")
+
+
+def check_arrays(writes: Sequence[ArrayHandle], arrays: Arrays) -> None:
+    """Refuse arrays that are not what a stage declares to write.
+
+    Parameters
+    ----------
+    writes : sequence of ArrayHandle
+        Nothing is checked where it is empty.
+    arrays : mapping
+
+    Raises
+    ------
+    ShapeError
+        If an array is missing, not declared, or of another type or shape.
+    """
+    if not writes:
+        return
+    names = [array.name for array in writes]
+    needed = {array.name for array in writes if not array.optional}
+    if not needed <= set(arrays) <= set(names):
+        raise ShapeError(f"expected the arrays {', '.join(names)}, got {', '.join(arrays)}")
+    sizes: dict[str, int] = {}
+    for array in writes:
+        if array.name in arrays:
+            array.check(arrays[array.name], sizes)
 
 
 class Stage(Step):
@@ -189,7 +285,7 @@ class Reader(Protocol):
     """Gives a sink what it reads."""
 
     def __call__(
-        self, stage: str, array: str, only: Sequence[int] | None = None
+        self, array: ArrayHandle, only: Sequence[int] | None = None
     ) -> Iterator[NDArray[Any]]:
         """Yield an array's frames of the whole clip one by one, or those in `only`, which rise."""
 

@@ -27,7 +27,7 @@ from pipeline.errors import (
 )
 from pipeline.plan import Node, Task
 from pipeline.sink_writer import write_out
-from pipeline.stage import Arrays, Sink, Source, Span, Stage, Window
+from pipeline.stage import Arrays, Sink, Source, Span, Stage, Window, check_arrays
 from pipeline.store.artifact import Manifest, Piece
 from pipeline.store.inventory import room_of
 from pipeline.store.store import Store
@@ -151,7 +151,7 @@ def _make(task: Task, store: Store) -> Manifest:
         arrays: Arrays = {}
         if isinstance(task.step, Source):
             part = (task.node.start, task.node.stop)
-            facts = dict(task.step.run(task.clip, task.facts, part, draft.append))
+            facts = dict(task.step.run(task.clip, task.facts, part, _checked(task, draft.append)))
         elif isinstance(task.step, Stage):
             arrays = _run_stage(task, task.step, store)
             draft.append(arrays)
@@ -187,7 +187,18 @@ def _run_stage(task: Task, step: Stage, store: Store) -> Arrays:
             raise ShapeError(
                 f"{name}: expected {len(window.frames)} frames, got an array {values.shape}"
             )
+    check_arrays(step.writes, arrays)
     return arrays
+
+
+def _checked(task: Task, append: Callable[[Arrays], None]) -> Callable[[Arrays], None]:
+    """Return what a source emits to: arrays are checked before they are appended."""
+
+    def emit(arrays: Arrays) -> None:
+        check_arrays(task.step.writes, arrays)
+        append(arrays)
+
+    return emit
 
 
 def _load(store: Store, pieces: tuple[Piece, ...]) -> Span:

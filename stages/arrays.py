@@ -1,37 +1,73 @@
-"""What travels between the stages: one row per array, with its shape, type and range.
+"""What travels between the stages: a handle for each array, with its shape, type and range.
 
 Every array has one entry a frame along its first axis (T). C counts foreground classes, in the
 order of the fact `classes`; the background is what they leave to 1. K2 counts the neighbours
-within `flow.radius`, in the order of `offsets`.
+within `flow.radius`, in the order of `offsets`. A stage that writes an array lists its handle in
+`writes`, and the engine checks what it returns; one that reads it gives ``HANDLE.within(reach)``
+as an input and finds it as ``window[HANDLE]``.
 
-=================  =================  =======  ===================================================
-array              shape              type     meaning
-=================  =================  =======  ===================================================
-ingest.frames      (T, H, W, 3)       uint8    RGB at working resolution
-segment.masks      (T, H, W, C)       uint8    soft masks in, 255 is certain
-segment.labels     (T, H, W)          uint8    0 background, else 1 + number of the class
-segment.source_*   (T, H0, W0[, C])   uint8    masks as they came, if the source is larger: labels
-                                               (source_labels) or soft masks (source_soft)
-flow.flow          (T, K2, 2, h, w)   int16    to each neighbour, 1/64 px of its own grid
-visibility.seen    (T, K2, h, w)      bool     the neighbour shows this pixel too
-refine.masks       (T, H, W, C)       uint8    soft masks, refined
-refine.trust       (T, C)             uint8    how far a class's mask is as it came, and good so
-smooth.masks       (T, H, W, C)       uint8    soft masks out
-smooth.labels      (T, H, W)          uint8    labels out, as segment.labels
-measure.pairs      (T, 2, K2, 2)      int64    in/out: wrong and seen pixels per neighbour
-measure.boundary   (T, 2)             int64    in/out: boundary pixels
-measure.restless   (T, 2)             float64  in/out: L2 distance to the Gaussian mean in time
-measure.overlap    (T, 2)             int64    pixels where in and out agree on a class; where
-                                               either has one
-measure.areas      (T, 2, C + 1)      int64    in/out: pixels of each label, background first
-=================  =================  =======  ===================================================
+Facts of a clip: see `stages.facts.ClipFacts`.
 
-Facts of a clip: `frames`, `shots` ([start, stop) pairs), `size` (H, W at work), `source_size`,
-`rate` (frames per second), `timeline` (see `stages.media.footage.video`), `holes`, and
-`classes` (labels).
+Examples
+--------
+>>> str(FLOW), FLOW.dtype, FLOW.shape
+('flow.flow', 'int16', ('K2', 2, 'h', 'w'))
+>>> offsets(2)
+(-2, -1, 1, 2)
 """
 
 from __future__ import annotations
+
+from pipeline.stage import ArrayHandle
+
+FRAMES = ArrayHandle(
+    "ingest", "frames", "uint8", ("H", "W", 3), "RGB at working resolution"
+)  # fmt: skip
+INPUT_MASKS = ArrayHandle(
+    "segment", "masks", "uint8", ("H", "W", "C"), "soft masks in, 255 is certain"
+)
+INPUT_LABELS = ArrayHandle(
+    "segment", "labels", "uint8", ("H", "W"), "0 background, else 1 + number of the class"
+)
+SOURCE_LABELS = ArrayHandle(
+    "segment", "source_labels", "uint8", ("H0", "W0"), "labels as they came, if larger",
+    optional=True,
+)  # fmt: skip
+SOURCE_SOFT = ArrayHandle(
+    "segment", "source_soft", "uint8", ("H0", "W0", "C"), "soft masks as they came, if larger",
+    optional=True,
+)  # fmt: skip
+SOURCE_MASKS = {array.name: array for array in (SOURCE_LABELS, SOURCE_SOFT)}
+"""By the fact `source_masks`: the masks as they came, where the source is larger."""
+
+FLOW = ArrayHandle(
+    "flow", "flow", "int16", ("K2", 2, "h", "w"), "to each neighbour, 1/64 px of its own grid"
+)
+VISIBLE = ArrayHandle(
+    "visibility", "seen", "bool", ("K2", "h", "w"), "the neighbour shows this pixel too"
+)
+REFINED_MASKS = ArrayHandle("refine", "masks", "uint8", ("H", "W", "C"), "soft masks, refined")
+REFINE_TRUST = ArrayHandle(
+    "refine", "trust", "uint8", ("C",), "how far a class's mask is as it came, and good so"
+)
+SMOOTH_MASKS = ArrayHandle("smooth", "masks", "uint8", ("H", "W", "C"), "soft masks out")
+SMOOTH_LABELS = ArrayHandle(
+    "smooth", "labels", "uint8", ("H", "W"), "labels out, as `INPUT_LABELS`"
+)
+PAIRS = ArrayHandle(
+    "measure", "pairs", "int64", (2, "K2", 2), "in/out: wrong and seen pixels per neighbour"
+)
+AREAS = ArrayHandle(
+    "measure", "areas", "int64", (2, "C + 1"), "in/out: pixels of each label, background first"
+)
+BOUNDARY = ArrayHandle("measure", "boundary", "int64", (2,), "in/out: boundary pixels")
+RESTLESS = ArrayHandle(
+    "measure", "restless", "float64", (2,), "in/out: L2 distance to the Gaussian mean in time"
+)
+OVERLAP = ArrayHandle(
+    "measure", "overlap", "int64", (2,),
+    "pixels where in and out agree on a class; where either has one",
+)  # fmt: skip
 
 
 def offsets(radius: int) -> tuple[int, ...]:

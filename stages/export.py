@@ -16,6 +16,16 @@ from pydantic import Field
 
 from pipeline.errors import InputError
 from pipeline.stage import Clip, Facts, Input, PartedSink, Reader
+from stages.arrays import (
+    FRAMES,
+    INPUT_LABELS,
+    INPUT_MASKS,
+    SMOOTH_LABELS,
+    SMOOTH_MASKS,
+    SOURCE_LABELS,
+    SOURCE_MASKS,
+    SOURCE_SOFT,
+)
 from stages.facts import ClipFacts
 from stages.media.footage.video import read_frames
 from stages.media.results.registry import build_results, result_type
@@ -55,12 +65,12 @@ class Export(ResultSettings, PartedSink):
         """Read the stable masks, the pictures below them, and the masks as they came."""
         source = ClipFacts(facts).source_masks
         return (
-            Input("smooth", "masks"),
-            Input("smooth", "labels"),
-            Input("ingest", "frames"),
-            *([Input("segment", source)] if source else []),
-            *([Input("segment", "labels")] if source == "source_labels" else []),
-            *([Input("segment", "masks")] if source == "source_soft" else []),
+            SMOOTH_MASKS.within(),
+            SMOOTH_LABELS.within(),
+            FRAMES.within(),
+            *([SOURCE_MASKS[source].within()] if source else []),
+            *([INPUT_LABELS.within()] if source == SOURCE_LABELS.name else []),
+            *([INPUT_MASKS.within()] if source == SOURCE_SOFT.name else []),
         )
 
     def parts(self, facts: Facts) -> Sequence[Part]:
@@ -144,22 +154,20 @@ class Export(ResultSettings, PartedSink):
         """Yield the pixels of every frame of a part."""
         if ClipFacts(facts).size == ClipFacts(facts).source_size:
             soft = any(result_type(name).needs_alpha for name in self.formats)
-            masks: Iterator[Any] = read("smooth", "masks") if soft else repeat(None)
-            small = zip(read("smooth", "labels"), read("ingest", "frames"), strict=True)
+            masks: Iterator[Any] = read(SMOOTH_MASKS) if soft else repeat(None)
+            small = zip(read(SMOOTH_LABELS), read(FRAMES), strict=True)
             for (labels, picture), mask in zip(small, masks, strict=False):
                 yield labels, picture, partial(unpack_mask, mask)
             return
         timeline = ClipFacts(facts).timeline
         large = read_frames(clip.files["footage"], timeline, frames=part)
-        stable = zip(
-            read("smooth", "masks"), read("smooth", "labels"), read("ingest", "frames"), strict=True
-        )
+        stable = zip(read(SMOOTH_MASKS), read(SMOOTH_LABELS), read(FRAMES), strict=True)
         own = self._own(facts, read)
         for (mask, labels, frame), picture in zip(stable, large, strict=True):
             enlarge = cache(partial(self._enlarged, mask, frame, picture))
             if own is None:
                 yield winners(enlarge()), picture, enlarge
-            elif ClipFacts(facts).source_masks == "source_labels":
+            elif ClipFacts(facts).source_masks == SOURCE_LABELS.name:
                 yield _labels(*next(own), labels, enlarge), picture, enlarge
             else:
                 soft_mask = _soft_mask(*next(own), mask, enlarge)
@@ -171,8 +179,8 @@ class Export(ResultSettings, PartedSink):
         source = ClipFacts(facts).source_masks
         if not source:
             return None
-        small = "labels" if source == "source_labels" else "masks"
-        return zip(read("segment", source), read("segment", small), strict=True)
+        small = INPUT_LABELS if source == SOURCE_LABELS.name else INPUT_MASKS
+        return zip(read(SOURCE_MASKS[source]), read(small), strict=True)
 
     def _enlarged(
         self, mask: NDArray[np.uint8], frame: NDArray[np.uint8], picture: NDArray[np.uint8]

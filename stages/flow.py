@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.errors import ConfigError
-from pipeline.stage import Arrays, Facts, Input, Resources, Span, Stage, Window
-from stages.arrays import offsets
+from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Resources, Span, Stage, Window
+from stages.arrays import FLOW, FRAMES, offsets
 from stages.models.flow.contract import FlowRun
 from stages.models.flow.load import load_flow, open_run, weights_id
 from stages.models.flow.settings import NetworkSettings, Precision
@@ -24,6 +24,7 @@ class Flow(Stage):
 
     name: ClassVar[str] = "flow"
     version: ClassVar[int] = 1
+    writes: ClassVar[tuple[ArrayHandle, ...]] = (FLOW,)
     resources: ClassVar[Resources] = Resources(cpus=1)
     outside_key: ClassVar[tuple[str, ...]] = ("weights", "device", "recorded")
 
@@ -75,11 +76,11 @@ class Flow(Stage):
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read the frames as far as the neighbours reach."""
-        return (Input("ingest", "frames", self.radius),)
+        return (FRAMES.within(self.radius),)
 
     def run(self, window: Window) -> Arrays:
         """Return the flow from each frame to its neighbours, 0 where there is none."""
-        small = _shrunk(window["ingest.frames"], self.scale)
+        small = _shrunk(window[FRAMES], self.scale)
         model = load_flow(self.method, self.preset, self.weights, self.device, self._network)
         reach = 1 if self.far == "composed" else self.radius
         pairs = self._pairs(window, small)

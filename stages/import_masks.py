@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.errors import InputError
-from pipeline.stage import Arrays, Clip, Facts, Source
+from pipeline.stage import ArrayHandle, Arrays, Clip, Facts, Source
+from stages.arrays import INPUT_LABELS, INPUT_MASKS, SOURCE_LABELS, SOURCE_SOFT
 from stages.facts import ClipFacts
 from stages.media.masks.legend import Kind
 from stages.media.masks.open import mask_digest, open_masks
@@ -66,6 +67,9 @@ class ImportMasks(Source):
 
     name: ClassVar[str] = "segment"
     version: ClassVar[int] = 3
+    writes: ClassVar[tuple[ArrayHandle, ...]] = (
+        INPUT_MASKS, INPUT_LABELS, SOURCE_LABELS, SOURCE_SOFT,
+    )  # fmt: skip
     reads: ClassVar[str] = "masks"
     identified_as: ClassVar[str] = "classes"
     uses: ClassVar[tuple[str, ...]] = (

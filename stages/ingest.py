@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.errors import InputError
-from pipeline.stage import Arrays, Clip, Facts, Source
+from pipeline.stage import ArrayHandle, Arrays, Clip, Facts, Source
+from stages.arrays import FRAMES
 from stages.facts import ClipFacts
 from stages.media.footage.limits import USUAL, Limits
 from stages.media.footage.timeline import content_digest, probe, working_size
@@ -61,6 +62,7 @@ class Ingest(Source):
 
     name: ClassVar[str] = "ingest"
     version: ClassVar[int] = 2
+    writes: ClassVar[tuple[ArrayHandle, ...]] = (FRAMES,)
     reads: ClassVar[str] = "footage"
     identified_as: ClassVar[str] = "probe"
     uses: ClassVar[tuple[str, ...]] = ("size", "timeline", "parts")

@@ -9,8 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.stage import Arrays, Facts, Input, Stage, Window
-from stages.arrays import offsets
+from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
+from stages.arrays import (
+    AREAS,
+    BOUNDARY,
+    FLOW,
+    INPUT_LABELS,
+    OVERLAP,
+    PAIRS,
+    RESTLESS,
+    SMOOTH_LABELS,
+    VISIBLE,
+    offsets,
+)
 from stages.facts import ClipFacts
 from stages.metrics.stability import (
     boundary_pixels,
@@ -29,6 +40,7 @@ class Measure(Stage):
 
     name: ClassVar[str] = "measure"
     version: ClassVar[int] = 2
+    writes: ClassVar[tuple[ArrayHandle, ...]] = (PAIRS, OVERLAP, AREAS, BOUNDARY, RESTLESS)
     uses: ClassVar[tuple[str, ...]] = ("rate", "classes")
 
     radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
@@ -37,15 +49,15 @@ class Measure(Stage):
         """Read labels as far as the pairs and the Gaussian reach."""
         reach = max(self.radius, int(np.ceil(3 * SIGMA_S * ClipFacts(facts).rate)))
         return (
-            Input("segment", "labels", reach),
-            Input("smooth", "labels", reach),
-            Input("flow", "flow"),
-            Input("visibility", "seen"),
+            INPUT_LABELS.within(reach),
+            SMOOTH_LABELS.within(reach),
+            FLOW.within(),
+            VISIBLE.within(),
         )
 
     def run(self, window: Window) -> Arrays:
         """Return counts of every frame, in and out."""
-        systems = window["segment.labels"], window["smooth.labels"]
+        systems = window[INPUT_LABELS], window[SMOOTH_LABELS]
         count = len(window.frames)
         pairs = np.zeros((count, 2, 2 * self.radius, 2), np.int64)
         overlap = np.zeros((count, 2), np.int64)
@@ -80,9 +92,9 @@ class Measure(Stage):
     @staticmethod
     def _along(window: Window, t: int, k: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return flow and visibility of one pair on the grid of the labels."""
-        rows, columns = window["smooth.labels"].array.shape[1:]
-        flow = resize_flow(unpack_flow(window["flow.flow"][t][k]), (rows, columns))
-        seen = window["visibility.seen"][t][k].view(np.uint8)
+        rows, columns = window[SMOOTH_LABELS].array.shape[1:]
+        flow = resize_flow(unpack_flow(window[FLOW][t][k]), (rows, columns))
+        seen = window[VISIBLE][t][k].view(np.uint8)
         if seen.shape != (rows, columns):
             seen = cv2.resize(seen, (columns, rows), interpolation=cv2.INTER_NEAREST)
         return flow, seen.view(np.bool_)

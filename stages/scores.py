@@ -12,13 +12,13 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
-from stages.arrays import offsets
+from stages.arrays import AREAS, BOUNDARY, INPUT_MASKS, OVERLAP, PAIRS, RESTLESS, offsets
 from stages.facts import ClipFacts
 from stages.metrics.harm import Harm, blank_cause, blank_kind, find_blank, find_gone, find_restless
 from stages.metrics.stability import Consistency
 
+COUNTS = (PAIRS, BOUNDARY, RESTLESS, OVERLAP, AREAS)
 SYSTEMS = ("input", "output")
-COUNTS = ("pairs", "boundary", "restless", "overlap", "areas")
 
 
 class Scores(Sink):
@@ -46,11 +46,11 @@ class Scores(Sink):
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read all counts; the masks in only where they say nothing, for the cause."""
-        return (*(Input("measure", name) for name in COUNTS), Input("segment", "masks"))
+        return (*(array.within() for array in COUNTS), INPUT_MASKS.within())
 
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
         """Write ``metrics.json``."""
-        arrays = {name: np.stack(list(read("measure", name))) for name in COUNTS}
+        arrays = {array.name: np.stack(list(read(array))) for array in COUNTS}
         scores = self.summary(clip.name, facts, arrays)
         scores["warnings"] = [harm.to_json() for harm in self._harms(facts, arrays, scores, read)]
         draft = folder / "metrics.json.draft"
@@ -91,9 +91,7 @@ class Scores(Sink):
         cause = ""
         if kind is not None:
             meaning = ClipFacts(facts).mask_meaning
-            highest = max(
-                (int(mask.max(initial=0)) for mask in read("segment", "masks")), default=0
-            )
+            highest = max((int(mask.max(initial=0)) for mask in read(INPUT_MASKS)), default=0)
             cause = blank_cause(kind, meaning=meaning, highest=highest)
         blank = find_blank(before, after, cause=cause)
         if blank:

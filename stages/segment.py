@@ -9,7 +9,8 @@ from typing import Annotated, Any, ClassVar
 import numpy as np
 from pydantic import Field
 
-from pipeline.stage import Arrays, Clip, Facts, Input, Resources, Source, Stage, Window
+from pipeline.stage import ArrayHandle, Arrays, Clip, Facts, Input, Resources, Source, Stage, Window
+from stages.arrays import FRAMES, INPUT_LABELS, INPUT_MASKS
 from stages.models.segmenters.load import (
     IMAGENET,
     Activation,
@@ -53,6 +54,7 @@ class Segment(Stage):
 
     name: ClassVar[str] = "segment"
     version: ClassVar[int] = 1
+    writes: ClassVar[tuple[ArrayHandle, ...]] = (INPUT_MASKS, INPUT_LABELS)
     resources: ClassVar[Resources] = Resources(cpus=1)
     outside_key: ClassVar[tuple[str, ...]] = ("modules",)
 
@@ -93,12 +95,12 @@ class Segment(Stage):
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read each frame by itself."""
-        return (Input("ingest", "frames"),)
+        return (FRAMES.within(),)
 
     def run(self, window: Window) -> Arrays:
         """Return soft masks and labels."""
         segmenter = self.load()
-        soft = [np.moveaxis(segmenter(frame), 0, -1) for frame in window["ingest.frames"].array]
+        soft = [np.moveaxis(segmenter(frame), 0, -1) for frame in window[FRAMES].array]
         return {
             "masks": np.stack([pack_mask(mask) for mask in soft]),
             "labels": np.stack([winners(mask) for mask in soft]),

@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 from pydantic import Field
 
-from pipeline.stage import Arrays, Facts, Input, Stage, Window
-from stages.arrays import offsets
+from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
+from stages.arrays import FLOW, VISIBLE, offsets
 from stages.backend import arithmetic_on
 from stages.facts import ClipFacts
 
@@ -18,6 +18,7 @@ class Visibility(Stage):
 
     name: ClassVar[str] = "visibility"
     version: ClassVar[int] = 1
+    writes: ClassVar[tuple[ArrayHandle, ...]] = (VISIBLE,)
     uses: ClassVar[tuple[str, ...]] = ("size",)
     outside_key: ClassVar[tuple[str, ...]] = ("device",)
 
@@ -28,11 +29,11 @@ class Visibility(Stage):
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read the flow of the neighbours too: it has to lead back."""
-        return (Input("flow", "flow", self.radius),)
+        return (FLOW.within(self.radius),)
 
     def run(self, window: Window) -> Arrays:
         """Return the pixels that come home, on the flow's own grid."""
-        flow = window["flow.flow"]
+        flow = window[FLOW]
         rows, columns = flow.array.shape[-2:]
         out = np.zeros((len(window.frames), 2 * self.radius, rows, columns), np.bool_)
         floor = self.floor * (rows / ClipFacts(window.facts).size[0]) ** 2

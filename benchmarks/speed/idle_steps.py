@@ -9,7 +9,19 @@ from typing import ClassVar
 
 import numpy as np
 
-from pipeline.stage import Arrays, Clip, Facts, Input, Reader, Sink, Source, Stage, Step, Window
+from pipeline.stage import (
+    ArrayHandle,
+    Arrays,
+    Clip,
+    Facts,
+    Input,
+    Reader,
+    Sink,
+    Source,
+    Stage,
+    Step,
+    Window,
+)
 
 SLEEP_S = 0.001
 FRAMES = 2
@@ -79,7 +91,7 @@ class Note(Sink):
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
         """Sleep, and write."""
         time.sleep(SLEEP_S)
-        (folder / "note").write_text(repr([int(z[0]) for z in read("more", "z")]))
+        (folder / "note").write_text(repr([int(z[0]) for z in read(ArrayHandle("more", "z"))]))
         return ["note"]
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stage import Reader
-from stages.arrays import offsets
+from stages.arrays import FLOW, REFINED_MASKS, SMOOTH_LABELS, SMOOTH_MASKS, VISIBLE, offsets
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.label_trust import agreement, certainty, supported
 from stages.ops.soft_masks import winners
@@ -71,9 +71,9 @@ class Demands:
 def judged(read: Reader, chosen: Sequence[int], shots: Shots, demands: Demands) -> Iterator[Judged]:
     """Yield the chosen frames, which rise, with what the demands say of them."""
     around = _Around(read, chosen, shots, demands) if demands.ask_neighbours else None
-    voted = read("refine", "masks", chosen) if demands.passes_agree else None
-    labels = read("smooth", "labels", chosen)
-    for t, own, mask in zip(chosen, labels, read("smooth", "masks", chosen), strict=True):
+    voted = read(REFINED_MASKS, chosen) if demands.passes_agree else None
+    labels = read(SMOOTH_LABELS, chosen)
+    for t, own, mask in zip(chosen, labels, read(SMOOTH_MASKS, chosen), strict=True):
         passed = np.ones(own.shape, np.bool_)
         if voted is not None:
             passed &= winners(unpack_mask(next(voted))) == own
@@ -89,10 +89,10 @@ class _Around:
         self._demands = demands
         self._near = {t: _neighbours(t, shots, demands.radius) for t in chosen}
         wanted = sorted({j for near in self._near.values() for j in near})
-        self._coming = zip(wanted, read("smooth", "labels", wanted), strict=True)
+        self._coming = zip(wanted, read(SMOOTH_LABELS, wanted), strict=True)
         self._held: dict[int, NDArray[np.uint8]] = {}
-        self._flow = read("flow", "flow", chosen)
-        self._seen = read("visibility", "seen", chosen)
+        self._flow = read(FLOW, chosen)
+        self._seen = read(VISIBLE, chosen)
 
     def support(self, t: int, own: NDArray[np.uint8]) -> NDArray[np.bool_]:
         """Return the pixels of frame t that its neighbours support."""
@@ -127,7 +127,7 @@ def moved(read: Reader, radius: int, size: tuple[int, int]) -> NDArray[np.float6
     """Return the mean length of the flow from each frame to the next, (T,), in working pixels."""
     k = offsets(radius).index(1)
     lengths = []
-    for packed in read("flow", "flow"):
+    for packed in read(FLOW):
         flow = unpack_flow(packed[k])
         across, down = (size[1] / flow.shape[2], size[0] / flow.shape[1])
         lengths.append(float(np.hypot(flow[0] * across, flow[1] * down).mean(dtype=np.float64)))

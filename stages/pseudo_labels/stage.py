@@ -13,6 +13,7 @@ from pydantic import Field
 
 from pipeline.errors import InputError
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
+from stages.arrays import FLOW, FRAMES, REFINED_MASKS, SMOOTH_LABELS, SMOOTH_MASKS, VISIBLE
 from stages.facts import ClipFacts
 from stages.media.footage.limits import Limits
 from stages.media.footage.timeline import content_digest
@@ -76,13 +77,13 @@ class PseudoLabels(Sink):
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read pictures and stabilised masks, and what is asked for needs."""
-        found = [Input("ingest", "frames"), Input("smooth", "masks"), Input("smooth", "labels")]
+        found = [FRAMES.within(), SMOOTH_MASKS.within(), SMOOTH_LABELS.within()]
         if self.passes_agree:
-            found.append(Input("refine", "masks"))
+            found.append(REFINED_MASKS.within())
         if self.demands.ask_neighbours or self.sample == "motion":
-            found.append(Input("flow", "flow"))
+            found.append(FLOW.within())
         if self.demands.ask_neighbours:
-            found.append(Input("visibility", "seen"))
+            found.append(VISIBLE.within())
         return tuple(found)
 
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
@@ -135,14 +136,14 @@ class PseudoLabels(Sink):
             return [t for t in picked if t not in holes]
         apart = -(-len(whole) // CANDIDATES)
         candidates = whole[::apart]
-        thumbs = [thumbnail(frame) for frame in read("ingest", "frames", candidates)]
+        thumbs = [thumbnail(frame) for frame in read(FRAMES, candidates)]
         return [candidates[k] for k in by_diversity(np.stack(thumbs), count=self.count)]
 
     def _with_pictures(
         self, facts: Facts, read: Reader, chosen: Sequence[int]
     ) -> Iterator[tuple[Judged, NDArray[np.uint8]]]:
         labelled = judged(read, chosen, ClipFacts(facts).shots, self.demands)
-        return zip(labelled, read("ingest", "frames", chosen), strict=True)
+        return zip(labelled, read(FRAMES, chosen), strict=True)
 
     def _text(
         self, clip: Clip, facts: Facts, samples: list[dict[str, Any]], statistics: dict[str, Any]

@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.stage import Arrays, Facts, Input, Stage, Window
+from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
+from stages.arrays import FLOW, FRAMES, INPUT_MASKS, REFINE_TRUST, REFINED_MASKS
 from stages.backend import Arithmetic, arithmetic_on
 from stages.models.decoders.load import decoder_digest
 from stages.ops.fixed_point import pack_mask, unpack_mask
@@ -32,6 +33,7 @@ class Refine(Stage):
 
     name: ClassVar[str] = "refine"
     version: ClassVar[int] = 1
+    writes: ClassVar[tuple[ArrayHandle, ...]] = (REFINED_MASKS, REFINE_TRUST)
     outside_key: ClassVar[tuple[str, ...]] = ("weights", "device")
 
     method: Literal["vote", "aligned", "deeplab", "none"] = Field(
@@ -56,24 +58,24 @@ class Refine(Stage):
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read as far as all passes together reach, or the windows of the decoder."""
         if self.method == "none":
-            return (Input("segment", "masks"),)
+            return (INPUT_MASKS.within(),)
         if self.method == "deeplab":
             reach = deeplab_reach(self.weights)
-            return (Input("segment", "masks", reach), Input("ingest", "frames", reach))
+            return (INPUT_MASKS.within(reach), FRAMES.within(reach))
         learned = self.method == "aligned"
         more = TRUST_REACH if learned else 0
         votes = self.radius * self.passes + more
         near = min(self.window // 2, self.radius) + more if learned else 0
         return (
-            Input("segment", "masks", max(votes, near)),
-            Input("ingest", "frames", max(votes, near)),
-            Input("flow", "flow", max(votes - self.radius, more)),
+            INPUT_MASKS.within(max(votes, near)),
+            FRAMES.within(max(votes, near)),
+            FLOW.within(max(votes - self.radius, more)),
         )
 
     def run(self, window: Window) -> Arrays:
         """Return the soft masks, refined, and what needs no smoothing any more."""
         if self.method == "none":
-            masks = window["segment.masks"].array
+            masks = window[INPUT_MASKS].array
             return {"masks": masks, "trust": np.zeros((len(masks), masks.shape[-1]), np.uint8)}
         on = arithmetic_on(self.device, setting="refine.device")
         with on.running("refine"):
@@ -84,7 +86,7 @@ class Refine(Stage):
         }
 
     def _refined(self, window: Window, on: Arithmetic) -> Iterator[Refined]:
-        masks, frames = window["segment.masks"], window["ingest.frames"]
+        masks, frames = window[INPUT_MASKS], window[FRAMES]
         if self.method == "deeplab":
             decoded = decode_deeplab(
                 masks, frames, window.frames, weights=self.weights, device=self.device
@@ -95,7 +97,7 @@ class Refine(Stage):
         wanted = window.frames
         voted = self._voted(window, around(wanted, frames), on)
         return decode_aligned(
-            masks, voted, frames, window["flow.flow"], wanted, radius=self.radius,
+            masks, voted, frames, window[FLOW], wanted, radius=self.radius,
             look=self.window, appearance=self.appearance, weights=self.weights, device=self.device,
         )  # fmt: skip
 
@@ -103,13 +105,13 @@ class Refine(Stage):
         self, window: Window, wanted: range, on: Arithmetic
     ) -> Iterator[NDArray[np.float32]]:
         """Return the masks of the frames wanted after voting."""
-        masks, frames = window["segment.masks"], window["ingest.frames"]
+        masks, frames = window[INPUT_MASKS], window[FRAMES]
         reach = self.radius * self.passes
         given = range(
             max(wanted.start - reach, frames.start), min(wanted.stop + reach, frames.stop)
         )
         voted = passes(
-            (unpack_mask(masks[t]) for t in given), frames, window["flow.flow"], wanted,
+            (unpack_mask(masks[t]) for t in given), frames, window[FLOW], wanted,
             count=self.passes, radius=self.radius, appearance=self.appearance, given=given, on=on,
         )  # fmt: skip
         return (on.get(mask) for mask in voted)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
+from stages.arrays import BOUNDARY, FLOW, FRAMES, INPUT_LABELS, PAIRS, SMOOTH_LABELS, VISIBLE
 from stages.facts import ClipFacts
 from stages.media.masks.palette import palette
 from stages.media.results.film import Film
@@ -40,15 +41,15 @@ class Report(Sink):
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read pictures, labels before and after, flow, and the counts of the measure stage."""
         if not self.enabled:
-            return (Input("measure", "boundary"),)
+            return (BOUNDARY.within(),)
         return (
-            Input("ingest", "frames"),
-            Input("segment", "labels"),
-            Input("smooth", "labels"),
-            Input("flow", "flow"),
-            Input("visibility", "seen"),
-            Input("measure", "pairs"),
-            Input("measure", "boundary"),
+            FRAMES.within(),
+            INPUT_LABELS.within(),
+            SMOOTH_LABELS.within(),
+            FLOW.within(),
+            VISIBLE.within(),
+            PAIRS.within(),
+            BOUNDARY.within(),
         )
 
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
@@ -80,8 +81,8 @@ class Report(Sink):
 
     def _errors(self, facts: Facts, read: Reader) -> NDArray[np.float64]:
         return pair_errors(
-            np.stack(list(read("measure", "pairs"))),
-            np.stack(list(read("measure", "boundary"))),
+            np.stack(list(read(PAIRS))),
+            np.stack(list(read(BOUNDARY))),
             ClipFacts(facts).shots,
             radius=self.radius,
             area=ClipFacts(facts).pixels,
@@ -116,8 +117,8 @@ class Report(Sink):
 
     @staticmethod
     def _frames(read: Reader) -> Iterator[tuple[NDArray[Any], ...]]:
-        labels = read("segment", "labels"), read("smooth", "labels")
-        return zip(read("ingest", "frames"), *labels, strict=True)
+        labels = read(INPUT_LABELS), read(SMOOTH_LABELS)
+        return zip(read(FRAMES), *labels, strict=True)
 
     def _flows(
         self, facts: Facts, read: Reader, place: Path, worst: list[int]
@@ -125,7 +126,7 @@ class Report(Sink):
         chosen = chosen_pairs(
             worst, ClipFacts(facts).frames, ClipFacts(facts).shots, count=self.flows
         )
-        both = read("flow", "flow", chosen), read("visibility", "seen", chosen)
+        both = read(FLOW, chosen), read(VISIBLE, chosen)
         return write_flows(place, chosen, *both, radius=self.radius)
 
 

@@ -9,7 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.stage import Arrays, Facts, Input, Stage, Window
+from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
+from stages.arrays import (
+    FLOW,
+    FRAMES,
+    INPUT_LABELS,
+    REFINE_TRUST,
+    REFINED_MASKS,
+    SMOOTH_LABELS,
+    SMOOTH_MASKS,
+)
 from stages.backend import Arithmetic, Array, arithmetic_on
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.soft_masks import keep_labels, leave_alone, winners
@@ -22,6 +31,7 @@ class Smooth(Stage):
 
     name: ClassVar[str] = "smooth"
     version: ClassVar[int] = 1
+    writes: ClassVar[tuple[ArrayHandle, ...]] = (SMOOTH_MASKS, SMOOTH_LABELS)
     outside_key: ClassVar[tuple[str, ...]] = ("device",)
 
     method: Literal["static", "compensated", "none"] = Field(
@@ -47,11 +57,11 @@ class Smooth(Stage):
         reach = votes + self._box_reach()
         flow = votes if self._follows else max(votes - self.radius, 0)
         return (
-            Input("refine", "masks", reach),
-            Input("refine", "trust"),
-            Input("segment", "labels"),
-            Input("ingest", "frames", reach),
-            *([Input("flow", "flow", flow)] if self.votes or self._follows else []),
+            REFINED_MASKS.within(reach),
+            REFINE_TRUST.within(),
+            INPUT_LABELS.within(),
+            FRAMES.within(reach),
+            *([FLOW.within(flow)] if self.votes or self._follows else []),
         )
 
     def run(self, window: Window) -> Arrays:
@@ -69,7 +79,7 @@ class Smooth(Stage):
 
     def _smoothed(self, window: Window, on: Arithmetic) -> Iterator[Array]:
         """Return the masks of the window's frames, filtered and voted."""
-        frames = window["ingest.frames"]
+        frames = window[FRAMES]
         reach = self.votes * self.radius
         wanted = range(
             max(window.start - reach, frames.start), min(window.stop + reach, frames.stop)
@@ -81,7 +91,7 @@ class Smooth(Stage):
         return passes(
             (on.rounded(mask) for mask in filtered),
             frames,
-            window["flow.flow"],
+            window[FLOW],
             window.frames,
             count=self.votes,
             radius=self.radius,
@@ -95,9 +105,9 @@ class Smooth(Stage):
         mask: NDArray[np.float32], window: Window, t: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return a frame's mask and labels; as they came in where they are good."""
-        trust = window["refine.trust"][t]
-        mask = leave_alone(mask, window["refine.masks"][t], trust)
-        labels = keep_labels(winners(mask), window["segment.labels"][t], trust)
+        trust = window[REFINE_TRUST][t]
+        mask = leave_alone(mask, window[REFINED_MASKS][t], trust)
+        labels = keep_labels(winners(mask), window[INPUT_LABELS][t], trust)
         return pack_mask(mask), labels
 
     @property
@@ -110,7 +120,7 @@ class Smooth(Stage):
         return self.radius if self._follows else self.temporal_kernel - 1
 
     def _filtered(self, window: Window, wanted: range, on: Arithmetic) -> Iterator[Array]:
-        masks, frames = window["refine.masks"], window["ingest.frames"]
+        masks, frames = window[REFINED_MASKS], window[FRAMES]
         floor = self.weight_floor if self.weighted else 1.0
         if self.method == "none":
             return (unpack_mask(masks[t]) for t in wanted)
@@ -121,6 +131,6 @@ class Smooth(Stage):
                 masks, frames, wanted, kernel=kernel, size=size, eps=eps, floor=floor, on=on
             )
         return follow_flow(
-            masks, frames, window["flow.flow"], wanted, radius=self.radius,
+            masks, frames, window[FLOW], wanted, radius=self.radius,
             appearance=self.appearance, size=size, eps=eps, floor=floor, on=on,
         )  # fmt: skip

@@ -11,7 +11,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.errors import InputError, LostError
-from pipeline.stage import Clip, Input, PartedSink, Sink, Source, Stage
+from pipeline.stage import ArrayHandle, Clip, Input, PartedSink, Sink, Source, Stage
 
 
 class Numbers(Source):
@@ -87,7 +87,7 @@ class Page(Sink):
         return (Input("difference", "d"),)
 
     def run(self, clip, facts, read, folder):
-        lines = [repr(value.tolist()) for value in read("difference", "d")]
+        lines = [repr(value.tolist()) for value in read(ArrayHandle("difference", "d"))]
         (folder / "page.txt").write_text("\n".join([facts["colour"], *lines]))
         return ["page.txt"]
 
@@ -104,7 +104,7 @@ class Some(Sink):
         return (Input("numbers", "x"),)
 
     def run(self, clip, facts, read, folder):
-        found = [float(value[0]) for value in read("numbers", "x", self.frames)]
+        found = [float(value[0]) for value in read(ArrayHandle("numbers", "x"), self.frames)]
         (folder / "some.txt").write_text(repr(found))
         return ["some.txt"]
 
@@ -123,7 +123,7 @@ class Book(PartedSink):
         return list(pairwise([*range(0, facts["frames"], 8), facts["frames"]]))
 
     def write(self, clip, facts, part, read, folder):
-        lines = [f"{float(value[0])!r}\n" for value in read("difference", "d")]
+        lines = [f"{float(value[0])!r}\n" for value in read(ArrayHandle("difference", "d"))]
         assert len(lines) == part[1] - part[0]
         (folder / "leaf.txt").write_text("".join(lines))
         with (clip.files["text"].parent / "written.log").open("a") as log:

@@ -93,8 +93,8 @@ class Arrays:
     def __getitem__(self, name):
         return self._held[name]
 
-    def __call__(self, stage, array, only=None):
-        values = self._held[stage, array]
+    def __call__(self, array, only=None):
+        values = self._held[array.stage, array.name]
         yield from (values if only is None else values[list(only)])
 
 
