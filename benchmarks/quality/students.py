@@ -35,8 +35,9 @@ from stages.models.segmenters.load import load_segmenter  # noqa: E402
 from stages.ops.soft_masks import winners  # noqa: E402
 from steadymask.cli.distill import NEEDED  # noqa: E402 (the project is beside this folder)
 from steadymask.cli.distill import parser as distill_parser  # noqa: E402
+from steadymask.cli.execution import prepare  # noqa: E402
 from steadymask.cli.library import pair_masks  # noqa: E402
-from steadymask.cli.options import prepare, read_settings  # noqa: E402
+from steadymask.cli.options import read_settings  # noqa: E402
 from steadymask.training.distill import Settings, distill  # noqa: E402
 from steadymask.training.labelled import LabelledClips, Origin  # noqa: E402
 from steadymask.training.library import Library, Place  # noqa: E402

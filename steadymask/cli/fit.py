@@ -12,8 +12,9 @@ from pipeline.errors import ConfigError
 from pipeline.stage import Clip, Step
 from pipeline.store.store import Store
 from stages.catalogue import Engine, build_steps
+from steadymask.cli.execution import prepare
 from steadymask.cli.library import pair_masks
-from steadymask.cli.options import add_library, held, prepare, read_settings, say
+from steadymask.cli.options import add_library, held, read_settings, say
 
 if TYPE_CHECKING:
     from steadymask.training.library import Library

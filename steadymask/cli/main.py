@@ -10,12 +10,8 @@ from collections.abc import Sequence
 
 from pipeline.errors import NO_ROOM, FullError, PipelineError
 from pipeline.terminal_access import close_standard_input
+from steadymask.cli.commands import COMMANDS, refuse_mistyped
 from steadymask.cli.terminal import seen, write_anything
-
-COMMANDS = (
-    *("run", "evaluate", "status", "cache", "fit", "distill", "labels"),
-    *("perturb", "corrupt", "doctor"),
-)
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -27,11 +23,8 @@ def main(arguments: Sequence[str]) -> int:
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     close_standard_input()  # no command reads it, and no child may change the terminal through it
     write_anything()
-    name, rest = "run", list(arguments)
-    if rest and rest[0] in COMMANDS:
-        name = rest.pop(0)
     try:
-        status: int = importlib.import_module(f"steadymask.cli.{name}").main(rest)
+        return _run(list(arguments))
     except PipelineError as error:
         print(f"error: {seen(str(error))}", file=sys.stderr)
         return error.exit_code
@@ -43,4 +36,13 @@ def main(arguments: Sequence[str]) -> int:
     except KeyboardInterrupt:
         print("\ninterrupted: the same command goes on from here", file=sys.stderr)
         return 130
+
+
+def _run(arguments: list[str]) -> int:
+    name = "run"
+    if arguments and arguments[0] in COMMANDS:
+        name = arguments.pop(0)
+    elif arguments:
+        refuse_mistyped(arguments[0])
+    status: int = importlib.import_module(f"steadymask.cli.{name}").main(arguments)
     return status

@@ -1,23 +1,21 @@
-"""Options and settings that the commands on a library share."""
+"""Options and settings that the commands on a library share. Quick to import, for ``--help``."""
 
 from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from pipeline.events import Event
-from pipeline.executor import Executor, InlineExecutor, Limits
-from pipeline.lock import locked
-from pipeline.scheduler import Run
-from pipeline.settings import Sections, merge, read_overrides, read_preset
-from pipeline.stage import Clip, Step
-from pipeline.store.store import Store
-from stages.catalogue import ROOT, Engine
-from stages.device_cache import RESIDENT
+from pipeline.errors import ConfigError
 from steadymask.cli.terminal import line
+
+if TYPE_CHECKING:
+    from pipeline.settings import Sections
+
+PRESETS = Path(__file__).parents[1] / "presets"  # configs/, which is packaged under this name
 
 
 def add_library(made: argparse.ArgumentParser) -> None:
@@ -37,7 +35,8 @@ def add_library(made: argparse.ArgumentParser) -> None:
         type=Path,
         action="append",
         default=[],
-        help="YAML preset, e.g. configs/fast.yaml",
+        metavar="PRESET",
+        help="YAML file, or the name of a preset, e.g. fast; may be given again",
     )
     made.add_argument(
         "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="beats the preset"
@@ -58,26 +57,6 @@ def add_library(made: argparse.ArgumentParser) -> None:
     made.add_argument("--address", default="", help="of a running Ray cluster")
 
 
-def starter(options: argparse.Namespace, store: Store, engine: Engine) -> Callable[[], Executor]:
-    """Return what starts the executor that the options ask for."""
-    here = os.cpu_count() or 1
-
-    def start() -> Executor:
-        recent = int(engine.recent_mb * 1e6)
-        if options.executor == "inline":
-            return InlineExecutor(store.url, options.workers or here, recent=recent)
-        from pipeline.ray_executor import RayExecutor
-
-        workers = options.workers or (0 if options.address else here)
-        limits = Limits(engine.task_limit_s, engine.worker_limit_s)
-        return RayExecutor(
-            store.url, workers, address=options.address, resources=engine.resources,
-            limits=limits, recent=recent,
-        )  # fmt: skip
-
-    return start
-
-
 def is_first() -> bool:
     """Return whether this process is not one of those that Lightning starts, one a further GPU.
 
@@ -92,6 +71,8 @@ def held(folder: Path) -> Iterator[None]:
     if not is_first():
         yield
         return
+    from pipeline.lock import locked
+
     with locked(folder):
         yield
 
@@ -102,33 +83,11 @@ def say(text: str) -> None:
         print(line(text), flush=True)
 
 
-def prepare(
-    command: str,
-    options: argparse.Namespace,
-    clips: Sequence[Clip],
-    steps: Sequence[Step],
-    store: Store,
-    engine: Engine,
-) -> list[Clip]:
-    """Compute what is not cached; return the clips of which everything is there."""
-    failed, computed = set(), [0]
-
-    def listen(event: Event) -> None:
-        computed[0] += event.kind == "done"
-        if event.kind == "failed":
-            failed.add(event.clip)
-            say(f"{event.clip}: left out: {event.text}")
-
-    start, out = starter(options, store, engine), options.out / command
-    Run(steps, store, out, start, chunk=engine.chunk, listener=listen).go(clips)
-    RESIDENT.clear()  # the training that follows wants the GPU for itself
-    say(f"{command}: {computed[0]} tasks computed, the rest was cached")
-    return [clip for clip in clips if clip.name not in failed]
-
-
 def read_settings(options: argparse.Namespace) -> tuple[Sections, str]:
     """Return presets, overrides and options in one, and what to call it in messages."""
-    layers = [read_preset(_preset(path)) for path in options.config]
+    from pipeline.settings import merge, read_overrides, read_preset  # slow to import
+
+    layers = [read_preset(find_preset(path)) for path in options.config]
     layers.append(read_overrides(options.set))
     if options.segmenter:
         layers.append({"segment": {"segmenter": options.segmenter}})
@@ -136,7 +95,23 @@ def read_settings(options: argparse.Namespace) -> tuple[Sections, str]:
     return merge(*layers), ", ".join(names) or "settings"
 
 
-def _preset(path: Path) -> Path:
-    """Return the preset, looked for beside the program too."""
-    beside = ROOT / path
-    return beside if not path.exists() and beside.exists() else path
+def find_preset(path: Path) -> Path:
+    """Return the file of a preset: a path, or the name of one that comes with the program.
+
+    ``fast``, ``fast.yaml`` and ``configs/fast.yaml`` all name one, from any folder.
+
+    Raises
+    ------
+    ConfigError
+        If there is none, with those that there are.
+    """
+    if path.exists():
+        return path
+    shipped = {file.stem: file for file in sorted(PRESETS.glob("*.yaml"))}
+    named = path.stem if path.suffix == ".yaml" else path.name
+    if named in shipped and path.parent in (Path(), Path("configs")):
+        return shipped[named]
+    raise ConfigError(
+        f"--config {path}: expected a file, or one of the presets {', '.join(shipped)}; "
+        "found neither"
+    )

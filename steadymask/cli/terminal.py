@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import re
 import sys
+from typing import TYPE_CHECKING
 
-from rich.console import Console
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LONGEST = 4000  # letters of one message
 WIDE = 240  # columns of a file or pipe, so that no table is cut there
@@ -27,6 +29,11 @@ def line(text: str) -> str:
     return seen(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
+def announce(text: str) -> None:
+    """Print a line about the run on standard error at once."""
+    print(line(f"steadymask: {text}"), file=sys.stderr, flush=True)
+
+
 def write_anything() -> None:
     """Let what the terminal's encoding lacks be written as an escape, not stop the program."""
     for stream in (sys.stdout, sys.stderr):
@@ -37,6 +44,8 @@ def write_anything() -> None:
 
 def plain_console() -> Console:
     """Return a console for tables and lines in which names of strangers mean nothing."""
+    from rich.console import Console  # slow to import
+
     chosen = sys.stdout.isatty() or "COLUMNS" in os.environ
     width = None if chosen else WIDE
     return Console(markup=False, emoji=False, highlight=False, width=width)

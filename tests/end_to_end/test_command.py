@@ -246,7 +246,7 @@ def test_sound_and_variable_frame_rate_reach_the_overlay(tmp_path, data):
         (["--set", "smooth.epps=1"], "no setting smooth.epps: did you mean 'eps'?"),
         (["--set", "smooth.spatial_kernel=big"], "smooth.spatial_kernel = 'big'"),
         (["--set", "smooth.radius=2"], "set flow.radius alone"),
-        (["--config", "none.yaml"], "none.yaml: cannot be read"),
+        (["--config", "none.yaml"], "one of the presets cluster, default, fast"),
         (["--set", "flow.method=rafft"], "did you mean"),
         (["--out", "/proc/nowhere"], "cannot be written"),
     ],

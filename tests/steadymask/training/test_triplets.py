@@ -8,8 +8,8 @@ from stages.catalogue import build_steps
 from stages.media.masks.palette import read_labels, write_indexed_png
 from stages.ops.warp import warp
 from steadymask.cli.distill import NEEDED, parser
+from steadymask.cli.execution import prepare
 from steadymask.cli.library import pair_masks
-from steadymask.cli.options import prepare
 from steadymask.training.labelled import LabelledClips, Origin
 from steadymask.training.library import Library, Place
 from steadymask.training.losses.consistency import warp_torch

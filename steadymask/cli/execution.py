@@ -1,0 +1,60 @@
+"""Where the tasks of a command run, and tasks that have to be done before a training."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+
+from pipeline.events import Event
+from pipeline.executor import Executor, InlineExecutor, Limits
+from pipeline.scheduler import Run
+from pipeline.stage import Clip, Step
+from pipeline.store.store import Store
+from stages.catalogue import Engine
+from stages.device_cache import RESIDENT
+from steadymask.cli.options import say
+
+
+def starter(options: argparse.Namespace, store: Store, engine: Engine) -> Callable[[], Executor]:
+    """Return what starts the executor that the options ask for."""
+    here = os.cpu_count() or 1
+
+    def start() -> Executor:
+        recent = int(engine.recent_mb * 1e6)
+        if options.executor == "inline":
+            return InlineExecutor(store.url, options.workers or here, recent=recent)
+        from pipeline.ray_executor import RayExecutor
+
+        workers = options.workers or (0 if options.address else here)
+        limits = Limits(engine.task_limit_s, engine.worker_limit_s)
+        return RayExecutor(
+            store.url, workers, address=options.address, resources=engine.resources,
+            limits=limits, recent=recent,
+        )  # fmt: skip
+
+    return start
+
+
+def prepare(
+    command: str,
+    options: argparse.Namespace,
+    clips: Sequence[Clip],
+    steps: Sequence[Step],
+    store: Store,
+    engine: Engine,
+) -> list[Clip]:
+    """Compute what is not cached; return the clips of which everything is there."""
+    failed, computed = set(), [0]
+
+    def listen(event: Event) -> None:
+        computed[0] += event.kind == "done"
+        if event.kind == "failed":
+            failed.add(event.clip)
+            say(f"{event.clip}: left out: {event.text}")
+
+    start, out = starter(options, store, engine), options.out / command
+    Run(steps, store, out, start, chunk=engine.chunk, listener=listen).go(clips)
+    RESIDENT.clear()  # the training that follows wants the GPU for itself
+    say(f"{command}: {computed[0]} tasks computed, the rest was cached")
+    return [clip for clip in clips if clip.name not in failed]
