@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from pipeline.errors import ConfigError
 from pipeline.settings import Sections, build, check_names
 from pipeline.stage import Resources, Step
+from stages.shared_settings import shared_fields
 
 ROOT = Path(__file__).parent.parent
 
@@ -36,19 +37,6 @@ class Engine(BaseModel):
     resources: dict[str, Resources] = Field(
         default_factory=dict, description="by stage: cpus, gpus, memory_bytes; on Ray"
     )
-
-
-SHARED = {
-    # A setting that has to be the same in several stages is given once.
-    "visibility.radius": "flow.radius",
-    "refine.radius": "flow.radius",
-    "smooth.radius": "flow.radius",
-    "measure.radius": "flow.radius",
-    "scores.radius": "flow.radius",
-    "report.radius": "flow.radius",
-    "pseudo_labels.radius": "flow.radius",
-    "smooth.appearance": "refine.appearance",
-}
 
 
 def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
@@ -111,15 +99,16 @@ def _shared(fields: Mapping[str, Any], model: type[Step]) -> dict[str, Any]:
 
 
 def _with_shared(given: Sections, types: Mapping[str, type[Step]]) -> Sections:
+    """Return the sections with the settings that stages share, given where they belong."""
     filled = {name: dict(fields) for name, fields in given.items()}
-    for target, origin in SHARED.items():
-        section, field = target.split(".")
-        from_section, from_field = origin.split(".")
-        default: Any = types[from_section].model_fields[from_field].default
-        value = given.get(from_section, {}).get(from_field, default)
-        if filled.setdefault(section, {}).setdefault(field, value) != value:
-            raise ConfigError(
-                f"{target} = {filled[section][field]!r}: expected that of {origin}, {value!r}: "
-                f"set {origin} alone"
-            )
+    for section, model in types.items():
+        for field, origin in shared_fields(section, model).items():
+            from_section, from_field = origin.split(".")
+            default: Any = types[from_section].model_fields[from_field].default
+            value = given.get(from_section, {}).get(from_field, default)
+            if filled.setdefault(section, {}).setdefault(field, value) != value:
+                raise ConfigError(
+                    f"{section}.{field} = {filled[section][field]!r}: expected that of {origin}, "
+                    f"{value!r}: set {origin} alone"
+                )
     return filled

@@ -17,6 +17,7 @@ from stages.models.flow.load import load_flow, open_run, weights_id
 from stages.models.flow.settings import NetworkSettings, Precision
 from stages.ops.fixed_point import pack_flow
 from stages.ops.warp import compose_flows
+from stages.shared_settings import DEFAULT_RADIUS, Radius
 
 
 class Flow(Stage):
@@ -35,7 +36,7 @@ class Flow(Stage):
     weights: str = Field("", description="of a ptlflow model: name of a checkpoint, or a path")
     weights_digest: str = Field("", description="filled in from the weights file")
     scale: float = Field(0.5, gt=0, le=1, description="share of the working size")
-    radius: int = Field(3, ge=1, le=8, description="frames to either side")
+    radius: Radius = DEFAULT_RADIUS
     far: Literal["composed", "direct"] = Field(
         "composed", description="flow to frames beyond the next: composed, or estimated"
     )

@@ -7,7 +7,6 @@ from typing import ClassVar
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
 
 from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
 from stages.arrays import (
@@ -31,6 +30,7 @@ from stages.metrics.stability import (
 )
 from stages.ops.fixed_point import unpack_flow
 from stages.ops.warp import resize_flow
+from stages.shared_settings import DEFAULT_RADIUS, Radius
 
 SIGMA_S = 0.15  # of the Gaussian in time; Azulay et al., below eq. 2
 
@@ -43,7 +43,7 @@ class Measure(Stage):
     writes: ClassVar[tuple[ArrayHandle, ...]] = (PAIRS, OVERLAP, AREAS, BOUNDARY, RESTLESS)
     uses: ClassVar[tuple[str, ...]] = ("rate", "classes")
 
-    radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
+    radius: Radius = DEFAULT_RADIUS
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read labels as far as the pairs and the Gaussian reach."""

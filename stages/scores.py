@@ -16,6 +16,7 @@ from stages.arrays import AREAS, BOUNDARY, INPUT_MASKS, OVERLAP, PAIRS, RESTLESS
 from stages.facts import ClipFacts
 from stages.metrics.harm import Harm, blank_cause, blank_kind, find_blank, find_gone, find_restless
 from stages.metrics.stability import Consistency
+from stages.shared_settings import DEFAULT_RADIUS, Radius
 
 COUNTS = (PAIRS, BOUNDARY, RESTLESS, OVERLAP, AREAS)
 SYSTEMS = ("input", "output")
@@ -30,7 +31,7 @@ class Scores(Sink):
         "frames", "shots", "size", "rate", "holes", "classes", "masks", "mask_warnings",
     )  # fmt: skip
 
-    radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
+    radius: Radius = DEFAULT_RADIUS
     least_iou: float = Field(
         0.5, ge=0, le=1, description="list frames whose masks in and out overlap less"
     )

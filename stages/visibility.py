@@ -11,6 +11,7 @@ from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
 from stages.arrays import FLOW, VISIBLE, offsets
 from stages.backend import arithmetic_on
 from stages.facts import ClipFacts
+from stages.shared_settings import DEFAULT_RADIUS, Radius
 
 
 class Visibility(Stage):
@@ -22,7 +23,7 @@ class Visibility(Stage):
     uses: ClassVar[tuple[str, ...]] = ("size",)
     outside_key: ClassVar[tuple[str, ...]] = ("device",)
 
-    radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
+    radius: Radius = DEFAULT_RADIUS
     slack: float = Field(0.01, ge=0, description="error allowed per squared pixel of motion")
     floor: float = Field(0.5, ge=0, description="error always allowed, squared pixels at work")
     device: str = Field("cpu", description="cpu or cuda")

@@ -21,6 +21,7 @@ from stages.media.label_sets.clip_folder import PseudoLabelFolder
 from stages.ops.label_trust import IGNORE, SURE, histogram, levels, trusted
 from stages.pseudo_labels.evidence import Demands, Judged, judged, moved
 from stages.pseudo_labels.sampling import by_diversity, by_motion, thumbnail
+from stages.shared_settings import DEFAULT_RADIUS, Radius
 
 Share = Annotated[float, Field(ge=0, le=1)]
 
@@ -59,7 +60,7 @@ class PseudoLabels(Sink):
     passes_agree: bool = Field(
         True, description="trust only what voting and smoothing give the same label"
     )
-    radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
+    radius: Radius = DEFAULT_RADIUS
     soft: bool = Field(False, description="write soft masks too")
     pictures: Literal["jpg", "png"] = Field("jpg", description="format of the pictures")
     quality: int = Field(95, ge=1, le=100, description="of JPEG pictures")

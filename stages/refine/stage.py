@@ -23,6 +23,7 @@ from stages.refine.decoding import (
     deeplab_reach,
 )
 from stages.refine.voting import passes
+from stages.shared_settings import DEFAULT_APPEARANCE, DEFAULT_RADIUS, Appearance, Radius
 
 
 class Refine(Stage):
@@ -39,11 +40,9 @@ class Refine(Stage):
     method: Literal["vote", "aligned", "deeplab", "none"] = Field(
         "vote", description="vote, vote and decode, decode, or leave masks as they are"
     )
-    radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
+    radius: Radius = DEFAULT_RADIUS
     passes: int = Field(2, ge=0, le=10, description="each widens the reach by `radius` frames")
-    appearance: float = Field(
-        12.0, gt=0, description="how unlike a neighbour may look, in grey levels (1 sigma)"
-    )
+    appearance: Appearance = DEFAULT_APPEARANCE
     window: Literal[1, 3, 5, 7] = Field(7, description="frames that the aligned decoder looks at")
     weights: str = Field("", description="of a decoder: path; aligned comes with its own")
     weights_digest: str = Field("", description="filled in from the weights file")

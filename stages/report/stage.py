@@ -19,6 +19,7 @@ from stages.media.results.film import Film
 from stages.ops.pictures import peaks
 from stages.report.curves import Areas, curve, pair_errors, plain, thinning
 from stages.report.pictures import Panes, Slices, Strips, chosen_pairs, write_flows, write_thumb
+from stages.shared_settings import DEFAULT_RADIUS, Radius
 
 FOLDER = "report"
 SYSTEMS = ("before", "after")
@@ -34,7 +35,7 @@ class Report(Sink):
     uses: ClassVar[tuple[str, ...]] = ("frames", "shots", "size", "rate", "classes")
 
     enabled: bool = Field(True, description="make a page for every clip")
-    radius: int = Field(3, ge=1, le=8, description="frames to either side; that of flow")
+    radius: Radius = DEFAULT_RADIUS
     moments: int = Field(6, ge=0, le=50, description="worst moments shown of a clip")
     flows: int = Field(6, ge=0, le=50, description="pairs of which flow is shown")
 

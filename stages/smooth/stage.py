@@ -23,6 +23,7 @@ from stages.backend import Arithmetic, Array, arithmetic_on
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.soft_masks import keep_labels, leave_alone, winners
 from stages.refine.voting import passes
+from stages.shared_settings import DEFAULT_APPEARANCE, DEFAULT_RADIUS, Appearance, Radius
 from stages.smooth.filtering import follow_flow, stand_still
 
 
@@ -47,8 +48,8 @@ class Smooth(Stage):
     weighted: bool = Field(True, description="weigh pixels by how sure their mask is")
     weight_floor: float = Field(0.01, gt=0, le=1, description="weight of the least sure pixel")
     votes: int = Field(2, ge=0, le=5, description="passes of voting after the filter")
-    radius: int = Field(3, ge=1, le=8, description="of voting and of compensation; that of flow")
-    appearance: float = Field(12.0, gt=0, description="of voting; see refine.appearance")
+    radius: Radius = DEFAULT_RADIUS
+    appearance: Appearance = DEFAULT_APPEARANCE
     device: str = Field("cpu", description="cpu or cuda")
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
