@@ -1,29 +1,105 @@
-"""What happened during a run, as it happens; progress and `run.json` are made from it."""
+"""What happens during a run, as it happens; progress, ledger and `run.json` are made from it."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Literal
+from typing import ClassVar
 
 from pipeline.plan import Node
 
 
 @dataclass(frozen=True)
 class Event:
-    """One thing that happened to a node, or to a clip as a whole (`node` is None).
+    """Something that happened to a clip; `kind` is a word for those who only count."""
 
-    `known` says how many nodes a clip has left, `again` why one is done once more.
-    """
+    kind: ClassVar[str] = ""
 
-    kind: Literal["known", "started", "hit", "done", "again", "failed", "finished"]
     clip: str
-    node: Node | None = None
+
+
+@dataclass(frozen=True)
+class TasksCounted(Event):
+    """It is known how many tasks a clip has left: after its sources, and after a repair."""
+
+    kind: ClassVar[str] = "known"
+
+    tasks: int
+
+
+@dataclass(frozen=True)
+class TaskEvent(Event):
+    """Something that happened to a task of a clip."""
+
+    node: Node
+
+
+@dataclass(frozen=True)
+class TaskStarted(TaskEvent):
+    """A task was given to a worker."""
+
+    kind: ClassVar[str] = "started"
+
+
+@dataclass(frozen=True)
+class TaskEnded(TaskEvent):
+    """The result of a task is there; `stored_bytes` is its size before compression."""
+
     seconds: float = 0.0
     stored_bytes: int = 0
-    nodes: int = 0
-    text: str = ""
-    error: str = ""  # its class
+    attempts: int = 0
+
+
+@dataclass(frozen=True)
+class TaskCached(TaskEnded):
+    """It was there before: nothing was computed."""
+
+    kind: ClassVar[str] = "hit"
+
+
+@dataclass(frozen=True)
+class TaskDone(TaskEnded):
+    """It was computed."""
+
+    kind: ClassVar[str] = "done"
+
+
+@dataclass(frozen=True)
+class TaskRetried(TaskEvent):
+    """A task is done once more: `text` says why, `error` is the class of what went wrong."""
+
+    kind: ClassVar[str] = "again"
+
+    text: str
+    error: str
+    attempts: int = 0
+
+
+@dataclass(frozen=True)
+class Notice(Event):
+    """Something that the user should know of a clip, which goes on."""
+
+    kind: ClassVar[str] = "notice"
+
+    text: str
+
+
+@dataclass(frozen=True)
+class ClipFinished(Event):
+    """All of a clip is done."""
+
+    kind: ClassVar[str] = "finished"
+
+
+@dataclass(frozen=True)
+class ClipFailed(Event):
+    """A clip is given up: `text` says why, `node` where, if it was in a task; `log` is a file."""
+
+    kind: ClassVar[str] = "failed"
+
+    text: str
+    node: Node | None = None
+    error: str = ""
     attempts: int = 0
     quarantined: bool = False
     log: str = ""

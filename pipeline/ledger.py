@@ -11,7 +11,15 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from pipeline.events import Event
+from pipeline.events import (
+    ClipFailed,
+    ClipFinished,
+    Event,
+    TaskEnded,
+    TaskEvent,
+    TaskRetried,
+    TaskStarted,
+)
 from pipeline.store.store import Store
 
 State = Literal["open", "done", "failed", "quarantined"]
@@ -59,6 +67,8 @@ class Ledger:
     def entry(self, clip: str) -> Entry | None:
         """Return what is known of a clip; None if it was never begun, or the entry is damaged."""
         text = self._store.note(self._place(clip))
+        if text is None:  # before 0.2 a backslash and a zero stood for NUL
+            text = self._store.note(_place(f"{self._out}\\0{clip}"))
         try:
             plain: dict[str, Any] = json.loads(text or "")
             stages = {name: StageEntry(**stage) for name, stage in plain.pop("stages").items()}
@@ -78,18 +88,19 @@ class Ledger:
         entry = self._open.get(event.clip)
         if entry is None:
             return
-        if event.node is not None:
-            self._add(entry.stages.setdefault(event.node.stage, StageEntry()), event)
-        begun = event.kind == "started" and self._before[event.clip] != "open"
-        if event.kind in ("failed", "finished"):
-            entry.state = "done" if event.kind == "finished" else "failed"
-            if event.quarantined:
-                entry.state = "quarantined"
-            entry.log = event.log
+        node = event.node if isinstance(event, TaskEvent | ClipFailed) else None
+        if node is not None:
+            self._add(entry.stages.setdefault(node.stage, StageEntry()), event)
+        begun = isinstance(event, TaskStarted) and self._before[event.clip] != "open"
+        if isinstance(event, ClipFailed | ClipFinished):
+            entry.state = "done"
+            if isinstance(event, ClipFailed):
+                entry.state = "quarantined" if event.quarantined else "failed"
+                entry.log = event.log
             if entry.state != "done" or self._before[event.clip] != "done":
                 self._write(event.clip)
             del self._open[event.clip], self._before[event.clip]
-        elif begun or event.kind == "again":
+        elif begun or isinstance(event, TaskRetried):
             self._before[event.clip] = "open"
             self._write(event.clip)
 
@@ -99,14 +110,15 @@ class Ledger:
 
     @staticmethod
     def _add(stage: StageEntry, event: Event) -> None:
-        stage.attempts = max(stage.attempts, event.attempts)
-        if event.kind in ("hit", "done"):
+        if isinstance(event, TaskEnded):
             stage.done += 1
             stage.state = "done"
-        elif event.kind in ("failed", "again") and event.node is not None:
-            stage.state = "failed" if event.kind == "failed" else "running"
+        elif isinstance(event, ClipFailed | TaskRetried) and event.node is not None:
+            stage.state = "failed" if isinstance(event, ClipFailed) else "running"
             stage.error, stage.text = event.error, event.text
             stage.frames = (event.node.start, event.node.stop)
+        if isinstance(event, TaskEnded | ClipFailed | TaskRetried):
+            stage.attempts = max(stage.attempts, event.attempts)
 
     def _write(self, clip: str) -> None:
         entry = self._open[clip]
@@ -114,5 +126,9 @@ class Ledger:
         self._store.write_note(self._place(clip), json.dumps(asdict(entry), sort_keys=True))
 
     def _place(self, clip: str) -> str:
-        name = hashlib.sha256(os.fsencode(f"{self._out}\\0{clip}")).hexdigest()
-        return f"ledger/{name[:2]}/{name}.json"
+        return _place(f"{self._out}\0{clip}")  # NUL is in no path
+
+
+def _place(name: str) -> str:
+    digest = hashlib.sha256(os.fsencode(name)).hexdigest()
+    return f"ledger/{digest[:2]}/{digest}.json"

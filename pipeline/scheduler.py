@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +16,18 @@ from pipeline.errors import (
     NowhereError,
     PipelineError,
 )
-from pipeline.events import Event, Listener
+from pipeline.events import (
+    ClipFailed,
+    ClipFinished,
+    Event,
+    Listener,
+    Notice,
+    TaskCached,
+    TaskDone,
+    TaskRetried,
+    TasksCounted,
+    TaskStarted,
+)
 from pipeline.executor import Executor
 from pipeline.ledger import Ledger
 from pipeline.plan import ClipPlan, Node, Task, check_steps
@@ -137,7 +147,7 @@ class Run:
                 "look at the file, then give the command with --retry-failed"
             )
             self._ledger.leave(clip.name)
-            self._listener(Event("failed", clip.name, text=text))
+            self._listener(ClipFailed(clip.name, text))
             return
         where, identify = str(self._out / clip.name), partial(remembered, self._store)
         self._open[clip.name] = ClipPlan(clip, self._steps, self._chunk, where, identify)
@@ -150,7 +160,7 @@ class Run:
                 if found is not None:
                     if isinstance(task.step, Sink) and task.node.whole:
                         clear_parts(task)
-                    self._settle(plan, task.node, found, "hit")
+                    self._settle(plan, task.node, found, TaskCached)
                 else:
                     self._submit(plan, task)
         except (NowhereError, GraphError):
@@ -160,7 +170,7 @@ class Run:
             return
         if plan.finished:
             self._close(plan)
-            self._tell(Event("finished", plan.clip.name))
+            self._tell(ClipFinished(plan.clip.name))
 
     def _full(self) -> bool:
         return self._executor is not None and self._in_flight >= self._executor.slots
@@ -174,25 +184,22 @@ class Run:
             self._executor = self._start_executor()
         self._executor.submit(task)
         self._attempts[task.node] += 1
-        self._tell(Event("started", plan.clip.name, task.node))
+        self._tell(TaskStarted(plan.clip.name, task.node))
         self._in_flight += 1
 
-    def _settle(self, plan: ClipPlan, node: Node, manifest: Manifest, kind: str) -> None:
+    def _settle(
+        self, plan: ClipPlan, node: Node, manifest: Manifest, ended: type[TaskCached | TaskDone]
+    ) -> None:
         before = len(plan.waiting)
         for other, key in plan.complete(node, manifest):
             if other.stage in self._drop:
                 self._store.drop(key)
         if len(plan.waiting) >= before:
-            self._tell(Event("known", plan.clip.name, nodes=len(plan.waiting)))
+            self._tell(TasksCounted(plan.clip.name, len(plan.waiting)))
         seconds = float(manifest.provenance.get("seconds", 0.0))
         stored = manifest.bytes_stored()
         attempts = self._attempts.pop(node, 0)
-        self._tell(
-            Event(
-                "hit" if kind == "hit" else "done", plan.clip.name, node, seconds, stored,
-                attempts=attempts,
-            )
-        )  # fmt: skip
+        self._tell(ended(plan.clip.name, node, seconds, stored, attempts))
 
     def _take(self, task: Task, outcome: Manifest | BaseException) -> None:
         self._in_flight -= 1
@@ -200,7 +207,7 @@ class Run:
         if plan is None:
             return  # its clip has failed meanwhile
         if isinstance(outcome, Manifest):
-            self._settle(plan, task.node, outcome, "done")
+            self._settle(plan, task.node, outcome, TaskDone)
             self._make_room(outcome)
         elif isinstance(outcome, DamageError | LostError):
             self._again(plan, task, outcome)
@@ -215,7 +222,7 @@ class Run:
             self._drop |= frozenset(self._room.spendable)
             names = " and ".join(self._room.spendable)
             text = f"little room: from here on {names} are deleted after use"
-            self._tell(Event("again", plan.clip.name, text=text))
+            self._tell(Notice(plan.clip.name, text))
 
     def _make_room(self, made: Manifest) -> None:
         if self._budget is None:
@@ -244,9 +251,9 @@ class Run:
                 self._repairs[key] += 1
                 self._store.remove(key)
             plan.undo(gone, task.node)
-            self._tell(Event("known", plan.clip.name, nodes=len(plan.waiting)))
-        again = Event("again", plan.clip.name, task.node, text=str(error), attempts=attempts)
-        self._tell(replace(again, error=type(error).__name__))
+            self._tell(TasksCounted(plan.clip.name, len(plan.waiting)))
+        name = type(error).__name__
+        self._tell(TaskRetried(plan.clip.name, task.node, str(error), name, attempts))
 
     def _close(self, plan: ClipPlan) -> None:
         del self._open[plan.clip.name]
@@ -262,8 +269,8 @@ class Run:
         cause = error.__cause__ or error
         log = log_file(plan.out, node) if node is not None else None
         self._tell(
-            Event(
-                "failed", plan.clip.name, node, text=text, error=type(cause).__name__,
+            ClipFailed(
+                plan.clip.name, text, node, error=type(cause).__name__,
                 attempts=self._attempts.pop(node, 0) if node else 0, quarantined=quarantined,
                 log=str(log) if log is not None and log.exists() else "",
             )

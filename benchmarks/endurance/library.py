@@ -24,7 +24,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from benchmarks.idle_steps import STEPS
 
-from pipeline.events import Event
+from pipeline.events import ClipFinished, Event, TaskEnded
 from pipeline.executor import Executor, InlineExecutor
 from pipeline.scheduler import Run
 from pipeline.stage import Clip
@@ -96,8 +96,8 @@ def go(root: Path, count: int, executor: str, workers: int) -> Mapping[str, Any]
     def listen(event: Event) -> None:
         nonlocal done
         record.take(event)
-        done += event.kind in ("done", "hit")
-        if event.kind == "finished" and len(record.finished) % max(count // 20, 1) == 0:
+        done += isinstance(event, TaskEnded)
+        if isinstance(event, ClipFinished) and len(record.finished) % max(count // 20, 1) == 0:
             used.append(resident_mb())
 
     Run(STEPS, store, out, start, chunk=96, listener=listen).go(clips(root, count))

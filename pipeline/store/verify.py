@@ -69,8 +69,9 @@ def _problem(store: Store, key: str, manifest: Manifest) -> str:
         for low in range(0, len(digests), BATCH):
             some = "".join(digests[low : low + BATCH])
             piece = Piece(key, name, manifest.start + low, low, some)
+            # The first failure may be one of the network, so the frames are read again.
             if _unreadable(store, piece) and (problem := _unreadable(store, piece)):
-                return problem  # twice: the first may have been the way there
+                return problem
     return ""
 
 
@@ -80,5 +81,5 @@ def _unreadable(store: Store, piece: Piece) -> str:
     except CacheError as error:
         if isinstance(error.__cause__, ConnectionError | TimeoutError | PermissionError):
             raise error.__cause__ from None
-        return str(error).rsplit(": delete ", 1)[0]
+        return str(error)
     return ""

@@ -6,7 +6,7 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 
-from pipeline.events import Event
+from pipeline.events import ClipFailed, Event, TaskDone
 from pipeline.executor import Executor, InlineExecutor, Limits
 from pipeline.scheduler import Run
 from pipeline.stage import Clip, Step
@@ -48,8 +48,8 @@ def prepare(
     failed, computed = set(), [0]
 
     def listen(event: Event) -> None:
-        computed[0] += event.kind == "done"
-        if event.kind == "failed":
+        computed[0] += isinstance(event, TaskDone)
+        if isinstance(event, ClipFailed):
             failed.add(event.clip)
             say(f"{event.clip}: left out: {event.text}")
 

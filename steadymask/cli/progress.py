@@ -10,7 +10,15 @@ from typing import Self
 import rich.progress
 from rich.console import Console
 
-from pipeline.events import Event
+from pipeline.events import (
+    ClipFailed,
+    ClipFinished,
+    Event,
+    Notice,
+    TaskEnded,
+    TaskRetried,
+    TasksCounted,
+)
 from steadymask.cli.terminal import line
 
 
@@ -49,29 +57,32 @@ class Progress:
 
     def take(self, event: Event) -> None:
         """Show one event."""
-        if event.kind in ("finished", "failed"):
+        if isinstance(event, ClipFinished | ClipFailed):
             self._ended += 1
             self._end(event)
-        elif event.kind == "again":
-            line = f"{event.clip}: once more: {event.text}"
-            self._console.print(line, markup=False, highlight=False, soft_wrap=True)
-        elif self._bar is not None and event.kind != "started":
+        elif isinstance(event, TaskRetried | Notice):
+            retry = "once more: " if isinstance(event, TaskRetried) else ""
+            text = f"{event.clip}: {retry}{event.text}"
+            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        elif self._bar is not None and isinstance(event, TasksCounted | TaskEnded):
             self._advance(self._bar, event)
 
-    def _advance(self, bar: rich.progress.Progress, event: Event) -> None:
+    def _advance(self, bar: rich.progress.Progress, event: TasksCounted | TaskEnded) -> None:
         if event.clip not in self._steps:
             self._steps[event.clip] = bar.add_task(line(event.clip), total=None)
         step = self._steps[event.clip]
-        if event.kind == "known":
-            bar.update(step, total=bar.tasks[bar.task_ids.index(step)].completed + event.nodes)
-        elif event.node is not None:
+        if isinstance(event, TasksCounted):
+            bar.update(step, total=bar.tasks[bar.task_ids.index(step)].completed + event.tasks)
+        else:
             bar.update(step, advance=1, description=f"{line(event.clip)}  {event.node.stage}")
 
-    def _end(self, event: Event) -> None:
+    def _end(self, event: ClipFinished | ClipFailed) -> None:
         if self._bar is not None and event.clip in self._steps:
             self._bar.remove_task(self._steps.pop(event.clip))
-        place = f" ({event.node.stage})" if event.node else ""
-        said = f"failed{place}: {event.text}" if event.kind == "failed" else "done"
+        said = "done"
+        if isinstance(event, ClipFailed):
+            place = f" ({event.node.stage})" if event.node else ""
+            said = f"failed{place}: {event.text}"
         spent = time.monotonic() - self._began
         text = f"[{self._ended}/{self._clips}] {event.clip}: {said}  ({spent:.1f} s)"
         self._console.print(line(text), markup=False, highlight=False, soft_wrap=True)

@@ -14,7 +14,16 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from pipeline.events import Event
+from pipeline.events import (
+    ClipFailed,
+    ClipFinished,
+    Event,
+    TaskCached,
+    TaskEnded,
+    TaskRetried,
+    TasksCounted,
+    TaskStarted,
+)
 from steadymask.cli.terminal import line, plain_console
 
 SAVE_EVERY_S = 2.0
@@ -53,18 +62,18 @@ class Record:
 
     def _follow(self, event: Event) -> None:
         """Keep count of what is being done and what is left."""
-        if event.kind == "known":
-            self._left[event.clip] = event.nodes
-        elif event.kind in ("finished", "failed"):
+        if isinstance(event, TasksCounted):
+            self._left[event.clip] = event.tasks
+        elif isinstance(event, ClipFinished | ClipFailed):
             self._left.pop(event.clip, None)
             mine = f"{event.clip}: "
             self._running = {k: t for k, t in self._running.items() if not k.startswith(mine)}
-        elif event.kind == "started":
+        elif isinstance(event, TaskStarted):
             self._running[f"{event.clip}: {event.node}"] = time.time()
-        else:
+        elif isinstance(event, TaskRetried):
             self._running.pop(f"{event.clip}: {event.node}", None)
-            if event.kind == "again":
-                return
+        elif isinstance(event, TaskEnded):
+            self._running.pop(f"{event.clip}: {event.node}", None)
             self._left[event.clip] = max(self._left.get(event.clip, 1) - 1, 0)
 
     def _progress(self) -> dict[str, Any]:
@@ -87,23 +96,25 @@ class Record:
         }
 
     def _add(self, event: Event) -> None:
-        if event.kind == "failed":
+        if isinstance(event, ClipFailed):
             self.fail(event.clip, event.text)
-        elif event.kind == "finished":
+        elif isinstance(event, ClipFinished):
             self.finished.append(event.clip)
-        if event.kind in ("failed", "finished"):
-            entry = {"done": event.kind == "finished", "stages": self._stages.pop(event.clip, {})}
+        if isinstance(event, ClipFailed | ClipFinished):
+            finished = isinstance(event, ClipFinished)
+            entry = {"done": finished, "stages": self._stages.pop(event.clip, {})}
             if entry["done"] or entry["stages"]:
                 self._ended[event.clip] = json.dumps(entry)
-        elif event.kind in ("hit", "done") and event.node is not None:
+        elif isinstance(event, TaskEnded):
             empty = {"hits": 0, "computed": 0, "seconds": 0.0, "bytes": 0}
             stage = self._stages.setdefault(event.clip, {}).setdefault(event.node.stage, empty)
-            stage["hits" if event.kind == "hit" else "computed"] += 1
+            cached = isinstance(event, TaskCached)
+            stage["hits" if cached else "computed"] += 1
             stage["bytes"] += event.stored_bytes
             total = self._totals.setdefault(event.node.stage, [0, 0, 0.0, 0])
-            total[int(event.kind == "hit")] += 1
+            total[int(cached)] += 1
             total[3] += event.stored_bytes
-            if event.kind == "done":
+            if not cached:
                 stage["seconds"] = round(stage["seconds"] + event.seconds, 3)
                 total[2] += event.seconds
 

@@ -2,6 +2,7 @@ import threading
 
 import pytest
 
+from pipeline.errors import CacheError
 from pipeline.store.inventory import keys_of
 from pipeline.store.store import Store
 from pipeline.store.verify import verify
@@ -42,6 +43,17 @@ def test_what_is_damaged_is_told(tmp_path, harm, words):
     key = put(store, "one")
     damage(store, key, harm)
     assert words in problems(store)[key]
+
+
+def test_the_whole_text_of_a_problem_is_told(tmp_path):
+    class Odd(Store):
+        def read(self, *pieces, remember=False):
+            raise CacheError("s3://a: delete me/x: cannot be read")
+
+    put(store_of("folder", tmp_path), "one")
+    (root,) = [path.parent for path in tmp_path.rglob("store.json")]
+    (problem,) = problems(Odd(str(root))).values()
+    assert problem == "s3://a: delete me/x: cannot be read"
 
 
 def test_an_artifact_removed_meanwhile_is_no_problem(tmp_path):

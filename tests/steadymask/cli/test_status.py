@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from pipeline.events import Event
+from pipeline.events import ClipFailed, ClipFinished, TaskDone, TasksCounted, TaskStarted
 from pipeline.lock import at_work, locked
 from pipeline.plan import Node
 from steadymask.cli.main import main
@@ -24,13 +24,13 @@ def record_of(out, clips=2):
 def begun(out):
     """A run of two clips: one done, of the other one of four nodes done and one at work."""
     record = record_of(out)
-    record.take(Event("known", "a", nodes=1))
-    record.take(Event("done", "a", Node("a", "flow", 0, 8), seconds=2.0))
-    record.take(Event("finished", "a"))
-    record.take(Event("known", "b", nodes=4))
-    record.take(Event("started", "b", Node("b", "flow", 0, 8)))
-    record.take(Event("done", "b", Node("b", "flow", 0, 8), seconds=1.0))
-    record.take(Event("started", "b", Node("b", "smooth", 0, 8)))
+    record.take(TasksCounted("a", 1))
+    record.take(TaskDone("a", Node("a", "flow", 0, 8), seconds=2.0))
+    record.take(ClipFinished("a"))
+    record.take(TasksCounted("b", 4))
+    record.take(TaskStarted("b", Node("b", "flow", 0, 8)))
+    record.take(TaskDone("b", Node("b", "flow", 0, 8), seconds=1.0))
+    record.take(TaskStarted("b", Node("b", "smooth", 0, 8)))
     record.save("running")
     return out
 
@@ -75,7 +75,7 @@ def test_a_run_on_another_machine_counts_as_at_work(tmp_path):
 def test_failures_are_told_with_their_reason_and_a_clip_by_itself(tmp_path, capsys):
     out = begun(tmp_path / "out")
     record = record_of(out, 1)
-    record.take(Event("failed", "c", text="smooth: out of memory"))
+    record.take(ClipFailed("c", text="smooth: out of memory"))
     record.save("done")
     assert status(out) == 1
     assert "failed: c: smooth: out of memory" in capsys.readouterr().out
