@@ -1,4 +1,4 @@
-"""The source's sound in the preview."""
+"""The source's sound in videos that are written."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ import ffmpeg
 from stages.media.footage.ffmpeg import CONFINED, INPUT, ffmpeg_path, run
 from stages.media.footage.limits import GIB
 from stages.media.footage.safe_open import open_regular
+from stages.media.footage.tags import source_tags
 from stages.media.footage.timeline import Timeline
 
 log = logging.getLogger(__name__)
@@ -20,24 +21,45 @@ AUDIO_LIMIT_S = 600
 AUDIO_BYTES = 4 * GIB  # of memory
 SOUND_BYTES_A_S = 64_000  # of what was transcoded, generously
 SLACK_BYTES = 2**26
-# what players take from an MP4
-COPIED = frozenset(["aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"])
+# What players take from a container, and what they get instead of anything else.
+CODECS = {
+    "mp4": (frozenset(["aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"]), "aac"),
+    "mov": (frozenset(["aac", "ac3", "alac", "mp3", "pcm_s16le", "pcm_s24le"]), "pcm_s16le"),
+    "webm": (frozenset(["opus", "vorbis"]), "libopus"),
+}
 
 
-def add_sound(video: Path, source: Path, timeline: Timeline) -> None:
-    """Put the source's sound beside the picture of an MP4, in a child process.
+def add_sound(video: Path, source: Path, timeline: Timeline, *, container: str = "mp4") -> None:
+    """Put the source's sound, every stream of it, beside a picture, in a child process.
 
     Sound that cannot be read is left out, with a warning.
+
+    Parameters
+    ----------
+    video : Path
+        The picture, whose clock starts at the timeline's origin; is replaced.
+    source : Path
+    timeline : Timeline
+        Of the picture: sound before its origin or after its end is left out.
+    container : {"mp4", "mov", "webm"}
+        Of the picture.
     """
-    both = video.with_name(f"{video.name}.sound.mp4")
+    both = video.with_name(f"{video.name}.sound")
+    copied, recoded = CODECS[container]
+    sounds = source_tags(source).sounds or (timeline.audio,)
     picture = ffmpeg.input(f"file:{video.resolve()}", protocol_whitelist="file")
-    start = float(Fraction(*timeline.time_base) * timeline.origin)
+    base = Fraction(*timeline.time_base)
+    start = float(base * timeline.origin)
+    length = float(base * (timeline.pts[-1] + timeline.last_duration - timeline.origin))
     sound = ffmpeg.input(INPUT, itsoffset=-start, **CONFINED)
     command = (
         ffmpeg.output(
-            picture["v:0"], sound["a:0"], f"file:{both.resolve()}",
-            vcodec="copy", acodec="copy" if timeline.audio in COPIED else "aac",
-            movflags="+faststart",
+            picture["v:0"], sound["a"], f"file:{both.resolve()}",
+            format=container, vcodec="copy", t=f"{length:.6f}",
+            **{
+                f"c:a:{k}": "copy" if codec in copied else recoded for k, codec in enumerate(sounds)
+            },
+            **({} if container == "webm" else {"movflags": "+faststart"}),
         )
         .global_args("-hide_banner", "-nostdin", "-loglevel", "error", "-y")
         .global_args("-copyts", "-bitexact")
@@ -55,7 +77,7 @@ def add_sound(video: Path, source: Path, timeline: Timeline) -> None:
     if status:
         both.unlink(missing_ok=True)
         why = said.decode(errors="replace").strip()[-300:] or f"ffmpeg ended with {status}"
-        log.warning("%s: preview without sound, it cannot be read: %s", source, why)
+        log.warning("%s: written without sound, it cannot be read: %s", source, why)
     else:
         both.replace(video)
 

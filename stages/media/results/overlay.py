@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
-import av
 import numpy as np
 from numpy.typing import NDArray
 
@@ -43,7 +42,15 @@ class H264(Video):
         odd = [(0, side % 2) for side in picture.shape[:2]]
         if any(pad for _, pad in odd):
             picture = np.pad(picture, (*odd, (0, 0)), mode="edge")
-        return av.VideoFrame.from_ndarray(picture, format="rgb24").reformat(format="yuv420p")
+        return self.encoded(picture, "rgb24")
+
+    def prepare(self, stream: Any) -> None:
+        """Tag the colours."""
+        self.tag_colours(stream)
+
+    def prepare_join(self, stream: Any) -> None:
+        """Keep the source's timecode."""
+        self.write_timecode(stream)
 
     def picture_size(self) -> tuple[int, int]:
         """Return (H, W), even."""

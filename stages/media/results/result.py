@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError, PipelineError
+from stages.media.footage.tags import SourceTags, source_tags
 from stages.media.footage.timeline import Timeline
 from stages.media.results.settings import ResultSettings
 from stages.media.results.templates import fill_template, rising_numbers, safe_name
@@ -105,6 +106,11 @@ class ResultClip:
         return rising_numbers(self.timeline.names) or range(
             self.first, self.first + self.timeline.frames
         )
+
+    @cached_property
+    def tags(self) -> SourceTags:
+        """Colours, timecode and sound of the source."""
+        return source_tags(self.source)
 
     @cached_property
     def class_names(self) -> dict[int, str]:

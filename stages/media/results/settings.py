@@ -14,6 +14,13 @@ MODULES = {
     "png": "png",
     "ffv1": "label_video",
     "overlay": "overlay",
+    "matte": "matte",
+    "matte16": "matte",
+    "rgba": "cut_out",
+    "tiff": "cut_out",
+    "prores": "alpha_video",
+    "webm": "alpha_video",
+    "exr": "exr",
 }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from abc import abstractmethod
 from collections.abc import Sequence
 from fractions import Fraction
@@ -9,11 +10,19 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import av
+import numpy as np
 from av.codec.context import Flags
+from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from stages.media.footage.tags import UNKNOWN
 from stages.media.results.result import Result, ResultClip, ResultFrame, WriteError, Writer
 from stages.media.results.settings import ResultSettings
+
+MATRICES = {1: 1, 4: 4, 5: 5, 6: 5, 7: 7, 9: 9}  # of ISO 23091-2, as swscale numbers them
+UNTAGGED = 5  # BT.601: by which FFmpeg reads what has no tag
+LIMITED = 1  # range: 16 to 235
+TIMECODE = re.compile(r"\d\d:\d\d:\d\d[:;]\d\d")
 
 
 class Video(Result):
@@ -24,7 +33,7 @@ class Video(Result):
     container, codec, pixels : str
         As FFmpeg calls them.
     part_container : str
-        In which parts wait to be joined; NUT takes any codec and any clock.
+        In which parts wait to be joined; NUT takes nearly any codec and any clock.
     muxing : dict
         Options of the container.
     alternative : str
@@ -71,8 +80,33 @@ class Video(Result):
     def image(self, frame: ResultFrame) -> Any:
         """Return the video frame to encode."""
 
+    def encoded(self, picture: NDArray[np.uint8], kind: str) -> Any:
+        """Return a picture, rgb24 or rgba, as pixels of the codec, by the source's YUV matrix."""
+        matrix = MATRICES.get(self.clip.tags.matrix, UNTAGGED)
+        return av.VideoFrame.from_ndarray(picture, format=kind).reformat(
+            format=self.pixels, dst_colorspace=matrix, dst_color_range=LIMITED
+        )
+
+    def tag_colours(self, stream: Any) -> None:
+        """Write the source's colour tags; a matrix that was not used is not claimed."""
+        tags, context = self.clip.tags, stream.codec_context
+        context.color_primaries, context.color_trc = tags.primaries, tags.transfer
+        context.colorspace = tags.matrix if tags.matrix in MATRICES else UNKNOWN
+        context.color_range = LIMITED
+
+    @property
+    def start_timecode(self) -> str:
+        """The source's timecode, if the video begins where the source does; else empty."""
+        text = "" if self.clip.first else self.clip.tags.timecode
+        dropping = ";" in text and round(self.rate) % 30
+        return text if TIMECODE.fullmatch(text) and not dropping else ""
+
     def prepare(self, stream: Any) -> None:
         """Set what only this format needs of a stream that is to be encoded."""
+
+    def part_muxing(self) -> dict[str, str]:
+        """Return options of the parts' container."""
+        return {}
 
     def part(self, folder: Path) -> Writer:
         """Return the writer of a part."""
@@ -106,6 +140,12 @@ class Video(Result):
                             packet.stream = stream
                             packet.duration = round(last_s / packet.time_base)
                             to.mux(packet)
+
+    def write_timecode(self, stream: Any) -> None:
+        """Give a stream of MP4 or QuickTime the source's timecode, which counts whole frames."""
+        if self.start_timecode:
+            stream.codec_context.framerate = self.rate
+            stream.metadata["timecode"] = self.start_timecode
 
     def prepare_join(self, stream: Any) -> None:
         """Set what only this format needs of the stream that parts are copied to."""
@@ -161,7 +201,7 @@ class _VideoWriter(Writer):
         result, base = self._result, Fraction(*self._result.timeline.time_base)
         self._container = av.open(
             str(self._path.resolve()), "w", format=result.part_container,
-            container_options={"fflags": "+bitexact"},
+            container_options={"fflags": "+bitexact", **result.part_muxing()},
         )  # fmt: skip
         self._stream = self._container.add_stream(
             result.codec, rate=result.rate, options=result.options()

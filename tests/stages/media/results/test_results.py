@@ -230,7 +230,7 @@ def test_sound_that_cannot_be_read_costs_only_the_sound(tmp_path, caplog):
     source.write_bytes(b"was a video when it was probed")
     with caplog.at_level(logging.WARNING):
         write(tmp_path, timeline((0, 40), audio="aac"), ("overlay",), source)
-    assert "broken.mkv: preview without sound" in caplog.text
+    assert "broken.mkv: written without sound" in caplog.text
     assert len(earliest(tmp_path / "overlay.mp4")[0]) == 2
     assert sorted(path.name for path in tmp_path.iterdir()) == ["broken.mkv", "overlay.mp4"]
 
