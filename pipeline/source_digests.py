@@ -27,7 +27,12 @@ def remembered(store: Store, step: Source, clip: Clip) -> str:
 
 
 def _looks(path: Path) -> list[tuple[str, int, int]]:
-    """Return name, size and time of change of a file, or of a folder's files."""
+    """Return name, size and time of change of a file, or of a folder's files.
+
+    A path that is not there is a pattern: it stands for files of its folder.
+    """
+    if not path.exists():
+        path = path.parent
     if not path.is_dir():
         stat = path.stat()
         return [("", stat.st_size, stat.st_mtime_ns)]

@@ -127,6 +127,11 @@ class ClipFacts:
         return str(self.values.get("source_masks", ""))
 
     @property
+    def footage_notes(self) -> tuple[str, ...]:
+        """Remarks of the reader of the footage."""
+        return tuple(self.values.get("footage_notes", ()))
+
+    @property
     def mask_warnings(self) -> tuple[str, ...]:
         """Remarks of the reader of the masks; none where a segmenter made them."""
         return tuple(self.values.get("mask_warnings", ()))

@@ -17,6 +17,7 @@ from pipeline.stage import ArrayHandle, Arrays, Clip, Facts, Source
 from stages.arrays import FRAMES
 from stages.facts import ClipFacts
 from stages.media.footage.limits import USUAL, Limits
+from stages.media.footage.pictures import Orientation
 from stages.media.footage.timeline import content_digest, probe, working_size
 from stages.media.footage.video import read_frames
 from stages.ops.shots import Changes, find_cuts, shots_between
@@ -28,13 +29,14 @@ class Probe(Source):
     """The timeline, made once: everything after it is checked against it."""
 
     name: ClassVar[str] = "probe"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[str] = "footage"
 
     outside_key: ClassVar[tuple[str, ...]] = ("limits",)
 
     short_side: int = 480
     frame_rate: float = 24.0
+    orientation: Orientation = "upright"
     limits: Limits = USUAL
 
     def identity(self, clip: Clip) -> str:
@@ -45,7 +47,10 @@ class Probe(Source):
         self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
     ) -> Facts:
         """Return the timeline, the working size and the parts to decode."""
-        timeline = probe(clip.files[self.reads], rate=self.frame_rate, limits=self.limits)
+        timeline = probe(
+            clip.files[self.reads],
+            rate=self.frame_rate, limits=self.limits, orientation=self.orientation,
+        )  # fmt: skip
         edges = (*timeline.parts, timeline.frames)
         return {
             "frames": timeline.frames,
@@ -53,6 +58,7 @@ class Probe(Source):
             "source_size": list(timeline.size),
             "rate": timeline.rate,
             "timeline": timeline.to_json(),
+            "footage_notes": list(timeline.notes),
             "parts": [list(pair) for pair in pairwise(edges)],
         }
 
@@ -61,7 +67,7 @@ class Ingest(Source):
     """Decoding, once; see `stages.media.footage.video` and `stages.ops.shots`."""
 
     name: ClassVar[str] = "ingest"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     writes: ClassVar[tuple[ArrayHandle, ...]] = (FRAMES,)
     reads: ClassVar[str] = "footage"
     identified_as: ClassVar[str] = "probe"
@@ -70,6 +76,9 @@ class Ingest(Source):
 
     short_side: int = Field(480, ge=1, description="working size in pixels; never upscaled")
     frame_rate: float = Field(24.0, gt=0, description="of folders of frames, per second")
+    orientation: Orientation = Field(
+        "upright", description="of pictures: turned as EXIF says, or as their pixels are stored"
+    )
     cuts: tuple[int, ...] | Literal["auto"] = Field(
         "auto", description="first frames of new shots, or auto to find them"
     )

@@ -28,7 +28,8 @@ class Scores(Sink):
     name: ClassVar[str] = "scores"
     version: ClassVar[int] = 2
     uses: ClassVar[tuple[str, ...]] = (
-        "frames", "shots", "size", "rate", "holes", "classes", "masks", "mask_warnings",
+        "frames", "shots", "size", "rate", "holes", "classes", "masks", "footage_notes",
+        "mask_warnings",
     )  # fmt: skip
 
     radius: Radius = DEFAULT_RADIUS
@@ -70,7 +71,7 @@ class Scores(Sink):
             "classes": ClipFacts(facts).classes,
             "holes": ClipFacts(facts).holes,
             "warnings": [],
-            "notes": list(ClipFacts(facts).mask_warnings),
+            "notes": [*ClipFacts(facts).footage_notes, *ClipFacts(facts).mask_warnings],
             "flow": "the pipeline's own: compare systems with another one",
             "iou_with_input": [round(float(value), 4) for value in iou],
             "changed_frames": [int(t) for t in np.flatnonzero(iou < self.least_iou)],

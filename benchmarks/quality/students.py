@@ -171,7 +171,7 @@ def trained_on(options: argparse.Namespace) -> Library:
     parsed = distill_parser().parse_args(given)
     everything, engine = build_steps(*read_settings(parsed))
     steps = [step for step in everything if step.name in NEEDED]
-    clips, _ = pair_masks(parsed.footage, parsed.masks, follow_links=True)
+    clips, *_ = pair_masks(parsed.footage, parsed.masks, follow_links=True)
     store = Store(str(options.work / ".store"))
     clips = prepare("students", parsed, clips, steps, store, engine)
     return Library(clips, steps, store, engine.chunk)

@@ -119,7 +119,8 @@ class Slices:
 
     def __init__(self, frames: int, panes: Panes) -> None:
         self.every = -(-frames // LONGEST_SLICE)
-        self.rows = [round((k + 1) * panes.height / (ROWS + 1)) for k in range(ROWS)]
+        last = panes.height - 1  # of tiny pictures several slices are of the same row
+        self.rows = [min(round((k + 1) * panes.height / (ROWS + 1)), last) for k in range(ROWS)]
         length = -(-frames // self.every)
         self._pictures = np.zeros((2, ROWS, length, panes.width, 3), np.uint8)
 

@@ -99,7 +99,9 @@ def main(arguments: Sequence[str]) -> int:
     settings, source = read_settings(options)
     everything, engine = build_steps(settings, source)
     steps = [step for step in everything if step.name in NEEDED]
-    clips, unpaired = pair_masks(options.footage, options.masks, follow_links=options.follow_links)
+    clips, unpaired, _ = pair_masks(
+        options.footage, options.masks, follow_links=options.follow_links
+    )
     for name, reason in unpaired.items():
         say(f"{name}: left out: {reason}")
     with held(options.out):

@@ -67,7 +67,9 @@ def main(arguments: Sequence[str]) -> int:
     voting = dict(settings.get("refine", {})) | {"method": "vote"}
     everything, engine = build_steps({**settings, "refine": voting}, source)
     steps = [step for step in everything if step.name in NEEDED[options.method]]
-    clips, unpaired = pair_masks(options.footage, options.masks, follow_links=options.follow_links)
+    clips, unpaired, _ = pair_masks(
+        options.footage, options.masks, follow_links=options.follow_links
+    )
     for name, reason in unpaired.items():
         say(f"{name}: left out: {reason}")
     with held(options.out):

@@ -2,36 +2,110 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.errors import ConfigError, InputError
 from pipeline.stage import Clip
-from stages.media.footage.library import find_clips
+from stages.media.footage.library import Library, find_clips, summary
 from stages.media.masks.open import find_masks
+from steadymask.cli.terminal import line
+
+
+class Pairing(NamedTuple):
+    """The clips of a library.
+
+    Attributes
+    ----------
+    clips : list of Clip
+        To be run.
+    failures : dict of name to str
+        Why others cannot be.
+    passed_over : dict of path to str
+        Files and folders that are no clips, and why.
+    """
+
+    clips: list[Clip]
+    failures: dict[str, str]
+    passed_over: dict[str, str]
 
 
 def pair_masks(
-    footage: Path, masks: Path | None, *, follow_links: bool = False
-) -> tuple[list[Clip], dict[str, str]]:
-    """Return the clips to run, and why others cannot be.
+    footage: Path,
+    masks: Path | None,
+    *,
+    follow_links: bool = False,
+    never: Collection[Path] = (),
+) -> Pairing:
+    """Return the clips to run, why others cannot be, and what was passed over.
+
+    Parameters
+    ----------
+    footage, masks : Path
+    follow_links : bool
+        Whether links below them may lead out.
+    never : collection of Path
+        Folders that hold no footage, such as the results'; `masks` is one anyhow.
 
     Raises
     ------
     ConfigError
         If nothing matches at all.
     """
-    library = find_clips(footage, follow_links=follow_links)
-    found, failures = library.clips, dict(library.refused)
-    if not found:
-        raise ConfigError(f"{footage}: no clip can be taken{_first(failures)}")
+    if masks is not None and footage.exists() and not _is_same(footage, masks):
+        never = (*never, masks)
+    library = find_clips(footage, follow_links=follow_links, never=never)
+    if not library.clips:
+        raise ConfigError(f"{footage}: no clip can be taken{_first(library.refused)}")
     if masks is None:
-        return [Clip(name, {"footage": path}) for name, path in found.items()], failures
+        clips = [Clip(name, {"footage": path}) for name, path in library.clips.items()]
+        return Pairing(clips, dict(library.refused), library.passed_over)
     if not masks.exists():
         raise ConfigError(f"{masks}: no such file or directory")
-    clips = []
-    for name, path in found.items():
+    clips, failures = _paired(library, masks, follow_links=follow_links)
+    if not clips:
+        some = ", ".join(list(library.clips)[:5])
+        raise ConfigError(
+            f"{masks}: no masks for any clip of {footage} (clips: {some})" + _first(failures)
+        )
+    return Pairing(clips, failures, library.passed_over)
+
+
+def check_out(out: Path, footage: Path) -> None:
+    """Refuse results in the very folder of the footage: they would be mixed up with it.
+
+    Raises
+    ------
+    ConfigError
+    """
+    if footage.is_dir() and _is_same(footage, out):
+        raise ConfigError(
+            f"--out {out}: expected another folder than FOOTAGE, such as {out / 'out'}: results "
+            "and footage could not be told apart"
+        )
+
+
+def print_passed_over(passed_over: dict[str, str]) -> None:
+    """Print what is no clip, a line a reason."""
+    for said in summary(passed_over):
+        print(f"passed over: {line(said)}")
+
+
+def print_unpaired(failures: dict[str, str]) -> None:
+    """Print the clips that cannot be run, as the plan does."""
+    for name, reason in failures.items():
+        print(f"cannot run: {line(name)}: {line(reason)}")
+
+
+def _paired(
+    library: Library, masks: Path, *, follow_links: bool
+) -> tuple[list[Clip], dict[str, str]]:
+    """Return clips with their masks, and why others have none."""
+    clips, failures = [], dict(library.refused)
+    for name, path in library.clips.items():
         try:
-            mask = find_masks(masks, name, alone=len(found) == 1, follow_links=follow_links)
+            mask = find_masks(masks, name, alone=len(library.clips) == 1, follow_links=follow_links)
         except (InputError, OSError) as error:
             failures[name] = str(error)
             continue
@@ -39,12 +113,11 @@ def pair_masks(
             failures[name] = f"no masks: expected {masks / name}/ or {masks / name}.<ext>"
         else:
             clips.append(Clip(name, {"footage": path, "masks": mask}))
-    if not clips:
-        some = ", ".join(list(found)[:5])
-        raise ConfigError(
-            f"{masks}: no masks for any clip of {footage} (clips: {some})" + _first(failures)
-        )
     return clips, failures
+
+
+def _is_same(footage: Path, masks: Path) -> bool:
+    return footage.resolve() == masks.resolve()
 
 
 def _first(failures: dict[str, str]) -> str:

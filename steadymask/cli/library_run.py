@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from functools import partial
+from pathlib import Path
 
 from pipeline.disk_admission import Room, gigabytes
 from pipeline.events import Event
@@ -15,7 +16,13 @@ from pipeline.store.retention import Budget, in_use
 from pipeline.store.store import Store
 from stages.catalogue import Engine, build_steps
 from steadymask.cli.execution import starter
-from steadymask.cli.library import pair_masks
+from steadymask.cli.library import (
+    Pairing,
+    check_out,
+    pair_masks,
+    print_passed_over,
+    print_unpaired,
+)
 from steadymask.cli.options import read_settings
 from steadymask.cli.pages import write_pages
 from steadymask.cli.progress import Progress
@@ -36,40 +43,46 @@ def run_library(options: argparse.Namespace) -> int:
 
         with locked(options.out):
             options.footage, options.masks = make_demo(options.out)
-    clips, unpaired = pair_masks(options.footage, options.masks, follow_links=options.follow_links)
+    url = options.store or str(options.out / ".store")
+    check_out(options.out, options.footage)
+    library = pair_masks(
+        options.footage, options.masks,
+        follow_links=options.follow_links, never=(options.out, Path(url)),
+    )  # fmt: skip
+    print_passed_over(library.passed_over)
     announce(
-        f"{len(clips) + len(unpaired)} clips in {options.footage}, results go to {options.out}"
+        f"{len(library.clips) + len(library.failures)} clips in {options.footage}, results go to "
+        f"{options.out}"
     )
     steps, engine = build_steps(settings, source)  # imports all of them, which takes a second
-    url = options.store or str(options.out / ".store")
     if options.plan:
+        print_unpaired(library.failures)
         from steadymask.cli.plan import print_plan
 
         store = Store(url, create=False)
-        return print_plan(clips, steps, store, options.out, engine.chunk)
+        return print_plan(library.clips, steps, store, options.out, engine.chunk)
     with locked(options.out):
         store = Store(url)
-        return _run(options, clips, unpaired, steps, engine, store)
+        return _run(options, library, steps, engine, store)
 
 
 def _run(
     options: argparse.Namespace,
-    clips: list[Clip],
-    unpaired: dict[str, str],
+    library: Pairing,
     steps: list[Step],
     engine: Engine,
     store: Store,
 ) -> int:
     """Run the library, keep the record, print the table."""
     names = [step.name for step in steps]
-    clip_count = len(clips) + len(unpaired)
-    if options.retry_failed:
-        clips = _failed(clips, Ledger(store, options.out))
+    clip_count = len(library.clips) + len(library.failures)
+    failed = _failed(library.clips, Ledger(store, options.out)) if options.retry_failed else []
+    clips = failed if options.retry_failed else library.clips
     record = Record(options.out, resolved(steps, engine), names, clip_count)
     if options.retry_failed:
         record.keep({clip.name for clip in clips})
-    for name, reason in unpaired.items():
-        record.fail(name, reason)
+    record.passed_over = library.passed_over
+    record.failures.update(library.failures)
     record.save("running")
     most = size_bytes("--store-budget", options.store_budget) if options.store_budget else 0
     with Progress(len(clips)) as progress, in_use(store, str(options.out.resolve())) as mine:

@@ -43,6 +43,7 @@ class Record:
         self._marks: deque[tuple[float, float]] = deque(maxlen=MARKS)
         self._next_save = 0.0
         self.failures: dict[str, str] = {}
+        self.passed_over: dict[str, str] = {}  # what was no clip, and why
         self.finished: list[str] = []
         self._stages: dict[str, dict[str, dict[str, float]]] = {}  # of the clips at work
         self._ended: dict[str, str] = {}  # of the others, as JSON: a library may be large
@@ -142,6 +143,7 @@ class Record:
             "settings": self._settings,
             "versions": self._versions,
             "failures": self.failures,
+            "passed_over": self.passed_over,
             "progress": self._progress(),
         }
         at_work = {

@@ -73,7 +73,19 @@ def _properties(container: Any, stream: Any) -> dict[str, Any]:
         "exact": not codec.lossy,
         "bits": layout.components[0].bits if layout is not None else 8,
         "layout": layout.name if layout is not None else "",
+        "nominal": float(stream.guessed_rate or stream.average_rate or 0),
+        "notes": _other_streams(container, stream),
     }
+
+
+def _other_streams(container: Any, chosen: Any) -> list[str]:
+    """Return which video stream is read, if there are several."""
+    moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if len(moving) < 2:
+        return []
+    every = ", ".join(f"{s.width}x{s.height} {_codec(s)}" for s in moving)
+    number = moving.index(chosen) + 1
+    return [f"{len(moving)} video streams in it ({every}): number {number} is read, no other"]
 
 
 def _packets(container: Any, stream: Any, most: int) -> tuple[list[tuple[Any, ...]], int]:

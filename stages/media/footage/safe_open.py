@@ -5,12 +5,7 @@ from __future__ import annotations
 import io
 import os
 import stat
-import struct
-import zlib
 from pathlib import Path
-from typing import IO
-
-from PIL import Image
 
 from pipeline.errors import InputError
 
@@ -21,10 +16,6 @@ KINDS = {
     stat.S_IFCHR: "a device",
     stat.S_IFBLK: "a device",
 }
-
-PICTURES = ("JPEG", "PNG")  # no format behind which Pillow starts a program, as for EPS
-# what Pillow raises for a damaged header
-BROKEN_PICTURE = (OSError, SyntaxError, ValueError, struct.error, zlib.error)
 
 
 def open_regular(path: Path) -> io.BufferedReader:
@@ -49,20 +40,3 @@ def leads_out(path: Path, root: Path) -> Path | None:
     """Return where a link leads if that is outside of `root`, else None."""
     target = Path(os.path.realpath(path))  # unlike resolve, it bears links in a circle
     return None if target.is_relative_to(root.resolve()) else target
-
-
-def picture_size(where: Path, source: IO[bytes]) -> tuple[int, int] | None:
-    """Return (H, W) of a JPEG or PNG file from its header, or None if it is neither.
-
-    Raises
-    ------
-    InputError
-        If it has more pixels than Pillow opens.
-    """
-    try:
-        with Image.open(source, formats=PICTURES) as picture:
-            return picture.height, picture.width
-    except Image.DecompressionBombError as error:
-        raise InputError(f"{where}: more pixels than any frame may have: {error}") from error
-    except BROKEN_PICTURE:
-        return None

@@ -6,7 +6,6 @@ import hashlib
 import json
 import math
 import os
-import re
 import subprocess
 import sys
 from collections import Counter
@@ -18,9 +17,12 @@ from typing import Any
 
 from pipeline.errors import InputError
 from stages.media.footage.ffmpeg import CONFINED, run
-from stages.media.footage.library import IMAGES
 from stages.media.footage.limits import GIB, USUAL, Limits
-from stages.media.footage.safe_open import open_regular, picture_size
+from stages.media.footage.pictures import NAMES, Header, Orientation, read_header
+from stages.media.footage.safe_open import open_regular
+from stages.media.footage.sequences import frame_files, is_pictures, natural_key
+
+__all__ = ["Timeline", "content_digest", "frame_files", "natural_key", "probe", "working_size"]
 
 PROBE_LIMIT_S = 600
 PROBE_BYTES = 6 * GIB  # of memory; five million frames take one
@@ -61,6 +63,13 @@ class Timeline:
         File names, for a folder of frames; else empty.
     parts : tuple of int
         First frame of each part that can be decoded by itself; about `PART` frames long or longer.
+    orientation : {"upright", "stored"}
+        Whether pictures are turned as EXIF says.
+    nominal_rate : float
+        Frames per second that the container announces, at which programs extract pictures; 0 where
+        there is none.
+    notes : tuple of str
+        What a user should know of it.
     """
 
     frames: int
@@ -76,6 +85,9 @@ class Timeline:
     timed: bool = True
     names: tuple[str, ...] = ()
     parts: tuple[int, ...] = (0,)
+    orientation: Orientation = "upright"
+    nominal_rate: float = 0.0
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return it as plain JSON values."""
@@ -91,8 +103,14 @@ class Timeline:
         return cls(**lists)
 
 
-def probe(path: Path, *, rate: float = 24.0, limits: Limits = USUAL) -> Timeline:
-    """Return the timeline of a video file or of a folder of frames.
+def probe(
+    path: Path,
+    *,
+    rate: float = 24.0,
+    limits: Limits = USUAL,
+    orientation: Orientation = "upright",
+) -> Timeline:
+    """Return the timeline of a video file or of pictures; see `frame_files` for these.
 
     Parameters
     ----------
@@ -101,6 +119,8 @@ def probe(path: Path, *, rate: float = 24.0, limits: Limits = USUAL) -> Timeline
         Frames per second of a folder.
     limits : Limits
         On what it may announce.
+    orientation : {"upright", "stored"}
+        Of pictures: turned as EXIF says, or the pixel grid of the files.
 
     Raises
     ------
@@ -108,8 +128,8 @@ def probe(path: Path, *, rate: float = 24.0, limits: Limits = USUAL) -> Timeline
         If there is no frame in it, more than the limits allow, or a folder's frames differ in size;
         names the file.
     """
-    if path.is_dir():
-        return _probe_folder(path, rate, limits)
+    if is_pictures(path):
+        return _probe_pictures(path, rate, limits, orientation)
     return timeline_of(path, announced(path, limits), limits)
 
 
@@ -128,7 +148,10 @@ def content_digest(path: Path, limits: Limits = USUAL) -> str:
         If they are larger than the limits allow: a file with holes may claim any size.
     """
     seen = hashlib.sha256()
-    inside = sorted(path.iterdir()) if path.is_dir() else [path]
+    pictures = is_pictures(path)
+    inside = [path]
+    if pictures:
+        inside = sorted(path.iterdir()) if path.is_dir() else frame_files(path)
     files = [file for file in inside if file.is_file()]
     size = sum(file.stat().st_size for file in files)
     if size > limits.file_bytes:
@@ -137,24 +160,12 @@ def content_digest(path: Path, limits: Limits = USUAL) -> str:
             "raise file_bytes in ingest.limits"
         )
     for file in files:
-        if path.is_dir():
+        if pictures:
             seen.update(os.fsencode(file.name) + b"\0" + str(file.stat().st_size).encode() + b"\0")
         with file.open("rb") as handle:
             while block := handle.read(READ_BYTES):
                 seen.update(block)
     return seen.hexdigest()
-
-
-def natural_key(name: str) -> list[tuple[int, int, str]]:
-    """Return a key that sorts frame9 before frame10."""
-    parts = re.split(r"([0-9]+)", name)
-    return [(0, int(part), "") if part.isdigit() else (1, 0, part) for part in parts]
-
-
-def frame_files(folder: Path) -> list[Path]:
-    """Return a folder's pictures in natural order."""
-    files = [p for p in folder.iterdir() if p.suffix.lower() in IMAGES and p.name[0] != "."]
-    return sorted(files, key=lambda path: natural_key(path.name))
 
 
 def announced(path: Path, limits: Limits) -> dict[str, Any]:
@@ -232,6 +243,8 @@ def timeline_of(path: Path, found: dict[str, Any], limits: Limits) -> Timeline:
         aspect=(aspect.numerator, aspect.denominator),
         origin=min(start, pts[0]),
         timed=found["timed"],
+        nominal_rate=found["nominal"],
+        notes=tuple(found["notes"]),
         parts=part_starts(found["entries"], len(pts)),
     )
 
@@ -262,21 +275,22 @@ def _increasing(announced: list[int | None], tick: float) -> list[int]:
     return pts
 
 
-def _probe_folder(folder: Path, rate: float, limits: Limits) -> Timeline:
-    files = frame_files(folder)
+def _probe_pictures(path: Path, rate: float, limits: Limits, orientation: Orientation) -> Timeline:
+    files = frame_files(path)
     if not files:
-        raise InputError(f"{folder}: expected JPEG or PNG frames, found none")
-    limits.check_length(folder, len(files), (0, 0), len(files) / rate)
-    sizes = {file: size for file in files if (size := _header_size(file)) is not None}
-    if not sizes:
-        raise InputError(f"{folder}: none of its {len(files)} frames can be read")
+        raise InputError(f"{path}: expected frames as {NAMES}, found none")
+    limits.check_length(path, len(files), (0, 0), len(files) / rate)
+    headers = {file: header for file in files if (header := _header(file)) is not None}
+    if not headers:
+        raise InputError(f"{path}: none of its {len(files)} frames can be read as {NAMES}")
+    sizes = {file: header.size(orientation) for file, header in headers.items()}
     (size, _), *others = Counter(sizes.values()).most_common()
     if others:
         odd = next(file for file in files if file in sizes and sizes[file] != size)
         got = f"{sizes[odd][1]}x{sizes[odd][0]}"
         raise InputError(f"{odd}: expected {size[1]}x{size[0]} like the other frames, got {got}")
-    limits.check_size(next(file for file in files if file in sizes), size)
-    limits.check_length(folder, len(files), size)
+    limits.check_size(next(iter(headers)), size)
+    limits.check_length(path, len(files), size)
     tick = max(round(FOLDER_TICKS / rate), 1)
     return Timeline(
         frames=len(files),
@@ -287,13 +301,29 @@ def _probe_folder(folder: Path, rate: float, limits: Limits) -> Timeline:
         size=size,
         names=tuple(file.name for file in files),
         parts=part_starts(range(len(files)), len(files)),
+        orientation=orientation,
+        notes=_orientation_notes(headers.values(), orientation),
     )
 
 
-def _header_size(file: Path) -> tuple[int, int] | None:
-    """Return (H, W), or None where the header cannot be read."""
+def _orientation_notes(headers: Iterable[Header], orientation: Orientation) -> tuple[str, ...]:
+    """Return that frames are turned, or would be."""
+    numbers = Counter(header.orientation for header in headers if header.orientation != 1)
+    if not numbers:
+        return ()
+    which = ", ".join(f"{count} have {number}" for number, count in sorted(numbers.items()))
+    how = (
+        "turned upright, as viewers show them; masks must be upright too"
+        if orientation == "upright"
+        else "not turned; masks must lie as the pixels are stored"
+    )
+    return (f"frames with an EXIF orientation ({which}): {how} (ingest.orientation)",)
+
+
+def _header(file: Path) -> Header | None:
+    """Return the header of a picture, or None where it cannot be read."""
     try:
         with open_regular(file) as source:
-            return picture_size(file, source)
+            return read_header(file, source)
     except OSError:
         return None

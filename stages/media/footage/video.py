@@ -18,19 +18,17 @@ from typing import IO, Any
 import cv2
 import ffmpeg
 import numpy as np
-from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from stages.media.footage.ffmpeg import CONFINED, INPUT, ffmpeg_path, start
 from stages.media.footage.limits import USUAL, decoder_bytes
-from stages.media.footage.safe_open import open_regular, picture_size
-from stages.media.footage.timeline import Timeline, frame_files
+from stages.media.footage.pictures import NAMES, Picture, decode
+from stages.media.footage.safe_open import open_regular
+from stages.media.footage.sequences import frame_files, is_pictures
+from stages.media.footage.timeline import Timeline
 
 STALLED_S = 120  # for one frame, after which a decoder is given up
-BYTES_A_PIXEL, SLACK_BYTES = 16, 2**24  # that are read of a picture file at most
 SHOWN = re.compile(rb"Parsed_showinfo.* n: *\d+ pts: *(-?\d+|NOPTS)")
-
-Picture = NDArray[np.uint8]
 
 
 class Frames:
@@ -92,8 +90,8 @@ class Frames:
 
     def _decoded(self) -> Iterator[tuple[int, Picture]]:
         """Yield number and picture of the frames wanted, of one or more before and some after."""
-        if self._path.is_dir():
-            yield from self._from_folder()
+        if is_pictures(self._path):
+            yield from self._from_pictures()
             return
         if self._start in self._timeline.parts[1:]:
             found = self._from_video(self._start)
@@ -108,7 +106,7 @@ class Frames:
         # A container that does not find its own keyframes, or damage: from the beginning.
         yield from self._from_video(0)
 
-    def _from_folder(self) -> Iterator[tuple[int, Picture]]:
+    def _from_pictures(self) -> Iterator[tuple[int, Picture]]:
         files = frame_files(self._path)
         if tuple(file.name for file in files) != self._timeline.names:
             raise InputError(f"{self._path}: its files changed while they were read")
@@ -123,7 +121,8 @@ class Frames:
                 yield number, picture
 
     def _from_file(self, file: Path) -> Picture | None:
-        picture = _picture(file, self._timeline.size)
+        line = self._timeline
+        picture = decode(file, size=line.size, orientation=line.orientation)
         if picture is None:
             return None
         if self._size != self._timeline.size:
@@ -155,39 +154,17 @@ def read_frames(
 
 
 def read_picture(file: Path) -> Picture:
-    """Return an image file's picture, RGB (H, W, 3) uint8.
+    """Return an image file's picture as it is shown, RGB (H, W, 3) uint8.
 
     Raises
     ------
     InputError
         If it is unreadable or cut off.
     """
-    picture = _picture(file)
+    picture = decode(file)
     if picture is None:
-        raise InputError(f"{file}: expected a whole JPEG or PNG picture, could not read it")
+        raise InputError(f"{file}: expected a whole picture ({NAMES}), could not read it")
     return picture
-
-
-def _picture(file: Path, size: tuple[int, int] | None = None) -> Picture | None:
-    """Return an image file's picture; None where it is unreadable, cut off or of another size."""
-    try:
-        with open_regular(file) as source:
-            found = picture_size(file, source)  # before anything of that size is allocated
-            if found is None or size not in (None, found):
-                return None
-            if size is None:
-                USUAL.check_size(file, found)
-            source.seek(0)
-            data = source.read(BYTES_A_PIXEL * math.prod(found) + SLACK_BYTES)
-    except OSError:
-        return None
-    # OpenCV fills the missing part of a JPEG with grey: no end marker after the last scan's start.
-    cut = data[:2] == b"\xff\xd8" and data.rfind(b"\xff\xd9") < data.rfind(b"\xff\xda")
-    if cut:
-        return None
-    how = cv2.IMREAD_COLOR_RGB | cv2.IMREAD_IGNORE_ORIENTATION
-    picture = cv2.imdecode(np.frombuffer(data, np.uint8), how)
-    return picture if picture is not None and picture.shape[:2] == found else None
 
 
 def _decoded(

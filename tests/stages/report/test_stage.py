@@ -255,3 +255,14 @@ def test_a_class_that_comes_and_goes_jumps_and_an_absent_one_does_not():
 def test_switched_off_it_reads_next_to_nothing():
     inputs = Report(enabled=False).inputs({})
     assert [(wanted.stage, wanted.array) for wanted in inputs] == [("measure", "boundary")]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (8, 8), (3, 64), (2, 640)])
+def test_tiny_pictures_have_slices_too(tmp_path, size):
+    panes = Panes(size, np.zeros((256, 3), np.uint8))
+    slices = Slices(2, panes)
+    for t in range(2):
+        labels = np.zeros(size, np.uint8)
+        slices.add(t, panes.of(np.zeros((*size, 3), np.uint8), labels, labels))
+    assert max(slices.rows) < panes.height
+    assert len(slices.write(tmp_path)["before"]) == 7

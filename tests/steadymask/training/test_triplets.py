@@ -23,7 +23,7 @@ def labelled(root, **origin):
     options = parser().parse_args([*folders, "--executor", "inline"])
     steps, engine = build_steps({"segment": {"softness": 0.0}}, "test")
     steps = [step for step in steps if step.name in NEEDED]
-    clips, _ = pair_masks(options.footage, options.masks)
+    clips, *_ = pair_masks(options.footage, options.masks)
     store = Store(str(options.out / ".store"))
     clips = prepare("test", options, clips, steps, store, engine)
     return LabelledClips(Library(clips, steps, store, engine.chunk), Origin(**origin))

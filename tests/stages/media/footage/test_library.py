@@ -6,11 +6,12 @@ import socket
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pipeline.errors import ConfigError, InputError
-from stages.media.footage.library import find_clips
+from stages.media.footage.library import find_clips, summary
 from stages.media.masks.open import find_masks
-from steadymask.cli.library import pair_masks
+from steadymask.cli.library import check_out, pair_masks
 
 
 @pytest.fixture
@@ -172,7 +173,7 @@ def test_masks_behind_links_are_refused_unless_followed(tmp_path, outside):
 def test_what_is_refused_is_reported_and_costs_the_others_nothing(footage, outside, tmp_path):
     (footage / "video.mp4").symlink_to(outside / "diary.mp4")
     folder_of_frames(tmp_path / "masks" / "good")
-    clips, failures = pair_masks(footage, tmp_path / "masks")
+    clips, failures, _ = pair_masks(footage, tmp_path / "masks")
     assert [clip.name for clip in clips] == ["good"]
     assert set(failures) == {"video.mp4"}
 
@@ -182,3 +183,99 @@ def test_a_library_of_nothing_but_links_says_why(tmp_path, outside):
     (tmp_path / "footage" / "video.mp4").symlink_to(outside / "diary.mp4")
     with pytest.raises(ConfigError, match=r"no clip can be taken: .*--follow-links"):
         pair_masks(tmp_path / "footage", None)
+
+
+def picture(path, *, camera=False, size=(8, 6)):
+    image = Image.new("RGB", size)
+    exif = image.getexif()
+    if camera:
+        exif[0x10F] = "Maker"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path, exif=exif)
+
+
+def test_a_poster_beside_a_video_hides_nothing(footage):
+    (footage / "day").mkdir()
+    (footage / "day" / "two.mp4").write_bytes(b"x")
+    picture(footage / "day" / "poster.jpg")
+    picture(footage / "cover.jpg")
+    library = find_clips(footage)
+    assert set(library.clips) == {"good", "day/two"}
+    assert "no frames" in library.passed_over["day/poster.jpg"]
+    assert "cover.jpg" in library.passed_over
+
+
+def test_photos_among_videos_are_no_frames_but_rendered_frames_are(footage):
+    for k in range(6):
+        picture(footage / "dcim" / f"IMG_{k:04}.JPG", camera=True)
+        picture(footage / "render" / f"{k:04}.png")
+    for folder in ("dcim", "render"):
+        (footage / folder / "take.mov").write_bytes(b"x")
+    library = find_clips(footage)
+    assert set(library.clips) == {"good", "dcim/take", "render", "render/take"}
+    assert len(library.passed_over) == 6
+
+
+def test_a_picture_beside_folders_of_frames_is_no_clip(tmp_path):
+    picture(tmp_path / "poster.jpg")
+    folder_of_frames(tmp_path / "one", "0.png", "1.png")
+    library = find_clips(tmp_path)
+    assert set(library.clips) == {"one"}
+    assert list(library.passed_over) == ["poster.jpg"]
+    (tmp_path / "alone" / "empty").mkdir(parents=True)
+    picture(tmp_path / "alone" / "0.png")
+    assert set(find_clips(tmp_path).clips) == {"one", "alone"}
+
+
+def test_several_sequences_in_a_folder_are_several_clips(tmp_path):
+    names = [f"shot{s}.{k:04}.png" for s in "AB" for k in range(3)]
+    folder_of_frames(tmp_path / "day", *names, "note.txt")
+    library = find_clips(tmp_path)
+    assert library.clips == {
+        "day/shotA": tmp_path / "day" / "shotA.#.png",
+        "day/shotB": tmp_path / "day" / "shotB.#.png",
+    }
+    assert set(find_clips(tmp_path / "day").clips) == {"shotA", "shotB"}
+    assert set(find_clips(tmp_path / "day" / "shotB.####.png").clips) == {"shotB"}
+    with pytest.raises(ConfigError, match="no picture fits"):
+        find_clips(tmp_path / "day" / "shotC.####.png")
+
+
+def test_results_and_masks_are_never_footage(footage):
+    for name in ("out/good/masks", "store", "masks/good", "old/good/masks"):
+        folder_of_frames(footage / name, "0.png")
+    (footage / "old" / "report").mkdir()
+    (footage / "old" / "run.json").write_text("{}")
+    library = find_clips(footage, never=[footage / "out", footage / "store", footage / "masks"])
+    assert set(library.clips) == {"good"}
+    assert set(library.passed_over) == {"out", "store", "masks", "old"}
+    clips, _, passed_over = pair_masks(footage, footage / "masks", never=[footage / "out"])
+    assert [clip.name for clip in clips] == ["good"]
+    assert "masks" in passed_over
+
+
+def test_the_layout_of_vspw_is_known(tmp_path):
+    for clip in ("a", "b"):
+        folder_of_frames(tmp_path / clip / "origin", "0.jpg", "1.jpg")
+        folder_of_frames(tmp_path / clip / "mask", "0.png", "1.png")
+    library = find_clips(tmp_path)
+    assert library.clips == {name: tmp_path / name / "origin" for name in ("a", "b")}
+
+
+def test_what_is_passed_over_is_named_with_the_reason(footage):
+    (footage / "notes.txt").write_text("x")
+    (footage / "sound.wav").write_text("x")
+    library = find_clips(footage)
+    assert library.passed_over == {
+        "notes.txt": ".txt is no video or picture",
+        "sound.wav": ".wav is no video or picture",
+    }
+    assert summary({f"{k}.txt": "no" for k in range(9)}) == [
+        "0.txt, 1.txt, 2.txt, … (9 in all): no"
+    ]
+
+
+def test_results_may_not_lie_in_the_footage_folder_itself(footage):
+    with pytest.raises(ConfigError, match="expected another folder than FOOTAGE"):
+        check_out(footage, footage)
+    check_out(footage / "out", footage)
