@@ -16,9 +16,10 @@ from pipeline.errors import InputError
 from pipeline.stage import ArrayHandle, Arrays, Clip, Facts, Source
 from stages.arrays import INPUT_LABELS, INPUT_MASKS, SOURCE_LABELS, SOURCE_SOFT
 from stages.facts import ClipFacts
-from stages.media.masks.legend import Kind
+from stages.media.masks.contract import FootageFacts, ReadingChoices
+from stages.media.masks.legend import Legend
 from stages.media.masks.open import mask_digest, open_masks
-from stages.media.masks.source import MaskSource, Missing
+from stages.media.masks.source import MaskSource
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.soft_masks import soften, winners
 
@@ -26,16 +27,14 @@ MOST_CLASSES = 254  # labels travel as 8 bits, 0 is background
 BATCH, BATCH_BYTES = 16, 2**26  # frames in memory at a time, at most
 
 
-class MaskClasses(Source):
-    """What the values in the masks mean and which classes there are: one look through all."""
+class MaskClasses(ReadingChoices, Source):
+    """The meaning of the values in the masks, and the classes: one pass through all of them."""
 
     name: ClassVar[str] = "classes"
     version: ClassVar[int] = 3
     reads: ClassVar[str] = "masks"
     uses: ClassVar[tuple[str, ...]] = ("frames", "size", "source_size", "timeline")
 
-    kind: Kind = "auto"
-    missing: Missing = "error"
     union: bool = False
 
     def identity(self, clip: Clip) -> str:
@@ -58,11 +57,13 @@ class MaskClasses(Source):
             "classes": list(classes),
             "masks": source.known,
             "source_masks": _source_masks(source, facts),
+            "class_names": {} if self.union else class_names(source.legend),
+            "mask_reading": source.reading,
             "mask_warnings": list(source.warnings),
         }
 
 
-class ImportMasks(Source):
+class ImportMasks(ReadingChoices, Source):
     """Masks that the user has; see `stages.media.masks.open` for the formats."""
 
     name: ClassVar[str] = "segment"
@@ -76,12 +77,6 @@ class ImportMasks(Source):
         "frames", "size", "source_size", "timeline", "classes", "masks", "source_masks",
     )  # fmt: skip
 
-    kind: Kind = Field(
-        "auto", description="what 8-bit grey masks mean; auto looks at the whole clip"
-    )
-    missing: Missing = Field(
-        "error", description="a frame without a mask: an error, the mask before, or background"
-    )
     union: bool = Field(False, description="merge all classes into one foreground")
     softness: float = Field(
         1.5, ge=0, le=20, description="blur of hard masks, pixels at working size (1 sigma)"
@@ -151,18 +146,26 @@ class ImportMasks(Source):
         return pack_mask(blurred), labels
 
 
+def class_names(legend: Legend) -> dict[str, str]:
+    """Return names of classes by label as text, for JSON; classes without a name are left out."""
+    return {str(label): legend.names[label] for label in legend.classes if label in legend.names}
+
+
 def _open(
     step: MaskClasses | ImportMasks, clip: Clip, facts: Facts, known: dict[str, Any] | None = None
 ) -> MaskSource:
-    return open_masks(
-        clip.files[step.reads],
-        frames=ClipFacts(facts).frames,
-        frame_names=ClipFacts(facts).frame_names,
-        size=ClipFacts(facts).source_size,
-        kind=step.kind,
-        missing=step.missing,
-        known=known,
+    view = ClipFacts(facts)
+    timeline = view.timeline
+    footage = FootageFacts(
+        clip=clip.name,
+        frames=view.frames,
+        size=view.source_size,
+        frame_names=timeline.names,
+        rotation=timeline.rotation,
+        aspect=timeline.aspect,
     )
+    choices = ReadingChoices(**{name: getattr(step, name) for name in ReadingChoices.model_fields})
+    return open_masks(clip.files[step.reads], footage, choices, known=known)
 
 
 def _source_masks(source: MaskSource, facts: Facts) -> str:

@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
 
+from stages.media.masks.contract import FootageFacts, ReadingChoices
 from stages.media.masks.open import open_masks
 
 SIZE = (12, 16)
@@ -20,7 +21,12 @@ def labels(*values):
 
 
 def opened(path, **how):
-    return open_masks(path, **{"frames": FRAMES, "size": SIZE, **how})
+    """Open masks; `how` are fields of `FootageFacts` and `ReadingChoices`, and other arguments."""
+    facts = {"clip": "clip", "frames": FRAMES, "size": SIZE}
+    of_footage = {"clip", "frames", "size", "frame_names", "rotation", "aspect"}
+    facts |= {name: how.pop(name) for name in of_footage & how.keys()}
+    others = {name: how.pop(name) for name in {"known"} & how.keys()}
+    return open_masks(path, FootageFacts(**facts), ReadingChoices(**how), **others)
 
 
 def read(path, **how):

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tokenize import TokenError
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.lib import format as npy
@@ -19,8 +19,12 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from stages.media.footage.safe_open import open_regular
 from stages.media.footage.timeline import part_starts
-from stages.media.masks.legend import Kind, Legend, look_through, raw_of
-from stages.media.masks.source import Known, MaskSource, check_size
+from stages.media.masks.legend import Legend, look_through, raw_of
+from stages.media.masks.sizes import fit_note
+from stages.media.masks.source import Known, MaskSource
+
+if TYPE_CHECKING:
+    from stages.media.masks.contract import FootageFacts, ReadingChoices
 
 MOST_CHANNELS, WIDEST = 255, 16  # of a frame; bytes of the widest number
 MOST_MAPPED = 2**44
@@ -75,8 +79,9 @@ class ArrayMasks(MaskSource):
     """See `stages.media.masks.open.open_masks`. A .npz is unpacked frame by frame as it is read."""
 
     def __init__(
-        self, file: Path, frames: int, size: tuple[int, int], kind: Kind, known: Known | None
+        self, file: Path, footage: FootageFacts, choices: ReadingChoices, known: Known | None
     ) -> None:
+        frames, size, kind = footage.frames, footage.size, choices.kind
         super().__init__(frames)
         self._file = file
         shape, dtype = self._shape()
@@ -87,7 +92,7 @@ class ArrayMasks(MaskSource):
             )
         if shape[0] != frames:
             raise InputError(f"{file}: expected {frames} masks, one a frame, got {shape[0]}")
-        check_size(file, shape[-2:], size)
+        fit_note(file, (shape[-2], shape[-1]), size)
         if len(shape) == 4 and shape[1] > MOST_CHANNELS:
             raise InputError(f"{file}: expected at most {MOST_CHANNELS} channels, got {shape[1]}")
         if file.suffix.lower() != ".npz":

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +16,13 @@ from pipeline.errors import InputError
 from stages.media.footage.safe_open import open_regular
 from stages.media.footage.timeline import natural_key, part_starts
 from stages.media.masks.arrays import frame_bytes, load_array
-from stages.media.masks.frame_matching import place
-from stages.media.masks.legend import Kind, Legend, Raw, look_through, raw_of
-from stages.media.masks.source import Known, MaskSource, Missing, check_size
+from stages.media.masks.frame_matching import match_frames
+from stages.media.masks.legend import Legend, Raw, look_through, raw_of
+from stages.media.masks.sizes import fit_note
+from stages.media.masks.source import Known, MaskSource
+
+if TYPE_CHECKING:
+    from stages.media.masks.contract import FootageFacts, ReadingChoices
 
 SUFFIXES = frozenset({".png", ".npy", ".npz"})
 BROKEN = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
@@ -28,30 +32,27 @@ class FolderMasks(MaskSource):
     """See `stages.media.masks.open.open_masks`."""
 
     def __init__(
-        self,
-        folder: Path,
-        frames: int,
-        frame_names: Sequence[str],
-        size: tuple[int, int],
-        kind: Kind,
-        missing: Missing,
-        known: Known | None,
+        self, folder: Path, footage: FootageFacts, choices: ReadingChoices, known: Known | None
     ) -> None:
+        frames, size = footage.frames, footage.size
         super().__init__(frames)
         files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."]
         files.sort(key=lambda path: natural_key(path.name))
         if not files:
             raise InputError(f"{folder}: expected PNG, .npy or .npz masks, found none")
         names = [file.name for file in files]
-        chosen, warnings = place(folder, names, frames, frame_names, missing)
+        match = match_frames(
+            folder, names, frames, footage.frame_names, choices.missing, first=choices.first
+        )
         self._size = size
-        self._files = [None if mask is None else files[mask] for mask in chosen]
+        self._files = [None if mask is None else files[mask] for mask in match.chosen]
         self.starts = part_starts(range(frames), frames)
         if known is not None:
             self.legend = Legend.from_json(known["legend"])
             return
-        seen = look_through((self._load(file) for file in files), kind)
-        self.legend, self.warnings = seen.legend, warnings + seen.warnings
+        seen = look_through((self._load(f) for f in self._files if f is not None), choices.kind)
+        self.legend, self.warnings = seen.legend, match.notes + seen.warnings
+        self.reading = f"{len(files)} masks, {self.legend.describe_classes()}; {match.words}"
 
     def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         """Yield the masks of frames `start` to `stop`."""
@@ -69,7 +70,7 @@ class FolderMasks(MaskSource):
             return read_png(file, size=self._size)
         array = load_array(file, most_bytes=frame_bytes(self._size))
         if array.ndim in (2, 3):
-            check_size(file, array.shape[-2:], self._size)
+            fit_note(file, (array.shape[-2], array.shape[-1]), self._size)
         return raw_of(file, array)
 
 
@@ -85,7 +86,7 @@ def read_png(file: Path, *, size: tuple[int, int] | None = None) -> Raw:
         # no other format: for EPS, Pillow would start a program
         with open_regular(file) as source, Image.open(source, formats=["PNG"]) as picture:
             if size is not None:
-                check_size(file, (picture.height, picture.width), size)
+                fit_note(file, (picture.height, picture.width), size)
             mode, values = picture.mode, np.asarray(picture)
     except BROKEN as error:
         raise InputError(f"{file}: not a readable PNG ({error})") from error

@@ -5,24 +5,71 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
 from pipeline.errors import InputError
 from stages.media.masks.source import Missing
 
+MOST_NAMED = 5  # names or numbers that a message lists
+RATE_HINT = (
+    "frames extracted with plain `ffmpeg -i` are repeated or dropped to a constant rate: extract "
+    "with -fps_mode passthrough"
+)
 
-def place(
+
+@dataclass(frozen=True)
+class FrameMatch:
+    """The masks of a clip's frames.
+
+    Attributes
+    ----------
+    chosen : tuple of int or None
+        For each frame the mask's place in the list of names; None where it has none.
+    left_out : tuple of str
+        Names of masks that belong to no frame.
+    notes : tuple of str
+        What a user should know.
+    words : str
+        The match in words: "frames 5–16 of 240; the others: none given".
+    """
+
+    chosen: tuple[int | None, ...]
+    left_out: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    words: str = ""
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The names of masks and of the footage's frames, and for messages where the masks are."""
+
+    where: Path
+    masks: tuple[str, ...]
+    frames: tuple[str, ...]
+    count: int  # of frames
+
+    @property
+    def stems(self) -> tuple[str, ...]:
+        return tuple(_stem(name) for name in self.masks)
+
+
+def match_frames(
     where: Path,
     names: Sequence[str],
     frames: int,
-    frame_names: Sequence[str],
-    missing: Missing,
-) -> tuple[list[int | None], tuple[str, ...]]:
-    """Return which of the masks each frame has, and what a user should know of that.
+    frame_names: Sequence[str] = (),
+    missing: Missing = "error",
+    *,
+    first: int | None = None,
+) -> FrameMatch:
+    """Return which of the masks each frame has.
 
-    By name where the footage is a folder and the names agree; in order where there are as many
-    masks as frames; else by number, as the footage counts, or else from the first mask's on.
+    Names equal to those of the footage's frames decide; then the same numbers; then the order,
+    where there are as many masks as frames; then numbers that count from 0 or from 1, where only
+    one of the two is possible or reaches the first or last frame. Masks whose names do not belong
+    to the row are left out where the others decide.
 
     Parameters
     ----------
@@ -36,64 +83,220 @@ def place(
     missing : {"error", "hold", "empty"}
         What a frame without a mask has: none is an error, the one before it (the first frames: the
         one after), or None.
+    first : int, optional
+        The number in the names that is the first frame's.
 
     Raises
     ------
     InputError
-        If there are more masks than frames, frames without a mask, or names that do not tell.
+        If frames have no mask, or names leave several readings: with each of them and the setting
+        that chooses.
     """
-    placed = _assign(where, names, frames, frame_names)
-    chosen = [placed.get(frame) for frame in range(frames)]
-    absent = [frame for frame in range(frames) if frame not in placed]
+    known = _Names(where, tuple(names), tuple(frame_names), frames)
+    _check_names_differ(known)
+    matched, said = _assign(known, first, missing)
+    left_out = tuple(name for k, name in enumerate(names) if k not in set(matched.values()))
+    return complete_match(where, names, matched, frames, missing, left_out=left_out, reading=said)
+
+
+def complete_match(
+    where: Path,
+    names: Sequence[str],
+    matched: dict[int, int],
+    frames: int,
+    missing: Missing,
+    *,
+    left_out: tuple[str, ...] = (),
+    reading: str = "",
+) -> FrameMatch:
+    """Return the match of frames {frame: mask}, with frames that lack one as `missing` says.
+
+    Raises
+    ------
+    InputError
+        If frames lack a mask and `missing` is "error".
+    """
+    chosen = [matched.get(frame) for frame in range(frames)]
+    absent = [frame for frame in range(frames) if frame not in matched]
+    notes: list[str] = []
+    if left_out:
+        notes.append(f"{_some(left_out)}: left out, no frame has that name or number")
+    words = _words(sorted(matched), frames)
     if not absent:
-        return chosen, ()
-    first = min(placed)
-    known = f"{names[placed[first]]} being that of frame {first}"
+        return FrameMatch(tuple(chosen), left_out, tuple(notes), words)
+    start = min(matched)
+    anchor = f"{names[matched[start]]} being that of frame {start}"
+    anchor += f" ({reading})" if reading else ""
     if missing == "error":
-        some = ", ".join(map(str, absent[:5])) + (", …" if len(absent) > 5 else "")
+        spare = f"; {_some(left_out)} belong to no frame" if left_out else ""
         raise InputError(
-            f"{where}: {len(absent)} of {frames} frames have no mask (frames {some}), {known}: add "
-            "them, or set segment.missing to hold or empty"
+            f"{where}: {len(absent)} of {frames} frames have no mask (frames {_some(absent)}), "
+            f"{anchor}{spare}: add them, or set segment.missing to hold or empty"
         )
     if missing == "hold":
-        last: int | None = placed[first]
+        last: int | None = matched[start]
         for frame, mask in enumerate(chosen):
             last = chosen[frame] = last if mask is None else mask
-    return chosen, (f"{len(absent)} frames have no mask ({missing}), {known}",)
+    notes.append(f"{len(absent)} frames have no mask ({missing}), {anchor}")
+    others = "the mask before" if missing == "hold" else "none given"
+    return FrameMatch(tuple(chosen), left_out, tuple(notes), f"{words}; the others: {others}")
 
 
-def _assign(
-    where: Path, names: Sequence[str], frames: int, frame_names: Sequence[str]
-) -> dict[int, int]:
-    """Return {frame: its mask}, counted from 0."""
-    stems = [Path(name).stem for name in names]
-    frame_stems = [Path(name).stem for name in frame_names]
-    stem, times = Counter(stems).most_common(1)[0]
-    if times > 1:
-        raise InputError(f"{where}: expected one mask a frame, got {times} named {stem!r}")
-    if set(stems) <= set(frame_stems):
-        position = {stem: k for k, stem in enumerate(frame_stems)}
-        return {position[stem]: k for k, stem in enumerate(stems)}
-    if len(names) == frames:
-        return {k: k for k in range(frames)}
-    if len(names) > frames:
-        raise InputError(f"{where}: expected {frames} masks, one a frame, got {len(names)}")
-    numbers, footage = _numbers(stems), _numbers(frame_stems)
-    if numbers and set(numbers) <= set(footage):
-        return {footage.index(number): k for k, number in enumerate(numbers)}
-    if numbers and numbers[-1] - numbers[0] < frames:
-        return {number - numbers[0]: k for k, number in enumerate(numbers)}
+def _assign(known: _Names, first: int | None, missing: Missing) -> tuple[dict[int, int], str]:
+    """Return {frame: its mask}, and how the names were understood."""
+    if first is not None:
+        return _count_from(known, first)
+    by_name = _match_names(known)
+    if by_name:
+        return by_name, "by name"
+    row = _main_row(known)
+    numbers = numbers_in([known.stems[k] for k in row])
+    by_number = _match_numbers(known, row, numbers)
+    if by_number:
+        return by_number, "by number"
+    if not numbers and len(known.masks) == known.count:
+        row = list(range(known.count))
+    if len(row) == known.count:
+        return dict(enumerate(row)), "in order"
+    if len(row) > known.count:
+        return _more_than_frames(known, row, numbers, missing)
+    if not numbers:
+        raise InputError(
+            f"{known.where}: expected {known.count} masks, one a frame, got {len(known.masks)}, "
+            f"and their names ({known.masks[0]} …) do not tell which frames they belong to"
+        )
+    start, reading = _first_number(known, numbers)
+    return {number - start: k for number, k in zip(numbers, row, strict=True)}, reading
+
+
+def _match_names(known: _Names) -> dict[int, int]:
+    """Return {frame: mask} of equal names; nothing if they do not decide."""
+    position = {_stem(name): k for k, name in enumerate(known.frames)}
+    matched = {position[stem]: k for k, stem in enumerate(known.stems) if stem in position}
+    covers = len(matched) == known.count
+    decides = covers or len(matched) * 2 > len(known.masks)
+    return matched if decides else {}
+
+
+def _match_numbers(known: _Names, row: Sequence[int], numbers: Sequence[int]) -> dict[int, int]:
+    """Return {frame: mask} of equal numbers; nothing if they do not decide."""
+    position = {n: k for k, n in enumerate(numbers_in([_stem(name) for name in known.frames]))}
+    inside = {position[n]: k for n, k in zip(numbers, row, strict=False) if n in position}
+    # Masks of all frames of which some were chosen, or of some of the frames.
+    decides = len(inside) in (known.count, len(row))
+    return inside if decides else {}
+
+
+def _main_row(known: _Names) -> list[int]:
+    """Return the masks that are numbered alike, if they are most; else all."""
+    patterns = [re.sub(r"[0-9]+", "#", stem) for stem in known.stems]
+    pattern, times = Counter(patterns).most_common(1)[0]
+    if "#" not in pattern or times * 2 <= len(patterns):
+        return list(range(len(patterns)))
+    return [k for k, other in enumerate(patterns) if other == pattern]
+
+
+def _count_from(known: _Names, first: int) -> tuple[dict[int, int], str]:
+    row = _main_row(known)
+    numbers = numbers_in([known.stems[k] for k in row])
+    reading = f"segment.first={first}"
+    if not numbers:
+        raise InputError(f"{known.where}: expected numbered names for {reading}, got others")
+    matched = {
+        number - first: k
+        for number, k in zip(numbers, row, strict=True)
+        if 0 <= number - first < known.count
+    }
+    if not matched:
+        raise InputError(
+            f"{known.where}: expected numbers from {first} to {first + known.count - 1} with "
+            f"{reading}, got {numbers[0]} to {numbers[-1]}"
+        )
+    return matched, reading
+
+
+def _first_number(known: _Names, numbers: Sequence[int]) -> tuple[int, str]:
+    """Return the number of the clip's first frame, where the numbers leave one reading."""
+    low, high, count = numbers[0], numbers[-1], known.count
+    if high - low >= count:
+        raise InputError(
+            f"{known.where}: expected {count} masks, one a frame, got {len(numbers)}, and their "
+            f"names ({known.masks[0]} …) do not tell which frames they belong to: their numbers, "
+            f"{low} to {high}, span more than the {count} frames"
+        )
+    if high - low == count - 1:
+        return low, f"numbers from {low} to {high} span the clip"
+    possible = [start for start in (0, 1) if start <= low and high - start < count]
+    reaching = [start for start in possible if low == start or high - start == count - 1]
+    if 0 in possible and low == 0:
+        return 0, "the numbers count from 0"
+    if len(possible) == 1 or len(reaching) == 1:
+        start = (possible if len(possible) == 1 else reaching)[0]
+        return start, f"the numbers count from {start}"
+    candidates = possible or [low]
+    readings = " or ".join(
+        f"frames {low - start} to {high - start} (segment.first={start}: the numbers count from "
+        f"{start})"
+        for start in candidates
+    )
     raise InputError(
-        f"{where}: expected {frames} masks, one a frame, got {len(names)}, and their names "
-        f"({names[0]} …) do not tell which frames they belong to"
+        f"{known.where}: {len(numbers)} masks numbered {low} to {high} for {count} frames may be "
+        f"{readings}: set segment.first to the number of the clip's first frame, and "
+        "segment.missing to hold or empty for frames without a mask"
     )
 
 
-def _numbers(stems: Sequence[str]) -> tuple[int, ...]:
+def _more_than_frames(
+    known: _Names, row: Sequence[int], numbers: Sequence[int], missing: Missing
+) -> tuple[dict[int, int], str]:
+    """Refuse more masks than frames, naming those too many; with `hold` one more is left out."""
+    count = known.count
+    spare = [known.masks[k] for k in row[count:]]
+    consecutive = bool(numbers) and numbers[-1] - numbers[0] == len(numbers) - 1
+    if missing != "error" and consecutive and len(spare) == 1 and numbers[0] in (0, 1):
+        return dict(enumerate(row[:count])), f"the numbers count from {numbers[0]}"
+    hint = f": {RATE_HINT}" if consecutive else ""
+    raise InputError(
+        f"{known.where}: expected {count} masks, one a frame, got {len(row)}: {_some(spare)} "
+        f"{'are' if len(spare) > 1 else 'is'} beyond the last frame in order{hint}"
+    )
+
+
+def _check_names_differ(known: _Names) -> None:
+    if not known.masks:
+        raise InputError(f"{known.where}: expected masks, found none")
+    stem, times = Counter(known.stems).most_common(1)[0]
+    if times > 1:
+        raise InputError(f"{known.where}: expected one mask a frame, got {times} named {stem!r}")
+
+
+def numbers_in(stems: Sequence[str]) -> tuple[int, ...]:
     """Return the number in each name: the last that grows from name to name; () if none does."""
-    found = (reversed(re.findall(r"[0-9]+", stem)) for stem in stems)
-    for texts in zip(*found, strict=False):
+    columns = (reversed(re.findall(r"[0-9]+", stem)) for stem in stems)
+    for texts in zip(*columns, strict=False):
         column = tuple(map(int, texts))
         if all(a < b for a, b in pairwise(column)):
             return column
     return ()
+
+
+def _stem(name: str) -> str:
+    """Return a file's name without folders and ending; separators of Windows count too."""
+    return Path(name.replace("\\", "/")).stem
+
+
+def _words(frames: Sequence[int], count: int) -> str:
+    """Return the frames that have a mask, in words."""
+    if len(frames) == count:
+        return f"all {count} frames"
+    steps = {b - a for a, b in pairwise(frames)}
+    if steps == {1} or len(frames) == 1:
+        span = f"{frames[0]}–{frames[-1]}" if len(frames) > 1 else f"{frames[0]}"
+        return f"frame{'s' if len(frames) > 1 else ''} {span} of {count}"
+    if len(steps) == 1:
+        return f"frames {frames[0]}–{frames[-1]} of {count}, every {steps.pop()}th"
+    return f"{len(frames)} of {count} frames ({_some(frames)})"
+
+
+def _some(items: Sequence[object]) -> str:
+    return ", ".join(map(str, items[:MOST_NAMED])) + (", …" if len(items) > MOST_NAMED else "")

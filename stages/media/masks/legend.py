@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
@@ -16,6 +16,7 @@ from pipeline.errors import InputError
 
 MOST_LABELS = 63  # 8-bit values up to this are taken for labels
 IGNORE = 255  # in 8-bit label files: neither class nor background; read as background
+MOST_NAMED = 8  # classes that a description lists
 FEW_GREYS = 16  # soft masks with no more values than this may be labels after all
 SLACK = 1e-3  # rounding allowed at the ends of [0, 1]
 SUM_SLACK = 1e-2  # and in the sum over channels, which may come from 8 bits
@@ -73,16 +74,30 @@ class Legend:
         Labels that occur, ascending; 1 … C for soft masks.
     background : int
         Channels of soft masks before those of the foreground: 0 or 1.
+    names : dict of int to str
+        Names of classes, where the files have them.
     """
 
     meaning: Meaning
     classes: tuple[int, ...]
     background: int = 0
+    names: Mapping[int, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, values: Mapping[str, Any]) -> Self:
-        """Return what `dataclasses.asdict` was given."""
-        return cls(**{**values, "classes": tuple(values["classes"])})
+        """Return the legend that `dataclasses.asdict` took apart."""
+        names = {int(label): name for label, name in values.get("names", {}).items()}
+        return cls(**{**values, "classes": tuple(values["classes"]), "names": names})
+
+    def describe_classes(self) -> str:
+        """Return background and classes in words: "0 = background, 2 classes: person, car"."""
+        count = len(self.classes)
+        if not count:
+            return "0 = background, no class occurs"
+        shown = [self.names.get(label, str(label)) for label in self.classes[:MOST_NAMED]]
+        more = ", …" if count > MOST_NAMED else ""
+        classes = "1 class" if count == 1 else f"{count} classes"
+        return f"0 = background, {classes}: {', '.join(shown)}{more}"
 
     @property
     def kind(self) -> Literal["labels", "soft"]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from unicodedata import normalize
@@ -13,17 +12,14 @@ from pipeline.errors import InputError
 from stages.media.footage.library import VIDEOS, not_followed
 from stages.media.footage.safe_open import leads_out
 from stages.media.footage.timeline import content_digest
-from stages.media.masks.arrays import ArrayMasks
-from stages.media.masks.coco import RleMasks
-from stages.media.masks.folder import SUFFIXES, FolderMasks
-from stages.media.masks.legend import Kind
-from stages.media.masks.source import Known, MaskSource, Missing
-from stages.media.masks.video import VideoMasks
+from stages.media.masks.contract import FootageFacts, ReadingChoices
+from stages.media.masks.folder import SUFFIXES
+from stages.media.masks.registry import choose_reader, mask_suffixes
+from stages.media.masks.source import Known, MaskSource
+
+USUAL_CHOICES = ReadingChoices()
 
 __all__ = ["MaskSource", "find_masks", "mask_digest", "open_masks"]
-
-ARRAYS = frozenset({".npy", ".npz"})
-FILES = ARRAYS | VIDEOS | {".json"}
 
 
 def find_masks(
@@ -89,13 +85,14 @@ def _shelf(folder: Path, changed_ns: int) -> dict[str, tuple[Path, ...]]:
     Names are compared in one Unicode form: file systems differ in how they spell an umlaut.
     """
     shelf: dict[str, set[Path]] = defaultdict(set)
+    files = mask_suffixes()
     with os.scandir(folder) as entries:
         for entry in entries:
             path = folder / entry.name
             suffix = path.suffix.lower()
-            if entry.is_dir() or suffix in FILES:
+            if entry.is_dir() or suffix in files:
                 shelf[normalize("NFC", path.name)].add(path)
-            if suffix in (VIDEOS if entry.is_dir() else FILES):
+            if suffix in (VIDEOS if entry.is_dir() else files):
                 shelf[normalize("NFC", path.stem)].add(path)
     return {name: tuple(sorted(paths)) for name, paths in shelf.items()}
 
@@ -107,46 +104,22 @@ def mask_digest(path: Path) -> str:
 
 def open_masks(
     path: Path,
+    footage: FootageFacts,
+    choices: ReadingChoices = USUAL_CHOICES,
     *,
-    frames: int,
-    frame_names: Sequence[str] = (),
-    size: tuple[int, int],
-    kind: Kind = "auto",
-    missing: Missing = "error",
     known: Known | None = None,
 ) -> MaskSource:
     """Return the masks of a clip, looked through once for what they mean.
 
-    Formats: a folder with one indexed, grey or 16-bit PNG, .npy or .npz a frame; one .npy or .npz
-    for the clip; a video; COCO JSON (a class is a `category_id`; images belong to frames by their
-    file names); YouTube-VIS JSON of one video (a class is an object, counted from 1).
-
-    Floats are soft masks of the foreground classes, (H, W) or (C, H, W) a frame; where all channels
-    sum to 1 in the whole clip, the first is the background. Integers are, over the whole clip,
-
-    - black and white, if only 0 and the largest value of 8 or 16 bits occur;
-    - labels, if they are a palette's, bool, wider than 8 bits, or at most 63 (8-bit labels may hold
-      255 besides: ignored, read as background);
-    - else soft masks, 255 being certain.
-
-    A video in a lossy codec is black and white, cut at half height.
+    The formats, the marks by which they are recognised and the settings that decide where two
+    readings are possible are listed in ``docs/inputs_and_outputs.md``, written from the readers.
 
     Parameters
     ----------
     path : Path
         A folder, or a file.
-    frames : int
-        Of the footage.
-    frame_names : sequence of str
-        Its file names, if it is a folder of frames.
-    size : (H, W)
-        Of the footage.
-    kind : {"auto", "labels", "soft", "binary"}
-        What integers are; "binary" is 0 and 1, or foreground over half height. A palette's are
-        never soft.
-    missing : {"error", "hold", "empty"}
-        In folders and COCO, a frame without a mask is an error, has the one before it (the first
-        frames: the one after), or has none.
+    footage : FootageFacts
+    choices : ReadingChoices
     known : dict, optional
         `MaskSource.known` of the same masks, opened before with the same arguments: they are not
         looked through again.
@@ -154,16 +127,9 @@ def open_masks(
     Raises
     ------
     InputError
-        Naming the file, what was expected and what was found.
+        Naming the file, the expected content and the actual one.
     """
     try:
-        if path.is_dir():
-            return FolderMasks(path, frames, frame_names, size, kind, missing, known)
-        suffix = path.suffix.lower()
-        if suffix in ARRAYS:
-            return ArrayMasks(path, frames, size, kind, known)
-        if suffix == ".json":
-            return RleMasks(path, frames, frame_names, size, missing, known)
-        return VideoMasks(path, frames, size, kind, known)
+        return choose_reader(path, choices.format).open(path, footage, choices, known)
     except OSError as error:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, Literal
 
 from numpy.typing import NDArray
 
-from pipeline.errors import InputError
 from stages.media.footage.timeline import Timeline
 from stages.media.masks.legend import Legend
 
@@ -32,7 +30,9 @@ class MaskSource(ABC):
     starts : tuple of int
         First frames of the parts that can be read by themselves.
     warnings : tuple of str
-        What a user should know; found in looking through the masks.
+        Notes for the user, from looking through the masks.
+    reading : str
+        How the masks were understood, in words.
     timeline : Timeline or None
         Of masks in a video.
     """
@@ -40,6 +40,7 @@ class MaskSource(ABC):
     legend: Legend
     starts: tuple[int, ...] = (0,)
     warnings: tuple[str, ...] = ()
+    reading: str = ""
     timeline: Timeline | None = None
 
     def __init__(self, frames: int) -> None:
@@ -61,16 +62,3 @@ class MaskSource(ABC):
             "parts": [list(part) for part in pairwise((*self.starts, self._frames))],
             "timeline": self.timeline.to_json() if self.timeline else None,
         }
-
-
-def check_size(where: Path, got: Sequence[int], size: tuple[int, int]) -> None:
-    """Refuse a mask of another size than the footage.
-
-    Raises
-    ------
-    InputError
-    """
-    if tuple(got) != size:
-        raise InputError(
-            f"{where}: expected {size[1]}x{size[0]} like the footage, got {got[1]}x{got[0]}"
-        )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -15,7 +15,11 @@ from stages.media.footage.limits import Limits
 from stages.media.footage.timeline import Timeline, announced, timeline_of
 from stages.media.footage.video import read_frames
 from stages.media.masks.legend import Kind, Legend, Raw, SeenIntegers, look_through
-from stages.media.masks.source import Known, MaskSource, check_size
+from stages.media.masks.sizes import fit_note
+from stages.media.masks.source import Known, MaskSource
+
+if TYPE_CHECKING:
+    from stages.media.masks.contract import FootageFacts, ReadingChoices
 
 MOST_TINT = 32  # grey levels between red, green and blue that compression may leave in a grey video
 
@@ -26,8 +30,9 @@ class VideoMasks(MaskSource):
     timeline: Timeline
 
     def __init__(
-        self, path: Path, frames: int, size: tuple[int, int], kind: Kind, known: Known | None
+        self, path: Path, footage: FootageFacts, choices: ReadingChoices, known: Known | None
     ) -> None:
+        frames, size, kind = footage.frames, footage.size, choices.kind
         super().__init__(frames)
         self._path = path
         if known is not None:
@@ -50,7 +55,7 @@ class VideoMasks(MaskSource):
                 f"{self._path}: expected {frames} frames like the footage, got "
                 f"{self.timeline.frames}"
             )
-        check_size(self._path, self.timeline.size, size)
+        fit_note(self._path, self.timeline.size, size)
         if found["bits"] > 8:
             raise InputError(
                 f"{self._path}: expected 8 bits a value, got {found['layout']}: give labels over "

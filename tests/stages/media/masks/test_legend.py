@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from stages.media.masks.open import open_masks
 from stages.media.masks.palette import write_indexed_png
 from tests.support.mask_samples import FRAMES, SIZE, folder_of, grey, labels, opened, read
 
@@ -104,8 +103,8 @@ def test_masks_without_any_foreground_are_legal_and_said(tmp_path):
 def test_real_soft_masks_are_soft_and_real_labels_are_labels(data):
     clip = data / "sequences" / "tennis"
     how = {"frames": 70, "size": (480, 854)}
-    soft = open_masks(clip / "Soft_deeplabv3-mnv2-pascal", **how)
-    hard = open_masks(clip / "Predictions_deeplabv3-mnv2-pascal", **how)
+    soft = opened(clip / "Soft_deeplabv3-mnv2-pascal", **how)
+    hard = opened(clip / "Predictions_deeplabv3-mnv2-pascal", **how)
     assert (soft.legend.kind, soft.legend.classes) == ("soft", (1,))
     assert hard.legend.kind == "labels"
     assert 15 in hard.legend.classes

@@ -118,14 +118,37 @@ def test_images_that_coco_lacks_are_missing_masks(tmp_path):
     assert not read(path, missing="empty")[2:].any()
 
 
-@pytest.mark.parametrize(
-    ("category", "expected"), [(0, "1-65535"), (70000, "1-65535"), (4, r"one of .* \[3\]")]
-)
+@pytest.mark.parametrize(("category", "expected"), [(-1, "0 or more"), (4, r"one of .* \[3\]")])
 def test_categories_that_are_no_classes_are_refused(tmp_path, category, expected):
     known = {"categories": [{"id": 3}]} if category == 4 else {}
     path = coco_file(tmp_path, [square(category)], **known)
     with pytest.raises(InputError, match=f"expected category_id {expected}.*, got {category}"):
         opened(path)
+
+
+def test_categories_from_0_move_up_by_one_and_keep_their_names(tmp_path):
+    known = [{"id": 0, "name": "person"}, {"id": 2, "name": "car"}]
+    path = coco_file(tmp_path, [square(0), {**square(2), "image_id": 8}], categories=known)
+    assert opened(path).legend.classes == (1, 3)
+    assert opened(path).legend.names == {1: "person", 3: "car"}
+    assert "category_id 0 is a class: label = category_id + 1" in opened(path).warnings
+
+
+@pytest.mark.parametrize(
+    "categories",
+    [
+        [{"id": 0, "name": "_background_"}, {"id": 2, "name": "car"}],
+        [{"id": 0, "name": "things"}, {"id": 2, "name": "car", "supercategory": "things"}],
+    ],
+)
+def test_background_and_headings_leave_other_categories_in_their_place(tmp_path, categories):
+    path = coco_file(tmp_path, [square(2)], categories=categories)
+    assert opened(path).legend.names == {2: "car"}
+
+
+def test_large_category_ids_are_counted(tmp_path):
+    path = coco_file(tmp_path, [square(70000)])
+    assert opened(path).legend.classes == (1,)
 
 
 def test_youtube_vis(tmp_path):
@@ -138,7 +161,9 @@ def test_youtube_vis(tmp_path):
     masks = read(path)
     np.testing.assert_array_equal(masks == 1, labels(1) > 0)
     np.testing.assert_array_equal((masks == 2).sum((1, 2)), [0, 12, 0, 0])
-    with pytest.raises(InputError, match="expected 5 segmentations an object, got 4"):
+    with pytest.raises(
+        InputError, match="expected 5 annotated frames, as many as the footage has, got 4"
+    ):
         opened(path, frames=5)
 
 

@@ -85,8 +85,8 @@ def coco(tmp_path):
     ("make", "parts", "how"),
     [
         (folder, 3, {}),
-        (folder_with_gaps, 3, {"missing": "hold"}),
-        (folder_with_gaps, 3, {"missing": "empty"}),
+        (folder_with_gaps, 3, {"missing": "hold", "first": 0}),
+        (folder_with_gaps, 3, {"missing": "empty", "first": 0}),
         (array, 3, {}),
         (packed, 1, {}),
         (soft, 3, {}),

@@ -1,0 +1,387 @@
+"""Masks drawn from shapes: polygons and run lengths of pictures, as all annotation formats have."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from stages.media.masks.frame_matching import FrameMatch, complete_match, match_frames
+from stages.media.masks.json_files import MALFORMED
+from stages.media.masks.legend import Legend, empty_warning
+from stages.media.masks.rle import check_polygons, decode_rle
+from stages.media.masks.sizes import fit_labels, fit_note
+from stages.media.masks.source import Known, MaskSource
+
+if TYPE_CHECKING:
+    from stages.media.masks.contract import (
+        AnnotatedFrame,
+        AnnotationReader,
+        AnnotationSet,
+        FootageFacts,
+        ReadingChoices,
+        Shape,
+    )
+
+MOST_LABEL = 65535  # labels are 16 bits wide
+BACKGROUNDS = frozenset({"background", "_background_", "__background__", "bg", "unlabeled", "void"})
+FILES_AT_ONCE = 2  # parsed and kept: one file may hold a whole library
+
+Labelled = dict[Any, int]  # a category, or an object, to its label
+
+
+class ShapeMasks(MaskSource):
+    """The masks of one clip of an `AnnotationSet`, decoded by frame; later shapes are on top."""
+
+    def __init__(
+        self,
+        reader: AnnotationReader,
+        path: Path,
+        footage: FootageFacts,
+        choices: ReadingChoices,
+        known: Known | None,
+    ) -> None:
+        super().__init__(footage.frames)
+        self._path, self._size, self._fit = path, footage.size, choices.fit
+        content = parse_annotations(reader, path)
+        video, frames = select_video(path, content, footage, choices.video)
+        if not frames:
+            raise InputError(f"{path}: expected annotated frames of {footage.clip}, got none")
+        match = _match(path, frames, footage, choices)
+        self._frames_of = [None if k is None else frames[k] for k in match.chosen]
+        self._aspect_note = self._check_sizes(frames, footage)
+        self._labels, names, note = number_classes(path, content, frames)
+        if known is not None:
+            self.legend = Legend.from_json(known["legend"])
+            return
+        occurring, empty = self._decode_all()
+        self.legend = Legend(
+            "labels",
+            tuple(sorted(occurring)),
+            names={label: name for label, name in names.items() if label in occurring and name},
+        )
+        self.warnings = (
+            *(n for n in (self._aspect_note, note) if n), *content.notes, *match.notes,
+            *empty_warning(empty),
+        )  # fmt: skip
+        inside = f", video {video!r} of {len(content.videos)}" if len(content.videos) > 1 else ""
+        self.reading = (
+            f"{len(frames)} annotated frames, {reader.format}{inside}, "
+            f"{self.legend.describe_classes()}; {match.words}"
+        )
+
+    def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        """Yield the masks of frames `start` to `stop`."""
+        for frame in self._frames_of[start:stop]:
+            if frame is None:
+                yield np.zeros(self._size, np.uint16)
+                continue
+            labels = np.zeros(frame.size or self._size, np.uint16)
+            for shape in frame.shapes:
+                key = shape.category if shape.track is None else ("track", shape.track)
+                label = self._labels.get(key, self._labels.get(shape.category, 0))
+                labels[decode_shape(self._path, shape, labels.shape)] = label
+            yield fit_labels(labels, self._size)
+
+    def _decode_all(self) -> tuple[set[int], int]:
+        occurring: set[int] = set()
+        empty = 0
+        for labels in self:
+            inside = set(np.flatnonzero(np.bincount(labels.ravel())).tolist()) - {0}
+            occurring |= inside
+            empty += not inside
+        return occurring, empty
+
+    def _check_sizes(self, frames: Sequence[AnnotatedFrame], footage: FootageFacts) -> str:
+        notes = {
+            fit_note(self._path, frame.size, footage.size, footage.rotation, footage.aspect,
+                     stretch=self._fit == "stretch")
+            for frame in frames
+            if frame.size is not None
+        }  # fmt: skip
+        return "; ".join(sorted(note for note in notes if note))
+
+
+def parse_annotations(reader: AnnotationReader, path: Path) -> AnnotationSet:
+    """Return what a reader's `parse` says of a file, from memory if it has not changed.
+
+    Raises
+    ------
+    InputError
+        If the file is malformed.
+    """
+    return _parsed(reader, path, _looks(path))
+
+
+@lru_cache(maxsize=FILES_AT_ONCE)
+def _parsed(reader: AnnotationReader, path: Path, looks: tuple[Any, ...]) -> AnnotationSet:
+    try:
+        content = reader.parse(path)
+        return content if len(content.videos) != 1 else _apart(content)
+    except MALFORMED as error:
+        raise InputError(
+            f"{path}: expected {reader.format}, got something malformed "
+            f"({type(error).__name__}: {error})"
+        ) from error
+
+
+def _looks(path: Path) -> tuple[Any, ...]:
+    try:
+        if not path.is_dir():
+            stat = path.stat()
+            return (stat.st_size, stat.st_mtime_ns)
+        inside = sorted((file.name, file.stat()) for file in path.iterdir())
+        return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in inside)
+    except OSError as error:
+        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
+
+
+def _apart(content: AnnotationSet) -> AnnotationSet:
+    """Return pictures of several folders as several videos, where the only one has no name."""
+    from dataclasses import replace
+
+    ((name, frames),) = content.videos.items()
+    if name:
+        return content
+    by_folder: dict[str, list[AnnotatedFrame]] = defaultdict(list)
+    for frame in frames:
+        folder = str(PurePosixPath(frame.name.replace("\\", "/")).parent)
+        by_folder["" if folder == "." else folder].append(frame)
+    if len(by_folder) < 2:
+        return content
+    return replace(content, videos={name: tuple(group) for name, group in by_folder.items()})
+
+
+def video_names(reader: AnnotationReader, path: Path) -> tuple[str, ...]:
+    """Return the names of the clips in a file; of pictures without folders, those before numbers.
+
+    A file that cannot be read has none: opening it will say why.
+    """
+    try:
+        content = parse_annotations(reader, path)
+    except InputError:
+        return ()
+    names = [name for name in content.videos if name]
+    if not names:
+        (frames,) = content.videos.values() or ((),)
+        names = [*dict.fromkeys(_prefix(frame.name) for frame in frames)]
+    return tuple(name for name in names if name)
+
+
+def select_video(
+    path: Path, content: AnnotationSet, footage: FootageFacts, wanted: str
+) -> tuple[str, Sequence[AnnotatedFrame]]:
+    """Return name and frames of the video that is the clip's.
+
+    Raises
+    ------
+    InputError
+        If several are there and none, or more than one, has its name: names them.
+    """
+    videos = content.videos
+    if wanted and wanted not in videos:
+        raise InputError(f"{path}: no video {wanted!r} in it (segment.video): {_listed(videos)}")
+    if wanted:
+        return wanted, videos[wanted]
+    if len(videos) == 1:
+        ((name, frames),) = videos.items()
+        own = [frame for frame in frames if same_clip(_prefix(frame.name), footage.clip)]
+        mixed = len({_prefix(frame.name) for frame in frames}) > 1
+        return name, own if mixed and own else frames
+    best: dict[str, int] = {name: common_parts(name, footage.clip) for name in videos}
+    most = max(best.values(), default=0)
+    chosen = [name for name, parts in best.items() if parts == most]
+    if most == 0 or len(chosen) > 1:
+        raise InputError(
+            f"{path}: {len(videos)} videos, and {'none has' if most == 0 else 'several have'} the "
+            f"name of the clip {footage.clip}: {_listed(videos)}: set segment.video to one of them"
+        )
+    return chosen[0], videos[chosen[0]]
+
+
+def same_clip(name: str, clip: str) -> bool:
+    """Return whether a name inside a file means the clip."""
+    return common_parts(name, clip) > 0
+
+
+def common_parts(name: str, clip: str) -> int:
+    """Return how many parts of two paths agree, counted from their ends; endings are left out.
+
+    Where one is longer, as ``images/shot1`` for ``shot1``, all of the shorter should agree; parts
+    such as ``frames`` that only say "pictures" may come last.
+    """
+    ours, theirs = _parts(clip), _parts(name)
+    count = 0
+    for mine, other in zip(reversed(ours), reversed(theirs), strict=False):
+        if mine != other:
+            break
+        count += 1
+    return count
+
+
+def _parts(path: str) -> list[str]:
+    pure = PurePosixPath(path.replace("\\", "/"))
+    last = re.sub(
+        r"\.(mp4|mov|mkv|avi|webm|m4v|mpg|mpeg|ts|wmv|flv|mxf)$", "", pure.name, flags=re.I
+    )
+    parts = [part.casefold() for part in (*pure.parent.parts, last) if part not in (".", "/", "")]
+    while len(parts) > 1 and parts[-1] in ("frames", "images", "img1", "rgb", "origin"):
+        parts.pop()
+    return parts
+
+
+def _prefix(name: str) -> str:
+    """Return a picture's name before its number: that of its video, in flat sets."""
+    stem = PurePosixPath(name.replace("\\", "/")).stem
+    return re.sub(r"[\W_]*(frame|img|image)?[\W_]*[0-9]+(?:[\W_].*)?$", "", stem, flags=re.I)
+
+
+def _listed(videos: Mapping[str, Any]) -> str:
+    names = [repr(name) for name in videos]
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
+
+
+def _match(
+    path: Path, frames: Sequence[AnnotatedFrame], footage: FootageFacts, choices: ReadingChoices
+) -> FrameMatch:
+    names = [frame.name for frame in frames]
+    numbers = [frame.number for frame in frames]
+    if not any(names) and len(frames) != footage.frames and set(numbers) == {None}:
+        raise InputError(
+            f"{path}: expected {footage.frames} annotated frames, as many as the footage has, got "
+            f"{len(frames)}: no names or numbers of frames say which"
+        )
+    if not any(names):
+        numbers = list(range(len(frames))) if set(numbers) == {None} else numbers
+    if all(number is None for number in numbers):
+        from stages.media.footage.timeline import natural_key
+
+        order = sorted(range(len(names)), key=lambda k: natural_key(names[k]))
+        match = match_frames(
+            path, [names[k] for k in order], footage.frames, footage.frame_names, choices.missing,
+            first=choices.first,
+        )  # fmt: skip
+        chosen = tuple(None if k is None else order[k] for k in match.chosen)
+        return FrameMatch(chosen, match.left_out, match.notes, match.words)
+    inside: dict[int, int] = {}
+    left_out = []
+    for k, number in enumerate(numbers):
+        if number is not None and 0 <= number < footage.frames and number not in inside:
+            inside[number] = k
+        else:
+            left_out.append(names[k] or f"frame {number}")
+    if not inside:
+        raise InputError(f"{path}: expected frames 0 to {footage.frames - 1}, got {left_out[:3]}")
+    shown = [name or f"frame {number}" for name, number in zip(names, numbers, strict=True)]
+    return complete_match(
+        path, shown, inside, footage.frames, choices.missing, left_out=tuple(left_out),
+        reading="numbers in the file",
+    )  # fmt: skip
+
+
+def number_classes(
+    path: Path, content: AnnotationSet, frames: Sequence[AnnotatedFrame]
+) -> tuple[Labelled, dict[int, str], str]:
+    """Return the label of each category or object, names by label, and a note where they moved.
+
+    A class is its category's number, where these begin at 1. Where 0 is a category other than the
+    background or a heading, all move up by one, since 0 is the background in masks. Names without
+    numbers are counted from 1.
+
+    Raises
+    ------
+    InputError
+        If a category is not among those that the file declares, or there are too many objects.
+    """
+    used = [shape for frame in frames for shape in frame.shapes]
+    if content.by_track:
+        return _number_tracks(path, content, used)
+    if any(isinstance(shape.category, str) for shape in used):
+        texts = dict.fromkeys(content.order)
+        texts |= dict.fromkeys(sorted({str(shape.category) for shape in used} - texts.keys()))
+        kept = [text for text in texts if text.casefold() not in BACKGROUNDS]
+        labels: Labelled = {text: k for k, text in enumerate(kept, start=1)}
+        return labels, dict(enumerate(kept, start=1)), ""
+    return _number_categories(path, content, {int(shape.category) for shape in used})
+
+
+def _number_categories(
+    path: Path, content: AnnotationSet, used: set[int]
+) -> tuple[Labelled, dict[int, str], str]:
+    known = content.categories
+    odd = sorted(used - known.keys()) if known else sorted(k for k in used if k < 0)
+    if odd:
+        expected = f"one of its categories {sorted(known)[:9]}" if known else "0 or more"
+        raise InputError(f"{path}: expected category_id {expected}, got {odd[0]!r}")
+    every = sorted(used | known.keys())
+    background = known.get(0, "").casefold() in BACKGROUNDS and 0 in known
+    if every and every[-1] >= MOST_LABEL:
+        if len(every) > MOST_LABEL - 1:
+            raise InputError(f"{path}: expected at most {MOST_LABEL} classes, got {len(every)}")
+        labels: Labelled = {number: k for k, number in enumerate(every, start=1)}
+        note = f"category ids up to {every[-1]}: classes are counted from 1 in their order"
+        return labels, {labels[k]: name for k, name in known.items()}, note
+    heading = 0 in known and 0 not in used and 0 in content.headings
+    shift = int(0 in every and not background and not heading)
+    labels = {number: number + shift for number in every}
+    note = "category_id 0 is a class: label = category_id + 1" if shift else ""
+    names = {labels[k]: name for k, name in known.items() if labels[k] > 0}
+    return labels, names, note
+
+
+def _number_tracks(
+    path: Path, content: AnnotationSet, used: Sequence[Shape]
+) -> tuple[Labelled, dict[int, str], str]:
+    tracks = dict.fromkeys(shape.track for shape in used)
+    if len(tracks) > MOST_LABEL:
+        raise InputError(f"{path}: expected at most {MOST_LABEL} objects, got {len(tracks)}")
+    category = {shape.track: shape.category for shape in used}
+    labels: Labelled = {("track", track): k for k, track in enumerate(tracks, start=1)}
+    titles = [_title(content, category[track]) for track in tracks]
+    times, counted = Counter(titles), Counter[str]()
+    names = {}
+    for k, title in enumerate(titles, start=1):
+        counted[title] += 1
+        names[k] = f"{title} {counted[title]}" if title and times[title] > 1 else title
+    return labels, names, ""
+
+
+def _title(content: AnnotationSet, category: int | str) -> str:
+    return category if isinstance(category, str) else content.categories.get(category, "")
+
+
+def decode_shape(where: Path, shape: Shape, size: tuple[int, ...]) -> NDArray[np.bool_]:
+    """Return the mask of a shape, (H, W) bool: of run lengths, polygons, an array, or nothing.
+
+    Raises
+    ------
+    InputError
+        If it is none of these, or of another size.
+    """
+    rows, columns = size
+    content = shape.segmentation
+    if isinstance(content, np.ndarray):
+        if content.shape != (rows, columns):
+            raise InputError(f"{where}: expected a shape of {columns}x{rows}, got {content.shape}")
+        return content > 0
+    if not content:
+        return np.zeros((rows, columns), np.bool_)
+    from pycocotools import mask as coco
+
+    try:
+        if isinstance(content, list):
+            check_polygons(content, (rows, columns))
+            content = coco.merge(coco.frPyObjects(content, rows, columns))
+        drawn = (int(content["size"][0]), int(content["size"][1]))
+        if drawn != (rows, columns):
+            raise ValueError(f"expected run lengths of {columns}x{rows}, got {drawn[1]}x{drawn[0]}")
+        return decode_rle(content["counts"], (rows, columns))
+    except MALFORMED as error:
+        raise InputError(f"{where}: not a run-length mask or polygon ({error})") from error
