@@ -15,9 +15,10 @@ def remembered(store: Store, step: Source, clip: Clip) -> str:
 
     Files look the same if their paths, sizes and times of change are.
     """
-    path = clip.files[step.reads]
+    paths = [clip.files[name] for name in (step.reads, *step.also_reads) if name in clip.files]
     asked = step.identified_as or step.name
-    place = f"digests/{digest_json([asked, str(path.resolve()), _looks(path)])}"
+    appearance = [part for path in paths for part in (str(path.resolve()), _looks(path))]
+    place = f"digests/{digest_json([asked, *appearance])}"
     known = store.note(place)
     if known is not None:
         return known

@@ -247,6 +247,8 @@ class Source(Step):
 
     reads: ClassVar[str]
     """Which of the clip's files it reads."""
+    also_reads: ClassVar[tuple[str, ...]] = ()
+    """Others that it reads where a clip has them; then `reads` need not be there."""
     identified_as: ClassVar[str] = ""
     """Name of another source with the same `identity`, so that files are read for it once."""
 

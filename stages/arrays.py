@@ -40,8 +40,21 @@ SOURCE_SOFT = ArrayHandle(
 SOURCE_MASKS = {array.name: array for array in (SOURCE_LABELS, SOURCE_SOFT)}
 """By the fact `source_masks`: the masks as they came, where the source is larger."""
 
+EVIDENCE = ArrayHandle(
+    "segment", "evidence", "uint8", (1,),
+    "NO_MASK, OWN_MASK or KEY_FRAME; only where not all are OWN_MASK", optional=True,
+)  # fmt: skip
+NO_MASK, OWN_MASK, KEY_FRAME = 0, 1, 2
+"""Evidence of a frame: nothing, a mask of a segmenter or of unknown origin, the user's own."""
+
 FLOW = ArrayHandle(
     "flow", "flow", "int16", ("K2", 2, "h", "w"), "to each neighbour, 1/64 px of its own grid"
+)
+CARRIED_MASKS = ArrayHandle(
+    "carry", "masks", "uint8", ("H", "W", "C"), "`INPUT_MASKS`, with frames filled that had none"
+)
+CARRIED_LABELS = ArrayHandle(
+    "carry", "labels", "uint8", ("H", "W"), "`INPUT_LABELS`, with frames filled that had none"
 )
 VISIBLE = ArrayHandle(
     "visibility", "seen", "bool", ("K2", "h", "w"), "the neighbour shows this pixel too"
@@ -68,6 +81,11 @@ OVERLAP = ArrayHandle(
     "measure", "overlap", "int64", (2,),
     "pixels where in and out agree on a class; where either has one",
 )  # fmt: skip
+
+
+def input_masks(sparse: bool) -> tuple[ArrayHandle, ArrayHandle]:
+    """Return the handles of the masks and labels to start from: filled where frames had none."""
+    return (CARRIED_MASKS, CARRIED_LABELS) if sparse else (INPUT_MASKS, INPUT_LABELS)
 
 
 def offsets(radius: int) -> tuple[int, ...]:

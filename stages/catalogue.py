@@ -41,6 +41,7 @@ class Engine(BaseModel):
 
 def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
     """Return the steps by section name, in the order of the plan."""
+    from stages.carry_masks import CarryMasks
     from stages.export import Export
     from stages.flow import Flow
     from stages.import_masks import ImportMasks
@@ -55,13 +56,18 @@ def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
     from stages.visibility import Visibility
 
     segment: type[Step] = Segment if segmenter else ImportMasks
-    stages = (Ingest, segment, Flow, Visibility, Refine, Smooth, Measure)
+    stages = (Ingest, segment, Flow, CarryMasks, Visibility, Refine, Smooth, Measure)
     steps = (*stages, Export, PseudoLabels, Scores, Report)
     return {step.name: step for step in steps}
 
 
-def build_steps(given: Sections, source: str) -> tuple[list[Step], Engine]:
+def build_steps(
+    given: Sections, source: str, *, key_frames: bool = False
+) -> tuple[list[Step], Engine]:
     """Return the checked steps and the engine's settings.
+
+    Masks are carried to frames without any only where clips may have such frames: with
+    `key_frames`, or where ``segment.missing`` says so.
 
     Raises
     ------
@@ -80,6 +86,8 @@ def build_steps(given: Sections, source: str) -> tuple[list[Step], Engine]:
     ]
     # A report that is switched off clears its place; label sets of before are the user's to keep.
     steps = [step for step in steps if getattr(step, "enabled", True) or step.name == "report"]
+    if not (key_frames or given.get("segment", {}).get("missing") == "carry"):
+        steps = [step for step in steps if step.name != "carry"]
     from stages.import_masks import MaskClasses
     from stages.ingest import Probe
     from stages.segment import Classes

@@ -132,6 +132,21 @@ class ClipFacts:
         return tuple(self.values.get("footage_notes", ()))
 
     @property
+    def key_frames(self) -> tuple[int, ...]:
+        """Frames whose mask is the user's own word."""
+        return tuple(int(frame) for frame in self.values.get("key_frames", ()))
+
+    @property
+    def sparse(self) -> bool:
+        """Whether frames lack a mask or are key frames, so that there is `EVIDENCE`."""
+        return bool(self.values.get("sparse", False))
+
+    @property
+    def unlabelled(self) -> tuple[Frames, ...]:
+        """The runs of frames without a mask, to be filled from others."""
+        return _frame_runs(self.values.get("unlabelled", ()))
+
+    @property
     def mask_warnings(self) -> tuple[str, ...]:
         """Remarks of the reader of the masks; none where a segmenter made them."""
         return tuple(self.values.get("mask_warnings", ()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from itertools import islice
+from pathlib import Path
 from typing import Any, ClassVar
 
 import cv2
@@ -14,15 +15,27 @@ from pydantic import Field
 
 from pipeline.errors import InputError
 from pipeline.stage import ArrayHandle, Arrays, Clip, Facts, Source
-from stages.arrays import INPUT_LABELS, INPUT_MASKS, SOURCE_LABELS, SOURCE_SOFT
+from pipeline.store.keys import digest_json
+from stages.arrays import (
+    EVIDENCE,
+    INPUT_LABELS,
+    INPUT_MASKS,
+    KEY_FRAME,
+    NO_MASK,
+    OWN_MASK,
+    SOURCE_LABELS,
+    SOURCE_SOFT,
+)
 from stages.facts import ClipFacts
 from stages.media.masks.contract import FootageFacts, ReadingChoices
+from stages.media.masks.key_frames import open_evidence
 from stages.media.masks.legend import Legend
-from stages.media.masks.open import mask_digest, open_masks
+from stages.media.masks.open import mask_digest
 from stages.media.masks.source import MaskSource
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.soft_masks import soften, winners
 
+INPUTS = ("masks", "keyframes")  # files of a clip
 MOST_CLASSES = 254  # labels travel as 8 bits, 0 is background
 BATCH, BATCH_BYTES = 16, 2**26  # frames in memory at a time, at most
 
@@ -33,13 +46,14 @@ class MaskClasses(ReadingChoices, Source):
     name: ClassVar[str] = "classes"
     version: ClassVar[int] = 3
     reads: ClassVar[str] = "masks"
+    also_reads: ClassVar[tuple[str, ...]] = ("keyframes",)
     uses: ClassVar[tuple[str, ...]] = ("frames", "size", "source_size", "timeline")
 
     union: bool = False
 
     def identity(self, clip: Clip) -> str:
         """Return the digest of the mask files."""
-        return mask_digest(clip.files[self.reads])
+        return _files_digest(clip)
 
     def run(
         self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
@@ -50,7 +64,7 @@ class MaskClasses(ReadingChoices, Source):
         classes = (1,) if self.union and found else found
         if len(classes) > MOST_CLASSES:
             raise InputError(
-                f"{clip.files[self.reads]}: expected at most {MOST_CLASSES} classes, got "
+                f"{_where(clip)}: expected at most {MOST_CLASSES} classes, got "
                 f"{len(classes)}: are these instance ids or soft masks? see segment.kind"
             )
         return {
@@ -60,6 +74,9 @@ class MaskClasses(ReadingChoices, Source):
             "class_names": {} if self.union else class_names(source.legend),
             "mask_reading": source.reading,
             "mask_warnings": list(source.warnings),
+            "key_frames": list(source.key_frames),
+            "unlabelled": _runs(source.absent),
+            "sparse": bool(source.key_frames or source.absent),
         }
 
 
@@ -69,12 +86,14 @@ class ImportMasks(ReadingChoices, Source):
     name: ClassVar[str] = "segment"
     version: ClassVar[int] = 3
     writes: ClassVar[tuple[ArrayHandle, ...]] = (
-        INPUT_MASKS, INPUT_LABELS, SOURCE_LABELS, SOURCE_SOFT,
+        INPUT_MASKS, INPUT_LABELS, SOURCE_LABELS, SOURCE_SOFT, EVIDENCE,
     )  # fmt: skip
     reads: ClassVar[str] = "masks"
+    also_reads: ClassVar[tuple[str, ...]] = ("keyframes",)
     identified_as: ClassVar[str] = "classes"
     uses: ClassVar[tuple[str, ...]] = (
         "frames", "size", "source_size", "timeline", "classes", "masks", "source_masks",
+        "sparse",
     )  # fmt: skip
 
     union: bool = Field(False, description="merge all classes into one foreground")
@@ -84,7 +103,7 @@ class ImportMasks(ReadingChoices, Source):
 
     def identity(self, clip: Clip) -> str:
         """Return the digest of the mask files."""
-        return mask_digest(clip.files[self.reads])
+        return _files_digest(clip)
 
     def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
         """Return what can be read by itself."""
@@ -99,6 +118,7 @@ class ImportMasks(ReadingChoices, Source):
         values = source.read(*part)
         layers = len(known.classes) if known.source_masks == "source_soft" else 1
         batch = max(min(BATCH_BYTES // (math.prod(known.source_size) * max(layers, 1)), BATCH), 1)
+        at = part[0]
         while some := list(islice(values, batch)):
             full = [self._at_source_size(source, mask, known.classes) for mask in some]
             small = [self._at_working_size(source, mask, known) for mask in full]
@@ -108,7 +128,10 @@ class ImportMasks(ReadingChoices, Source):
             }
             if known.source_masks:
                 arrays[known.source_masks] = np.stack(full)
+            if known.sparse:
+                arrays[EVIDENCE.name] = evidence_codes(source, at, at + len(some))
             emit(arrays)
+            at += len(some)
         return {}
 
     def conclude(self, said: Sequence[Facts]) -> Facts:
@@ -165,7 +188,37 @@ def _open(
         aspect=timeline.aspect,
     )
     choices = ReadingChoices(**{name: getattr(step, name) for name in ReadingChoices.model_fields})
-    return open_masks(clip.files[step.reads], footage, choices, known=known)
+    return open_evidence(clip.files, footage, choices, known=known)
+
+
+def _files_digest(clip: Clip) -> str:
+    """Return the digest of the masks, or of masks and key frames together."""
+    digests = {name: mask_digest(clip.files[name]) for name in INPUTS if name in clip.files}
+    return digests["masks"] if list(digests) == ["masks"] else digest_json(digests)
+
+
+def _where(clip: Clip) -> Path:
+    """Return the masks' path, or the key frames' where there are no others."""
+    return next(clip.files[name] for name in INPUTS if name in clip.files)
+
+
+def evidence_codes(source: MaskSource, start: int, stop: int) -> NDArray[np.uint8]:
+    """Return the evidence (T, 1) of frames `start` to `stop`; see `stages.arrays.EVIDENCE`."""
+    codes = np.full((stop - start, 1), OWN_MASK, np.uint8)
+    for frames, code in ((source.absent, NO_MASK), (source.key_frames, KEY_FRAME)):
+        codes[[t - start for t in frames if start <= t < stop]] = code
+    return codes
+
+
+def _runs(frames: Sequence[int]) -> list[list[int]]:
+    """Return runs of successive frames, [start, stop) each."""
+    runs: list[list[int]] = []
+    for frame in frames:
+        if runs and runs[-1][1] == frame:
+            runs[-1][1] = frame + 1
+        else:
+            runs.append([frame, frame + 1])
+    return runs
 
 
 def _source_masks(source: MaskSource, facts: Facts) -> str:

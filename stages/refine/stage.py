@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
-from stages.arrays import FLOW, FRAMES, INPUT_MASKS, REFINE_TRUST, REFINED_MASKS
+from stages.arrays import FLOW, FRAMES, REFINE_TRUST, REFINED_MASKS, input_masks
 from stages.backend import Arithmetic, arithmetic_on
+from stages.facts import ClipFacts
 from stages.models.decoders.load import decoder_digest
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.refine.decoding import (
@@ -35,6 +36,7 @@ class Refine(Stage):
     name: ClassVar[str] = "refine"
     version: ClassVar[int] = 1
     writes: ClassVar[tuple[ArrayHandle, ...]] = (REFINED_MASKS, REFINE_TRUST)
+    uses: ClassVar[tuple[str, ...]] = ("sparse",)
     outside_key: ClassVar[tuple[str, ...]] = ("weights", "device")
 
     method: Literal["vote", "aligned", "deeplab", "none"] = Field(
@@ -56,25 +58,30 @@ class Refine(Stage):
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read as far as all passes together reach, or the windows of the decoder."""
+        masks = self._input(facts)
         if self.method == "none":
-            return (INPUT_MASKS.within(),)
+            return (masks.within(),)
         if self.method == "deeplab":
             reach = deeplab_reach(self.weights)
-            return (INPUT_MASKS.within(reach), FRAMES.within(reach))
+            return (masks.within(reach), FRAMES.within(reach))
         learned = self.method == "aligned"
         more = TRUST_REACH if learned else 0
         votes = self.radius * self.passes + more
         near = min(self.window // 2, self.radius) + more if learned else 0
         return (
-            INPUT_MASKS.within(max(votes, near)),
+            masks.within(max(votes, near)),
             FRAMES.within(max(votes, near)),
             FLOW.within(max(votes - self.radius, more)),
         )
 
+    @staticmethod
+    def _input(facts: Facts) -> ArrayHandle:
+        return input_masks(ClipFacts(facts).sparse)[0]
+
     def run(self, window: Window) -> Arrays:
         """Return the soft masks, refined, and what needs no smoothing any more."""
         if self.method == "none":
-            masks = window[INPUT_MASKS].array
+            masks = window[self._input(window.facts)].array
             return {"masks": masks, "trust": np.zeros((len(masks), masks.shape[-1]), np.uint8)}
         on = arithmetic_on(self.device, setting="refine.device")
         with on.running("refine"):
@@ -85,7 +92,7 @@ class Refine(Stage):
         }
 
     def _refined(self, window: Window, on: Arithmetic) -> Iterator[Refined]:
-        masks, frames = window[INPUT_MASKS], window[FRAMES]
+        masks, frames = window[self._input(window.facts)], window[FRAMES]
         if self.method == "deeplab":
             decoded = decode_deeplab(
                 masks, frames, window.frames, weights=self.weights, device=self.device
@@ -104,7 +111,7 @@ class Refine(Stage):
         self, window: Window, wanted: range, on: Arithmetic
     ) -> Iterator[NDArray[np.float32]]:
         """Return the masks of the frames wanted after voting."""
-        masks, frames = window[INPUT_MASKS], window[FRAMES]
+        masks, frames = window[self._input(window.facts)], window[FRAMES]
         reach = self.radius * self.passes
         given = range(
             max(wanted.start - reach, frames.start), min(wanted.stop + reach, frames.stop)

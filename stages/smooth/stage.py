@@ -11,15 +11,20 @@ from pydantic import Field
 
 from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
 from stages.arrays import (
+    EVIDENCE,
     FLOW,
     FRAMES,
     INPUT_LABELS,
+    INPUT_MASKS,
+    KEY_FRAME,
     REFINE_TRUST,
     REFINED_MASKS,
     SMOOTH_LABELS,
     SMOOTH_MASKS,
+    input_masks,
 )
 from stages.backend import Arithmetic, Array, arithmetic_on
+from stages.facts import ClipFacts
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.soft_masks import keep_labels, leave_alone, winners
 from stages.refine.voting import passes
@@ -33,6 +38,7 @@ class Smooth(Stage):
     name: ClassVar[str] = "smooth"
     version: ClassVar[int] = 1
     writes: ClassVar[tuple[ArrayHandle, ...]] = (SMOOTH_MASKS, SMOOTH_LABELS)
+    uses: ClassVar[tuple[str, ...]] = ("sparse",)
     outside_key: ClassVar[tuple[str, ...]] = ("device",)
 
     method: Literal["static", "compensated", "none"] = Field(
@@ -60,7 +66,7 @@ class Smooth(Stage):
         return (
             REFINED_MASKS.within(reach),
             REFINE_TRUST.within(),
-            INPUT_LABELS.within(),
+            *self._own(facts),
             FRAMES.within(reach),
             *([FLOW.within(flow)] if self.votes or self._follows else []),
         )
@@ -102,13 +108,25 @@ class Smooth(Stage):
         )
 
     @staticmethod
+    def _own(facts: Facts) -> tuple[Input, ...]:
+        """Return what says how frames came in: their labels; key frames also their masks."""
+        sparse = ClipFacts(facts).sparse
+        labels = input_masks(sparse)[1].within()
+        if not sparse:
+            return (labels,)
+        return (labels, EVIDENCE.within(), INPUT_MASKS.within(), INPUT_LABELS.within())
+
+    @staticmethod
     def _kept(
         mask: NDArray[np.float32], window: Window, t: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return a frame's mask and labels; as they came in where they are good."""
+        sparse = ClipFacts(window.facts).sparse
+        if sparse and window[EVIDENCE][t][0] == KEY_FRAME:
+            return window[INPUT_MASKS][t], window[INPUT_LABELS][t]
         trust = window[REFINE_TRUST][t]
         mask = leave_alone(mask, window[REFINED_MASKS][t], trust)
-        labels = keep_labels(winners(mask), window[INPUT_LABELS][t], trust)
+        labels = keep_labels(winners(mask), window[input_masks(sparse)[1]][t], trust)
         return pack_mask(mask), labels
 
     @property

@@ -120,5 +120,54 @@ def _is_same(footage: Path, masks: Path) -> bool:
     return footage.resolve() == masks.resolve()
 
 
+def add_key_frames(
+    library: Pairing, key_frames: Path, *, alone: bool, follow_links: bool = False
+) -> Pairing:
+    """Return the library with the key frames of its clips.
+
+    Parameters
+    ----------
+    library : Pairing
+    key_frames : Path
+        A folder with a folder or file for each clip that has any; for a library of one clip also
+        the masks themselves.
+    alone : bool
+        Whether key frames are the only masks: a clip without any cannot be run.
+    follow_links : bool
+        Whether links below `key_frames` may lead out of it.
+
+    Raises
+    ------
+    ConfigError
+        If no clip has key frames.
+    """
+    if not key_frames.exists():
+        raise ConfigError(f"--keyframes {key_frames}: no such file or directory")
+    paired: list[Clip] = []
+    failures: dict[str, str] = {}
+    count = 0
+    clips = library.clips
+    for clip in clips:
+        try:
+            path = find_masks(
+                key_frames, clip.name, alone=len(clips) == 1, follow_links=follow_links
+            )
+        except (InputError, OSError) as error:
+            failures[clip.name] = f"key frames: {error}"
+            continue
+        count += path is not None
+        if path is not None:
+            paired.append(Clip(clip.name, {**clip.files, "keyframes": path}))
+        elif alone:
+            expected = f"{key_frames / clip.name}/ or {key_frames / clip.name}.<ext>"
+            failures[clip.name] = f"no key frames: expected {expected}"
+        else:
+            paired.append(clip)
+    if not count and not failures.keys() & {clip.name for clip in clips}:
+        some = ", ".join(clip.name for clip in clips[:5])
+        raise ConfigError(f"--keyframes {key_frames}: no key frames for any clip (clips: {some})")
+    return Pairing(paired, library.failures | failures, library.passed_over)
+
+
 def _first(failures: dict[str, str]) -> str:
     return f": {next(iter(failures.values()))}" if failures else ""

@@ -18,6 +18,7 @@ from stages.catalogue import Engine, build_steps
 from steadymask.cli.execution import starter
 from steadymask.cli.library import (
     Pairing,
+    add_key_frames,
     check_out,
     pair_masks,
     print_passed_over,
@@ -45,16 +46,22 @@ def run_library(options: argparse.Namespace) -> int:
             options.footage, options.masks = make_demo(options.out)
     url = options.store or str(options.out / ".store")
     check_out(options.out, options.footage)
+    own = [options.keyframes] if options.keyframes else []
     library = pair_masks(
         options.footage, options.masks,
-        follow_links=options.follow_links, never=(options.out, Path(url)),
+        follow_links=options.follow_links, never=(options.out, Path(url), *own),
     )  # fmt: skip
+    if options.keyframes:
+        library = add_key_frames(
+            library, options.keyframes, alone=not options.masks, follow_links=options.follow_links
+        )
     print_passed_over(library.passed_over)
     announce(
         f"{len(library.clips) + len(library.failures)} clips in {options.footage}, results go to "
         f"{options.out}"
     )
-    steps, engine = build_steps(settings, source)  # imports all of them, which takes a second
+    # This imports all of them, which takes a second.
+    steps, engine = build_steps(settings, source, key_frames=bool(options.keyframes))
     if options.plan:
         print_unpaired(library.failures)
         from steadymask.cli.plan import print_plan

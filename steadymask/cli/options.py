@@ -28,6 +28,13 @@ def add_library(made: argparse.ArgumentParser) -> None:
         "--segmenter", help="make the masks: a torchvision model, file.onnx, or module:function"
     )
     made.add_argument(
+        "--keyframes",
+        type=Path,
+        metavar="DIR",
+        help="your own masks for some frames, in any format: they come out as they are and are "
+        "carried to both sides; with or without --masks",
+    )
+    made.add_argument(
         "--follow-links", action="store_true", help="also those that lead out of FOOTAGE or MASKS"
     )
     made.add_argument(

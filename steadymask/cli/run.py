@@ -62,9 +62,15 @@ def main(arguments: Sequence[str]) -> int:
         return print_settings(options)
     if options.out is None:
         raise ConfigError("--out: expected a folder for the results")
-    if not options.demo and (options.footage is None or not (options.masks or options.segmenter)):
+    evidence = options.masks or options.segmenter or options.keyframes
+    if not options.demo and (options.footage is None or not evidence):
         raise ConfigError(
-            "expected FOOTAGE and either --masks or --segmenter (or --demo); see --help"
+            "expected FOOTAGE and --masks, --segmenter or --keyframes (or --demo); see --help"
+        )
+    if options.segmenter and options.keyframes:
+        raise ConfigError(
+            "--keyframes goes with --masks or alone: run the segmenter first, then give its OUT as "
+            "--masks together with the key frames"
         )
     announce("making a demo" if options.demo else f"looking for clips in {options.footage}")
     from steadymask.cli.library_run import run_library  # slow to import

@@ -91,7 +91,9 @@ class ReadingChoices(BaseModel):
     )
     kind: Kind = Field("auto", description="meaning of values; auto looks at the whole clip")
     missing: Missing = Field(
-        "error", description="a frame without a mask: an error, the mask before, or background"
+        "error",
+        description="a frame without a mask: an error, the mask before (hold), background "
+        "(empty), or carried along the motion from frames that have one (carry)",
     )
     channel: Literal["auto", "colour", "alpha"] = Field(
         "auto", description="part of pictures with transparency that holds the mask"

@@ -46,6 +46,9 @@ class FolderMasks(MaskSource):
         )
         self._size = size
         self._files = [None if mask is None else files[mask] for mask in match.chosen]
+        self.names = tuple(file.name for file in self._files if file is not None)
+        self.names = self.names if len(set(self.names)) == frames else ()
+        self.absent = match.unknown(choices.missing)
         self.starts = part_starts(range(frames), frames)
         if known is not None:
             self.legend = Legend.from_json(known["legend"])

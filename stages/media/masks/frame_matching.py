@@ -40,6 +40,12 @@ class FrameMatch:
     notes: tuple[str, ...] = ()
     words: str = ""
 
+    def unknown(self, missing: Missing) -> tuple[int, ...]:
+        """Return the frames without a mask that are to be filled from others."""
+        if missing != "carry":
+            return ()
+        return tuple(frame for frame, mask in enumerate(self.chosen) if mask is None)
+
 
 @dataclass(frozen=True)
 class _Names:
@@ -80,7 +86,7 @@ def match_frames(
     frames : int
     frame_names : sequence of str
         Of the footage, in natural order; empty for a video.
-    missing : {"error", "hold", "empty"}
+    missing : {"error", "hold", "empty", "carry"}
         What a frame without a mask has: none is an error, the one before it (the first frames: the
         one after), or None.
     first : int, optional
@@ -131,14 +137,14 @@ def complete_match(
         spare = f"; {_some(left_out)} belong to no frame" if left_out else ""
         raise InputError(
             f"{where}: {len(absent)} of {frames} frames have no mask (frames {_some(absent)}), "
-            f"{anchor}{spare}: add them, or set segment.missing to hold or empty"
+            f"{anchor}{spare}: add them, or set segment.missing to carry, hold or empty"
         )
     if missing == "hold":
         last: int | None = matched[start]
         for frame, mask in enumerate(chosen):
             last = chosen[frame] = last if mask is None else mask
     notes.append(f"{len(absent)} frames have no mask ({missing}), {anchor}")
-    others = "the mask before" if missing == "hold" else "none given"
+    others = {"hold": "the mask before", "carry": "carried from those"}.get(missing, "none given")
     return FrameMatch(tuple(chosen), left_out, tuple(notes), f"{words}; the others: {others}")
 
 

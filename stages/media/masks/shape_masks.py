@@ -56,6 +56,7 @@ class ShapeMasks(MaskSource):
             raise InputError(f"{path}: expected annotated frames of {footage.clip}, got none")
         match = _match(path, frames, footage, choices)
         self._frames_of = [None if k is None else frames[k] for k in match.chosen]
+        self.absent = match.unknown(choices.missing)
         self._aspect_note = self._check_sizes(frames, footage)
         self._labels, names, note = number_classes(path, content, frames)
         if known is not None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from stages.media.footage.timeline import Timeline
 from stages.media.masks.legend import Legend
 
-Missing = Literal["error", "hold", "empty"]
+Missing = Literal["error", "hold", "empty", "carry"]
 Known = dict[str, Any]  # plain JSON values
 
 
@@ -35,6 +35,12 @@ class MaskSource(ABC):
         How the masks were understood, in words.
     timeline : Timeline or None
         Of masks in a video.
+    names : tuple of str
+        File names of the masks, one a frame, where every frame has a file of its own.
+    absent : tuple of int
+        Frames of which nothing is known, to be filled from others.
+    key_frames : tuple of int
+        Frames whose mask is the user's own word.
     """
 
     legend: Legend
@@ -42,6 +48,9 @@ class MaskSource(ABC):
     warnings: tuple[str, ...] = ()
     reading: str = ""
     timeline: Timeline | None = None
+    names: tuple[str, ...] = ()
+    absent: tuple[int, ...] = ()
+    key_frames: tuple[int, ...] = ()
 
     def __init__(self, frames: int) -> None:
         self._frames = frames

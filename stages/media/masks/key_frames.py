@@ -1,0 +1,159 @@
+"""Masks of a clip together with the user's key frames: what each frame has, and from whom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.errors import InputError
+from stages.media.masks.contract import FootageFacts, ReadingChoices
+from stages.media.masks.legend import Legend, Meaning
+from stages.media.masks.open import open_masks
+from stages.media.masks.source import Known, MaskSource
+
+KEY_FRAME_CHOICES = ReadingChoices(missing="carry")
+
+
+class MasksWithKeyFrames(MaskSource):
+    """The masks of a clip, those of key frames in place of the others.
+
+    Parameters
+    ----------
+    own : MaskSource or None
+        Masks of all frames, or nothing where key frames are the only evidence.
+    keys : MaskSource
+        The key frames; all other frames are among its `MaskSource.absent`.
+    frames : int
+    size : (H, W)
+    """
+
+    def __init__(
+        self, own: MaskSource | None, keys: MaskSource, frames: int, size: tuple[int, int]
+    ) -> None:
+        super().__init__(frames)
+        self._own, self._keys, self._size = own, keys, size
+        self.legend = _joined_legend(own.legend if own else None, keys.legend)
+        self.starts = own.starts if own else (0,)
+        without_key = set(keys.absent)
+        self.key_frames = tuple(t for t in range(frames) if t not in without_key)
+        missing = set(own.absent) if own else set(range(frames))
+        self.absent = tuple(sorted(missing - set(self.key_frames)))
+        self.warnings = (*(own.warnings if own else ()), *_new_classes(own, keys))
+        self.reading = "; ".join(
+            [*([own.reading] if own and own.reading else []), f"key frames: {keys.reading}"]
+        )
+
+    def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+        """Yield the masks of frames `start` to `stop`; `start` is that of a part."""
+        keyed = self._read_keys(start, stop)
+        own = self._own.read(start, stop) if self._own else None
+        for t in range(start, stop):
+            mask = next(own) if own is not None else None
+            if t in keyed:
+                yield self._fitted(keyed[t], self._keys.legend)
+            elif mask is not None and self._own is not None:
+                yield self._fitted(mask, self._own.legend)
+            else:
+                yield self._empty()
+
+    @property
+    def known(self) -> Known:
+        """What `open_evidence` takes so as not to look through the masks again."""
+        return {
+            "own": self._own.known if self._own else None,
+            "keys": self._keys.known,
+            "parts": [list(part) for part in pairwise((*self.starts, self._frames))],
+        }
+
+    def _read_keys(self, start: int, stop: int) -> dict[int, NDArray[Any]]:
+        """Return the masks of the key frames from `start` to `stop`, by frame."""
+        wanted = {t for t in self.key_frames if start <= t < stop}
+        if not wanted:
+            return {}
+        first = max(part for part in self._keys.starts if part <= min(wanted))
+        masks = self._keys.read(first, max(wanted) + 1)
+        return {t: mask for t, mask in enumerate(masks, start=first) if t in wanted}
+
+    def _fitted(self, mask: NDArray[Any], legend: Legend) -> NDArray[Any]:
+        """Return a mask in the classes and the kind of all masks together."""
+        if self.legend.kind == "labels":
+            return mask
+        out = np.zeros((len(self.legend.classes), *self._size), np.float32)
+        for k, label in enumerate(legend.classes):
+            channel = mask[k] if legend.kind == "soft" else mask == label
+            out[self.legend.classes.index(label)] = channel
+        return out
+
+    def _empty(self) -> NDArray[Any]:
+        if self.legend.kind == "labels":
+            return np.zeros(self._size, np.uint16)
+        return np.zeros((len(self.legend.classes), *self._size), np.float32)
+
+
+def open_evidence(
+    files: Mapping[str, Path],
+    footage: FootageFacts,
+    choices: ReadingChoices,
+    *,
+    known: Known | None = None,
+) -> MaskSource:
+    """Return a clip's masks with its key frames in their places.
+
+    Parameters
+    ----------
+    files : mapping of str to Path
+        ``masks``, ``keyframes`` or both.
+    footage : FootageFacts
+    choices : ReadingChoices
+        For the masks; key frames are read by their own content, but ``first`` counts for both.
+    known : dict, optional
+        `MaskSource.known` of the same files, opened before with the same arguments.
+
+    Raises
+    ------
+    InputError
+        As `stages.media.masks.open.open_masks`, and if key frames belong to no frame of the clip.
+    """
+    if "keyframes" not in files:
+        return open_masks(files["masks"], footage, choices, known=known)
+    own = None
+    if "masks" in files:
+        own = open_masks(files["masks"], footage, choices, known=known and known["own"])
+    if own is not None and not footage.frame_names:
+        # Key frames named like the masks are of the same frames, whatever the names count from.
+        footage = replace(footage, frame_names=own.names)
+    numbered = KEY_FRAME_CHOICES.model_copy(update={"first": choices.first})
+    try:
+        keys = open_masks(files["keyframes"], footage, numbered, known=known and known["keys"])
+    except InputError as error:
+        raise InputError(f"key frames: {error}") from error
+    return MasksWithKeyFrames(own, keys, footage.frames, footage.size)
+
+
+def _joined_legend(own: Legend | None, keys: Legend) -> Legend:
+    """Return a legend with the classes of both."""
+    if own is None:
+        return keys
+    meaning: Meaning = "labels" if own.kind == keys.kind == "labels" else "soft"
+    classes = tuple(sorted({*own.classes, *keys.classes}))
+    return Legend(meaning, classes, names={**keys.names, **own.names})
+
+
+def _new_classes(own: MaskSource | None, keys: MaskSource) -> Sequence[str]:
+    """Return a warning where key frames have classes that no mask has."""
+    if own is None or not own.legend.classes:
+        return ()
+    new = sorted({*keys.legend.classes} - {*own.legend.classes})
+    if not new:
+        return ()
+    known = ", ".join(map(str, own.legend.classes))
+    return (
+        f"key frames have classes {', '.join(map(str, new))}, which no mask has (masks: {known}): "
+        "they are added as new ones; use the labels of the masks if they are the same objects",
+    )

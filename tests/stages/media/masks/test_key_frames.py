@@ -1,0 +1,96 @@
+import numpy as np
+import pytest
+
+from pipeline.errors import InputError
+from stages.import_masks import evidence_codes
+from stages.media.masks.contract import FootageFacts, ReadingChoices
+from stages.media.masks.key_frames import open_evidence
+from stages.media.masks.palette import write_indexed_png
+
+NAMES = tuple(f"{frame:05d}.jpg" for frame in range(6))
+FOOTAGE = FootageFacts("a", 6, (8, 10), NAMES)
+
+
+def write_masks(folder, values, shape=(8, 10)):
+    folder.mkdir(parents=True)
+    for frame, value in values.items():
+        mask = np.zeros(shape, np.uint8)
+        mask[2:5, 3:7] = value
+        write_indexed_png(folder / f"{frame:05d}.png", mask)
+    return folder
+
+
+def evidence(tmp_path, keys, own=None, **choices):
+    files = {"keyframes": write_masks(tmp_path / "keys", keys)}
+    if own is not None:
+        files["masks"] = write_masks(tmp_path / "own", own)
+    return open_evidence(files, FOOTAGE, ReadingChoices(**choices))
+
+
+def test_key_frames_take_the_place_of_masks(tmp_path):
+    source = evidence(tmp_path, {1: 2, 4: 1}, dict.fromkeys(range(6), 1))
+    assert [int(mask.max()) for mask in source] == [1, 2, 1, 1, 1, 1]
+    assert source.key_frames == (1, 4)
+    assert source.absent == ()
+    assert evidence_codes(source, 0, 6).ravel().tolist() == [1, 2, 1, 1, 2, 1]
+    assert evidence_codes(source, 3, 6).ravel().tolist() == [1, 2, 1]
+
+
+def test_alone_they_leave_the_other_frames_without_a_mask(tmp_path):
+    source = evidence(tmp_path, {0: 1, 5: 1})
+    assert source.absent == (1, 2, 3, 4)
+    assert evidence_codes(source, 0, 6).ravel().tolist() == [2, 0, 0, 0, 0, 2]
+    assert [int(mask.max()) for mask in source] == [1, 0, 0, 0, 0, 1]
+
+
+def test_masks_of_some_frames_and_key_frames_of_others(tmp_path):
+    source = evidence(tmp_path, {0: 1}, {1: 1, 2: 1}, missing="carry")
+    assert evidence_codes(source, 0, 6).ravel().tolist() == [2, 1, 1, 0, 0, 0]
+
+
+def test_soft_masks_and_labelled_key_frames_are_one_kind(tmp_path):
+    own = tmp_path / "own"
+    own.mkdir()
+    for frame in range(6):
+        np.save(own / f"{frame:05d}.npy", np.full((8, 10), 0.25, np.float32))
+    keys = write_masks(tmp_path / "keys", {2: 1})
+    source = open_evidence({"masks": own, "keyframes": keys}, FOOTAGE, ReadingChoices())
+    masks = list(source)
+    assert source.legend.kind == "soft"
+    assert [float(mask.max()) for mask in masks] == [0.25, 0.25, 1, 0.25, 0.25, 0.25]
+
+
+def test_objects_that_only_key_frames_have_are_added_and_named(tmp_path):
+    source = evidence(tmp_path, {3: 9}, dict.fromkeys(range(6), 1))
+    assert source.legend.classes == (1, 9)
+    assert any("key frames have classes 9" in warning for warning in source.warnings)
+
+
+def test_what_was_looked_through_is_not_looked_through_again(tmp_path):
+    source = evidence(tmp_path, {1: 2}, dict.fromkeys(range(6), 1))
+    files = {"keyframes": tmp_path / "keys", "masks": tmp_path / "own"}
+    again = open_evidence(files, FOOTAGE, ReadingChoices(), known=source.known)
+    np.testing.assert_array_equal(np.stack(list(again)), np.stack(list(source)))
+    assert again.key_frames == source.key_frames
+
+
+def test_of_a_video_they_are_numbered_like_the_masks(tmp_path):
+    video = FootageFacts("a", 6, (8, 10))
+    keys = write_masks(tmp_path / "keys", {3: 2})
+    own = write_masks(tmp_path / "own", dict.fromkeys(range(1, 7), 1))
+    source = open_evidence({"masks": own, "keyframes": keys}, video, ReadingChoices())
+    assert source.key_frames == (2,)
+    alone = {"keyframes": keys}
+    with pytest.raises(InputError, match=r"segment\.first"):
+        open_evidence(alone, video, ReadingChoices())
+    assert open_evidence(alone, video, ReadingChoices(first=0)).key_frames == (3,)
+
+
+@pytest.mark.parametrize(
+    ("keys", "shape", "words"),
+    [({0: 1}, (9, 11), "key frames: .*11x9"), ({40: 1, 50: 1}, (8, 10), "key frames: .*frame")],
+)
+def test_key_frames_of_another_size_or_outside_the_clip_are_refused(tmp_path, keys, shape, words):
+    folder = write_masks(tmp_path / "keys", keys, shape)
+    with pytest.raises(InputError, match=words):
+        open_evidence({"keyframes": folder}, FOOTAGE, ReadingChoices())

@@ -1,0 +1,123 @@
+"""Key frames: the user's masks for some frames come out as they are and reach the others."""
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.executor import InlineExecutor
+from pipeline.scheduler import Run
+from pipeline.stage import Clip
+from pipeline.store.store import Store
+from stages.catalogue import build_steps
+from stages.media.masks.palette import read_labels, write_indexed_png
+from tests.support.small_library import scene
+
+FRAMES, CUT = 18, 12
+
+
+def write_library(root, keys, masks=False, cut=None):
+    for folder in ("footage", "masks", "keys"):
+        (root / folder / "a").mkdir(parents=True)
+    truth = []
+    for t in range(FRAMES):
+        late = cut is not None and t >= cut
+        frame, labels = scene(t, picture="coffee" if late else "astronaut")
+        name = f"{t:05d}.png"
+        cv2.imwrite(str(root / "footage/a" / name), frame[..., ::-1])
+        if t in keys:
+            write_indexed_png(root / "keys/a" / name, labels)
+        if masks:
+            write_indexed_png(root / "masks/a" / name, np.where(labels == 3, 0, labels))
+        truth.append(labels)
+    return np.stack(truth)
+
+
+def run(root, *, masks=False, chunk=8, out="out", settings=None):
+    files = {"footage": root / "footage/a", "keyframes": root / "keys/a"}
+    files |= {"masks": root / "masks/a"} if masks else {}
+    given = {"ingest": {"cuts": []}} | (settings or {})
+    steps, _ = build_steps(given, "test", key_frames=True)
+    store, events = Store(str(root / f"{out}-store")), []
+    start = lambda: InlineExecutor(store.url, 2)  # noqa: E731
+    Run(steps, store, root / out, start, chunk=chunk, listener=events.append).go([Clip("a", files)])
+    assert [event.text for event in events if event.kind == "failed"] == []
+    return np.stack([read_labels(path) for path in sorted((root / out / "a/masks").iterdir())])
+
+
+def carried(root, out="out"):
+    """Return the digests of the carried masks and labels by frame."""
+    digests = {}
+    for path in (root / f"{out}-store/objects").rglob("manifest.json"):
+        manifest = json.loads(path.read_text())
+        if manifest["record"]["stage"] == "carry":
+            for name, entry in manifest["arrays"].items():
+                for k, digest in enumerate(entry["digests"]):
+                    digests[name, manifest["start"] + k] = digest
+    return digests
+
+
+def mean_iou(out, truth, frames):
+    return np.mean(
+        [((out[t] == k) & (truth[t] == k)).sum() / ((out[t] == k) | (truth[t] == k)).sum()
+         for t in frames for k in (3, 7)]
+    )  # fmt: skip
+
+
+def test_key_frames_alone_come_out_as_they_are_and_reach_the_frames_between(tmp_path):
+    keys = [0, 8, 17]
+    truth = write_library(tmp_path, keys)
+    out = run(tmp_path)
+    np.testing.assert_array_equal(out[keys], truth[keys])
+    assert mean_iou(out, truth, set(range(FRAMES)) - set(keys)) > 0.7
+
+
+def test_key_frames_beat_masks_and_leave_them_elsewhere(tmp_path):
+    truth = write_library(tmp_path, [8], masks=True)
+    out = run(tmp_path, masks=True)
+    np.testing.assert_array_equal(out[8], truth[8])
+    assert set(np.unique(out[0])) <= {0, 3, 7}
+    assert ((out[1] == 7) & (truth[1] == 7)).sum() > 0.9 * (truth[1] == 7).sum()
+
+
+def test_nothing_is_carried_across_a_cut(tmp_path):
+    write_library(tmp_path, [0, 5], cut=CUT)
+    out = run(tmp_path, settings={"ingest": {"cuts": [CUT]}})
+    assert (out[:CUT] > 0).any(axis=(1, 2)).all()
+    assert not (out[CUT:] > 0).any()
+
+
+def test_nothing_is_carried_further_than_the_reach(tmp_path):
+    write_library(tmp_path, [0])
+    run(tmp_path, settings={"carry": {"reach": 4}})
+    empty = {
+        digest for (name, t), digest in carried(tmp_path).items() if name == "labels" and t > 4
+    }
+    reached = {d for (name, t), d in carried(tmp_path).items() if name == "labels" and t <= 4}
+    assert len(empty) == 1
+    assert len(reached) == 5
+
+
+@pytest.mark.parametrize("chunk", [5, 1000])
+def test_chunks_change_no_bit(tmp_path, chunk):
+    write_library(tmp_path, [2, 9], masks=False)
+    settings = {"carry": {"reach": 6}}
+    run(tmp_path, settings=settings)
+    run(tmp_path, chunk=chunk, out="again", settings=settings)
+    assert carried(tmp_path) == carried(tmp_path, "again")
+
+
+def test_masks_of_some_frames_are_carried_if_missing_says_so(tmp_path):
+    truth = write_library(tmp_path, [0, 8, 17])
+    (tmp_path / "masks/a").rmdir()
+    (tmp_path / "keys/a").rename(tmp_path / "masks/a")
+    files = {"footage": tmp_path / "footage/a", "masks": tmp_path / "masks/a"}
+    steps, _ = build_steps({"ingest": {"cuts": []}, "segment": {"missing": "carry"}}, "test")
+    store = Store(str(tmp_path / "store"))
+    Run(
+        steps, store, tmp_path / "out", lambda: InlineExecutor(store.url, 2), chunk=64,
+        listener=lambda _: None,
+    ).go([Clip("a", files)])  # fmt: skip
+    out = np.stack([read_labels(p) for p in sorted((tmp_path / "out/a/masks").iterdir())])
+    assert mean_iou(out, truth, range(1, 17)) > 0.7
