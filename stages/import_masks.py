@@ -44,7 +44,7 @@ class MaskClasses(ReadingChoices, Source):
     """The meaning of the values in the masks, and the classes: one pass through all of them."""
 
     name: ClassVar[str] = "classes"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     reads: ClassVar[str] = "masks"
     also_reads: ClassVar[tuple[str, ...]] = ("keyframes",)
     uses: ClassVar[tuple[str, ...]] = ("frames", "size", "source_size", "timeline")
@@ -84,7 +84,7 @@ class ImportMasks(ReadingChoices, Source):
     """Masks that the user has; see `stages.media.masks.open` for the formats."""
 
     name: ClassVar[str] = "segment"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     writes: ClassVar[tuple[ArrayHandle, ...]] = (
         INPUT_MASKS, INPUT_LABELS, SOURCE_LABELS, SOURCE_SOFT, EVIDENCE,
     )  # fmt: skip

@@ -36,7 +36,7 @@ class LabelSet:
         for path in files.values():
             raw = read_png(path)
             self.found |= set(np.unique(raw.values).tolist())
-            grey = grey or not raw.indexed
+            grey = grey or (raw.palette is None and not raw.labels_only)
         if grey and len(self.found) > MOST_GREYS and max(self.found) <= IGNORE:
             first = next(iter(files.values()))
             raise InputError(

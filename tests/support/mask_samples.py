@@ -1,5 +1,6 @@
 """Small clips of masks, and ways to write them."""
 
+import cv2
 import numpy as np
 from PIL import Image
 from pycocotools import mask as coco
@@ -18,6 +19,18 @@ def labels(*values):
         for k, value in enumerate(values):
             out[t, 1 + 4 * k : 4 + 4 * k, t : t + 4] = value
     return out
+
+
+def discs(frames=6, size=(48, 64), step=4):
+    """Return a disc that moves to the right, (T, H, W) bool."""
+    y, x = np.mgrid[: size[0], : size[1]]
+    centres = [size[1] // 4 + step * t for t in range(frames)]
+    return np.stack([(y - size[0] // 2) ** 2 + (x - c) ** 2 < 12**2 for c in centres])
+
+
+def blurred(mask, sigma=1.5):
+    """Return a mask as a grey matte with soft edges, uint8."""
+    return cv2.GaussianBlur(mask.astype(np.uint8) * 255, (0, 0), sigma)
 
 
 def opened(path, **how):

@@ -51,6 +51,7 @@ def announced(options: dict[str, str], most_frames: int) -> dict[str, Any]:
     timed = None not in pts and not made_up and len(set(pts)) == len(pts)
     number = {p: k for k, p in enumerate(sorted(pts))} if timed else {}
     return found | {
+        "alpha": found["alpha"] or bool(first and any(p.is_alpha for p in first.format.components)),
         "last_duration": last,
         "rotation": first.rotation if first else 0,
         "pts": pts,
@@ -71,6 +72,8 @@ def _properties(container: Any, stream: Any) -> dict[str, Any]:
         "audio": next((_codec(sound) for sound in container.streams.audio), ""),
         "codec": codec.canonical_name,
         "exact": not codec.lossy,
+        # VP8 and VP9 keep alpha in a stream of its own, which only libvpx decodes
+        "alpha": stream.metadata.get("alpha_mode", stream.metadata.get("ALPHA_MODE")) == "1",
         "bits": layout.components[0].bits if layout is not None else 8,
         "layout": layout.name if layout is not None else "",
         "nominal": float(stream.guessed_rate or stream.average_rate or 0),

@@ -18,6 +18,7 @@ from typing import IO, Any
 import cv2
 import ffmpeg
 import numpy as np
+from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from stages.media.footage.ffmpeg import CONFINED, INPUT, ffmpeg_path, start
@@ -28,6 +29,12 @@ from stages.media.footage.sequences import frame_files, is_pictures
 from stages.media.footage.timeline import Timeline
 
 STALLED_S = 120  # for one frame, after which a decoder is given up
+LAYOUTS: dict[str, tuple[np.dtype[Any], int]] = {
+    "rgb24": (np.dtype(np.uint8), 3),
+    "rgba": (np.dtype(np.uint8), 4),
+    "gray16le": (np.dtype("<u2"), 1),
+    "rgb48le": (np.dtype("<u2"), 3),
+}
 SHOWN = re.compile(rb"Parsed_showinfo.* n: *\d+ pts: *(-?\d+|NOPTS)")
 
 
@@ -46,6 +53,10 @@ class Frames:
     frames : (start, stop) or None
         Which to give; the decoder seeks to the first where the timeline has a part that begins
         there. None is all.
+    pixels : str
+        Layout of a video's pixels, one of `LAYOUTS`; folders are always RGB.
+    decoder : str
+        The program's decoder to use rather than its usual one for the codec.
 
     Raises
     ------
@@ -60,8 +71,11 @@ class Frames:
         *,
         size: tuple[int, int] | None,
         frames: tuple[int, int] | None = None,
+        pixels: str = "rgb24",
+        decoder: str = "",
     ) -> None:
         self._path, self._timeline = path, timeline
+        self._pixels, self._decoder = pixels, decoder
         self._size = timeline.size if size is None else size
         self._start, self._stop = (0, timeline.frames) if frames is None else frames
         self.holes: list[int] = []
@@ -132,7 +146,10 @@ class Frames:
     def _from_video(self, start: int) -> Iterator[tuple[int, Picture]]:
         """Yield number and picture of what the decoder delivers, told apart by timestamp."""
         line, due = self._timeline, 0
-        for pts, picture in _decoded(self._path, line, self._size, start):
+        decoded = _decoded(
+            self._path, line, self._size, start, pixels=self._pixels, decoder=self._decoder
+        )
+        for pts, picture in decoded:
             number = bisect_right(line.pts, pts) - 1 if line.timed and pts is not None else due
             if number < due:  # after damage a decoder may show one moment twice
                 continue
@@ -148,9 +165,11 @@ def read_frames(
     *,
     size: tuple[int, int] | None = None,
     frames: tuple[int, int] | None = None,
+    pixels: str = "rgb24",
+    decoder: str = "",
 ) -> Frames:
     """Return the frames of a clip; see `Frames`."""
-    return Frames(path, timeline, size=size, frames=frames)
+    return Frames(path, timeline, size=size, frames=frames, pixels=pixels, decoder=decoder)
 
 
 def read_picture(file: Path) -> Picture:
@@ -168,24 +187,21 @@ def read_picture(file: Path) -> Picture:
 
 
 def _decoded(
-    path: Path, timeline: Timeline, size: tuple[int, int], first: int
+    path: Path,
+    timeline: Timeline,
+    size: tuple[int, int],
+    first: int,
+    *,
+    pixels: str = "rgb24",
+    decoder: str = "",
 ) -> Iterator[tuple[int | None, Picture]]:
     """Yield timestamp and picture of each frame that ffmpeg delivers, from about `first` on."""
     rows, columns = size
-    most = max(USUAL.pixels, 2 * math.prod(timeline.size))  # a stream may change its size
-    seek: dict[str, Any] = {}
+    seek: dict[str, Any] = {"vcodec": decoder} if decoder else {}
     if first:
         ticks = Fraction(timeline.pts[first]) * Fraction(*timeline.time_base)
-        seek = {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{float(ticks):.6f}"}
-    video = ffmpeg.input(INPUT, threads=1, copyts=None, max_pixels=most, **seek, **CONFINED)["V:0"]
-    command = (
-        video.filter("scale", columns, rows, flags="area+accurate_rnd+full_chroma_int+bitexact")
-        .filter("settb", "{}/{}".format(*timeline.time_base))
-        .filter("showinfo", checksum=0)
-        .output("pipe:", format="rawvideo", pix_fmt="rgb24", fps_mode="passthrough")
-        .global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info")
-        .compile(cmd=ffmpeg_path())
-    )
+        seek |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{float(ticks):.6f}"}
+    command = _decode_command(timeline, size, seek, pixels)
     with open_regular(path) as source:
         memory = decoder_bytes(math.prod(timeline.size))
         child = start(command, source, memory_bytes=memory)
@@ -193,8 +209,11 @@ def _decoded(
         raise RuntimeError("ffmpeg was started without pipes")
     said = _Listener(child.stderr)
     try:
-        while (data := _read(child.stdout, rows * columns * 3, path)) is not None:
-            yield said.next_pts(path), np.frombuffer(data, np.uint8).reshape(rows, columns, 3)
+        dtype, channels = LAYOUTS[pixels]
+        count = rows * columns * channels * dtype.itemsize
+        while (data := _read(child.stdout, count, path)) is not None:
+            values: NDArray[Any] = np.frombuffer(data, dtype)
+            yield said.next_pts(path), values.reshape(rows, columns, channels)
         if child.wait() != 0 and not said.shown:
             said.join()
             raise InputError(f"{path}: cannot be decoded: {said.last_words()}")
@@ -204,6 +223,26 @@ def _decoded(
         said.join()
         child.stdout.close()
         child.stderr.close()
+
+
+def _decode_command(
+    timeline: Timeline, size: tuple[int, int], options: dict[str, Any], pixels: str
+) -> list[str]:
+    """Return the command that decodes standard input to raw pictures, saying each one's time."""
+    rows, columns = size
+    most = max(USUAL.pixels, 2 * math.prod(timeline.size))  # a stream may change its size
+    video = ffmpeg.input(INPUT, threads=1, copyts=None, max_pixels=most, **options, **CONFINED)[
+        "V:0"
+    ]
+    command: list[str] = (
+        video.filter("scale", columns, rows, flags="area+accurate_rnd+full_chroma_int+bitexact")
+        .filter("settb", "{}/{}".format(*timeline.time_base))
+        .filter("showinfo", checksum=0)
+        .output("pipe:", format="rawvideo", pix_fmt=pixels, fps_mode="passthrough")
+        .global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info")
+        .compile(cmd=ffmpeg_path())
+    )
+    return command
 
 
 def _read(pipe: IO[bytes], count: int, path: Path) -> bytearray | None:

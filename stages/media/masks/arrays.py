@@ -19,14 +19,17 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from stages.media.footage.safe_open import open_regular
 from stages.media.footage.timeline import part_starts
-from stages.media.masks.legend import Legend, look_through, raw_of
-from stages.media.masks.sizes import fit_note
+from stages.media.masks.array_axes import MOST_CHANNELS, find_axes
+from stages.media.masks.legend import Legend, count_masks
+from stages.media.masks.raw import Raw
+from stages.media.masks.readings import decide
+from stages.media.masks.sizes import fit_labels, fit_note, fit_soft
 from stages.media.masks.source import Known, MaskSource
 
 if TYPE_CHECKING:
     from stages.media.masks.contract import FootageFacts, ReadingChoices
 
-MOST_CHANNELS, WIDEST = 255, 16  # of a frame; bytes of the widest number
+WIDEST = 16  # bytes of the widest number
 MOST_MAPPED = 2**44
 MOST_UNPACKED = 2**32  # of an array that can only be unpacked as a whole
 
@@ -81,33 +84,41 @@ class ArrayMasks(MaskSource):
     def __init__(
         self, file: Path, footage: FootageFacts, choices: ReadingChoices, known: Known | None
     ) -> None:
-        frames, size, kind = footage.frames, footage.size, choices.kind
+        frames, size = footage.frames, footage.size
         super().__init__(frames)
-        self._file = file
+        self._file, self._size = file, size
         shape, dtype = self._shape()
-        if len(shape) not in (3, 4) or dtype.kind not in "buif":
-            raise InputError(
-                f"{file}: expected labels (T, H, W) or soft masks (T, H, W) or (T, C, H, W), got "
-                f"{dtype} {shape}"
-            )
-        if shape[0] != frames:
-            raise InputError(f"{file}: expected {frames} masks, one a frame, got {shape[0]}")
-        fit_note(file, (shape[-2], shape[-1]), size)
-        if len(shape) == 4 and shape[1] > MOST_CHANNELS:
-            raise InputError(f"{file}: expected at most {MOST_CHANNELS} channels, got {shape[1]}")
+        self._axes = find_axes(file, shape, dtype, frames, size)
+        count = shape[self._axes.time]
+        if count != frames:
+            raise InputError(f"{file}: expected {frames} masks, one a frame, got {count}")
+        got = (shape[self._axes.rows], shape[self._axes.rows + 1])
+        note = fit_note(
+            file, got, size, footage.rotation, footage.aspect, stretch=choices.fit == "stretch"
+        )
         if file.suffix.lower() != ".npz":
             self.starts = part_starts(range(frames), frames)
         if known is not None:
             self.legend = Legend.from_json(known["legend"])
             return
-        every = self._values(0, frames)
-        seen = look_through((raw_of(file, values) for values in every), kind)
-        self.legend, self.warnings = seen.legend, seen.warnings
+        reading = decide(file, count_masks(self._raws(0, frames)), choices)
+        self.legend = reading.legend
+        self.warnings = (*((note,) if note else ()), *reading.notes)
+        self.reading = (
+            f"{frames} masks, {dtype} {shape} ({reading.words}{self._axes.words}), "
+            f"{self.legend.describe_classes()}; all {frames} frames"
+        )
 
     def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         """Yield the masks of frames `start` to `stop`."""
+        hard = self.legend.kind == "labels"
+        for raw in self._raws(start, stop):
+            mask = self.legend.apply(raw)
+            yield fit_labels(mask, self._size) if hard else fit_soft(mask, self._size)
+
+    def _raws(self, start: int, stop: int) -> Iterator[Raw]:
         for values in self._values(start, stop):
-            yield self.legend.apply(raw_of(self._file, values).values)
+            yield self._axes.raw(self._file, values)
 
     def _shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         if self._file.suffix.lower() != ".npz":
@@ -119,12 +130,14 @@ class ArrayMasks(MaskSource):
 
     def _values(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         if self._file.suffix.lower() != ".npz":
-            yield from load_array(self._file, most_bytes=MOST_MAPPED)[start:stop]
+            array = load_array(self._file, most_bytes=MOST_MAPPED)
+            yield from np.moveaxis(array, self._axes.time, 0)[start:stop]
             return
         with _naming(self._file), _member(self._file) as packed:
             shape, by_columns, dtype = _header(packed)
-            if by_columns:  # frames lie interleaved: only the whole can be unpacked
-                yield from load_array(self._file, most_bytes=MOST_UNPACKED)[start:stop]
+            if by_columns or self._axes.time:  # frames lie interleaved
+                array = load_array(self._file, most_bytes=MOST_UNPACKED)
+                yield from np.moveaxis(array, self._axes.time, 0)[start:stop]
                 return
             length = math.prod(shape[1:]) * dtype.itemsize
             packed.seek(packed.tell() + start * length)

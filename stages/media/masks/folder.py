@@ -1,102 +1,136 @@
-"""Masks in a folder: one PNG, .npy or .npz a frame."""
+"""Masks in a folder or an archive: one picture, .npy or .npz a frame."""
 
 from __future__ import annotations
 
-import struct
-import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from pipeline.errors import InputError
-from stages.media.footage.safe_open import open_regular
+from stages.media.footage.limits import USUAL
 from stages.media.footage.timeline import natural_key, part_starts
 from stages.media.masks.arrays import frame_bytes, load_array
 from stages.media.masks.frame_matching import match_frames
-from stages.media.masks.legend import Legend, Raw, look_through, raw_of
-from stages.media.masks.sizes import fit_note
+from stages.media.masks.legend import Legend, count_masks
+from stages.media.masks.pictures import PICTURES, MaskFile, read_mask_picture
+from stages.media.masks.raw import Raw, raw_of
+from stages.media.masks.readings import decide
+from stages.media.masks.sizes import fit_labels, fit_note, fit_soft
 from stages.media.masks.source import Known, MaskSource
 
 if TYPE_CHECKING:
     from stages.media.masks.contract import FootageFacts, ReadingChoices
 
-SUFFIXES = frozenset({".png", ".npy", ".npz"})
-BROKEN = (OSError, SyntaxError, ValueError, struct.error, zlib.error, Image.DecompressionBombError)
+ARRAYS = frozenset({".npy", ".npz"})
+SUFFIXES = PICTURES | ARRAYS
 
 
 class FolderMasks(MaskSource):
-    """See `stages.media.masks.open.open_masks`."""
+    """One file a frame; see `stages.media.masks.readings` for what their values mean."""
 
     def __init__(
-        self, folder: Path, footage: FootageFacts, choices: ReadingChoices, known: Known | None
+        self,
+        where: Path,
+        files: Sequence[MaskFile],
+        footage: FootageFacts,
+        choices: ReadingChoices,
+        known: Known | None,
     ) -> None:
-        frames, size = footage.frames, footage.size
-        super().__init__(frames)
-        files = [p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES and p.name[0] != "."]
-        files.sort(key=lambda path: natural_key(path.name))
+        super().__init__(footage.frames)
+        files = sorted(files, key=lambda file: natural_key(file.name))
         if not files:
-            raise InputError(f"{folder}: expected PNG, .npy or .npz masks, found none")
+            raise InputError(f"{where}: expected masks, found none")
         names = [file.name for file in files]
         match = match_frames(
-            folder, names, frames, footage.frame_names, choices.missing, first=choices.first
+            where, names, footage.frames, footage.frame_names, choices.missing, first=choices.first
         )
-        self._size = size
+        self._footage, self._choices, self._notes = footage, choices, dict[str, None]()
         self._files = [None if mask is None else files[mask] for mask in match.chosen]
         self.names = tuple(file.name for file in self._files if file is not None)
-        self.names = self.names if len(set(self.names)) == frames else ()
+        self.names = self.names if len(set(self.names)) == footage.frames else ()
         self.absent = match.unknown(choices.missing)
-        self.starts = part_starts(range(frames), frames)
+        self.starts = part_starts(range(footage.frames), footage.frames)
         if known is not None:
             self.legend = Legend.from_json(known["legend"])
             return
-        seen = look_through((self._load(f) for f in self._files if f is not None), choices.kind)
-        self.legend, self.warnings = seen.legend, match.notes + seen.warnings
-        self.reading = f"{len(files)} masks, {self.legend.describe_classes()}; {match.words}"
+        used = dict.fromkeys(file for file in self._files if file is not None)
+        reading = decide(where, count_masks(map(self._load, used)), choices)
+        self.legend = reading.legend
+        self.warnings = (*match.notes, *self._notes, *reading.notes)
+        self.reading = (
+            f"{len(used)} masks, {_kinds(used)} ({reading.words}), "
+            f"{self.legend.describe_classes()}; {match.words}"
+        )
 
     def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         """Yield the masks of frames `start` to `stop`."""
-        legend = self.legend
+        legend, size = self.legend, self._footage.size
         hard = legend.kind == "labels"
-        shape = self._size if hard else (len(legend.classes), *self._size)
         for file in self._files[start:stop]:
             if file is None:
+                shape = size if hard else (len(legend.classes), *size)
                 yield np.zeros(shape, np.uint16 if hard else np.float32)
-            else:
-                yield legend.apply(self._load(file).values)
+                continue
+            mask = legend.apply(self._load(file))
+            yield fit_labels(mask, size) if hard else fit_soft(mask, size)
 
-    def _load(self, file: Path) -> Raw:
-        if file.suffix.lower() == ".png":
-            return read_png(file, size=self._size)
-        array = load_array(file, most_bytes=frame_bytes(self._size))
-        if array.ndim in (2, 3):
-            fit_note(file, (array.shape[-2], array.shape[-1]), self._size)
-        return raw_of(file, array)
+    def _load(self, file: MaskFile) -> Raw:
+        raw = load_mask_file(file, self._footage.size)
+        rows, columns = raw.values.shape[-2:] if not raw.is_colour else raw.values.shape[:2]
+        note = fit_note(
+            file.where, (rows, columns), self._footage.size, self._footage.rotation,
+            self._footage.aspect, stretch=self._choices.fit == "stretch",
+        )  # fmt: skip
+        if note:
+            self._notes[note] = None
+        return raw
 
 
-def read_png(file: Path, *, size: tuple[int, int] | None = None) -> Raw:
-    """Return a PNG's values: the index where it has a palette.
+def list_mask_files(folder: Path) -> list[MaskFile]:
+    """Return the files of a folder that may be masks; hidden ones and legends apart."""
+    return [
+        MaskFile(path)
+        for path in folder.iterdir()
+        if path.suffix.lower() in SUFFIXES and path.name[0] != "."
+    ]
+
+
+def load_mask_file(file: MaskFile, size: tuple[int, int]) -> Raw:
+    """Return the values of one frame's file; `size` bounds arrays.
 
     Raises
     ------
     InputError
-        If it is unreadable, or of another size than `size`.
+        If it is unreadable.
     """
-    try:
-        # no other format: for EPS, Pillow would start a program
-        with open_regular(file) as source, Image.open(source, formats=["PNG"]) as picture:
-            if size is not None:
-                fit_note(file, (picture.height, picture.width), size)
-            mode, values = picture.mode, np.asarray(picture)
-    except BROKEN as error:
-        raise InputError(f"{file}: not a readable PNG ({error})") from error
-    if mode not in ("P", "L", "1", "I", "I;16", "I;16B"):
-        raise InputError(
-            f"{file}: expected an indexed or grey PNG, got {mode}: convert colour-coded masks to "
-            "indexed PNG"
-        )
-    wide = np.uint16 if mode.startswith("I") else np.uint8
-    return Raw(file, values.astype(wide, copy=False), indexed=mode in ("P", "1"))
+    if file.suffix in ARRAYS:
+        if file.member:
+            raise InputError(f"{file.where}: arrays are not read inside of archives: unpack it")
+        array = load_array(file.path, most_bytes=4 * frame_bytes(size))
+        return raw_of(file.where, array)
+    raw = read_mask_picture(file)
+    shape = raw.values.shape[:2] if raw.is_colour else raw.values.shape[-2:]
+    USUAL.check_size(file.where, (int(shape[0]), int(shape[1])))
+    return raw
+
+
+def read_png(file: Path) -> Raw:
+    """Return a label picture's values: the index where it has a palette.
+
+    Raises
+    ------
+    InputError
+        If it is unreadable, or has colours.
+    """
+    raw = read_mask_picture(MaskFile(file))
+    if raw.is_colour:
+        raise InputError(f"{file}: expected an indexed or grey picture, got colours")
+    return raw
+
+
+def _kinds(files: Iterable[MaskFile]) -> str:
+    kinds = sorted({file.suffix.removeprefix(".").upper() for file in files})
+    return " and ".join(kinds)

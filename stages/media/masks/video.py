@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,82 +13,120 @@ from pipeline.errors import InputError
 from stages.media.footage.limits import Limits
 from stages.media.footage.timeline import Timeline, announced, timeline_of
 from stages.media.footage.video import read_frames
-from stages.media.masks.legend import Kind, Legend, Raw, SeenIntegers, look_through
-from stages.media.masks.sizes import fit_note
+from stages.media.masks.legend import Legend, count_masks
+from stages.media.masks.raw import Raw
+from stages.media.masks.readings import decide
+from stages.media.masks.sizes import fit_labels, fit_note, fit_soft
 from stages.media.masks.source import Known, MaskSource
 
 if TYPE_CHECKING:
     from stages.media.masks.contract import FootageFacts, ReadingChoices
 
-MOST_TINT = 32  # grey levels between red, green and blue that compression may leave in a grey video
+ALPHA_DECODERS = {"vp8": "libvpx", "vp9": "libvpx-vp9"}  # the usual ones leave alpha out
+FEW_FRAMES = 2  # that a mask video may be shorter or longer by, where frames may lack a mask
 
 
 class VideoMasks(MaskSource):
-    """See `stages.media.masks.open.open_masks`."""
+    """One frame of a video a frame; see `stages.media.masks.readings` for the values' meaning."""
 
     timeline: Timeline
 
     def __init__(
         self, path: Path, footage: FootageFacts, choices: ReadingChoices, known: Known | None
     ) -> None:
-        frames, size, kind = footage.frames, footage.size, choices.kind
-        super().__init__(frames)
-        self._path = path
+        super().__init__(footage.frames)
+        self._path, self._size, self._missing = path, footage.size, choices.missing
         if known is not None:
             self.timeline = Timeline.from_json(known["timeline"])
             self.legend = Legend.from_json(known["legend"])
+            self._pixels, self._decoder, self._exact = known["decoding"]
         else:
-            self._look_through(Limits.like(frames, size), frames, size, kind)
-        self.starts = self.timeline.parts
+            self._look_through(footage, choices)
+        self.starts = tuple(start for start in self.timeline.parts if start < footage.frames)
+
+    @property
+    def known(self) -> Known:
+        """See `MaskSource.known`."""
+        return {**super().known, "decoding": [self._pixels, self._decoder, self._exact]}
 
     def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         """Yield the masks of frames `start` to `stop`."""
-        for picture in self._pictures(start, stop):
-            yield self.legend.apply(picture[..., 0])
+        last: NDArray[Any] | None = None
+        for raw in self._pictures(start, min(stop, self.timeline.frames)):
+            mask = self.legend.apply(raw)
+            hard = self.legend.kind == "labels"
+            last = fit_labels(mask, self._size) if hard else fit_soft(mask, self._size)
+            yield last
+        for _ in range(max(self.timeline.frames, start), stop):  # a video that is short by a few
+            if last is None:
+                raise InputError(f"{self._path}: its last frames cannot be decoded")
+            yield last if self._missing == "hold" else np.zeros_like(last)
 
-    def _look_through(self, limits: Limits, frames: int, size: tuple[int, int], kind: Kind) -> None:
-        found = announced(self._path, limits)
-        self.timeline = timeline_of(self._path, found, limits)
-        if self.timeline.frames != frames:
-            raise InputError(
-                f"{self._path}: expected {frames} frames like the footage, got "
-                f"{self.timeline.frames}"
-            )
-        fit_note(self._path, self.timeline.size, size)
-        if found["bits"] > 8:
-            raise InputError(
-                f"{self._path}: expected 8 bits a value, got {found['layout']}: give labels over "
-                "255 as 16-bit PNG"
-            )
-        seen = look_through(map(self._grey, self._pictures(0, frames)), kind)
-        if kind == "auto" and not found["exact"] and isinstance(seen, SeenIntegers):
-            self.warnings = self._cut(seen, found["codec"])
-        self.legend = seen.legend
-        self.warnings += seen.warnings
+    def _look_through(self, footage: FootageFacts, choices: ReadingChoices) -> None:
+        path, frames = self._path, footage.frames
+        limits = Limits.like(frames, footage.size)
+        facts = announced(path, limits)
+        self.timeline = timeline_of(path, facts, limits)
+        count_note = self._check_count(frames)
+        stretch = choices.fit == "stretch"
+        size_note = fit_note(
+            path, self.timeline.size, footage.size, footage.rotation, footage.aspect,
+            stretch=stretch,
+        )  # fmt: skip
+        self._pixels = _layout(facts)
+        self._decoder = ALPHA_DECODERS.get(facts["codec"], "") if facts["alpha"] else ""
+        grey = facts["layout"].startswith("gray")
+        # Grey levels that were turned into luma and back are not those that were written.
+        self._exact = bool(facts["exact"]) and (grey or not facts["layout"].startswith("yuv"))
+        census = count_masks(self._pictures(0, min(frames, self.timeline.frames)))
+        reading = decide(path, census, choices)
+        self.legend = reading.legend
+        self.warnings = (*(n for n in (count_note, size_note) if n), *reading.notes)
+        codec = f"{facts['codec']} {facts['layout']}" + (" with alpha" if facts["alpha"] else "")
+        match = f"all {frames} frames"
+        if self.timeline.frames < frames:
+            match = f"frames 0–{self.timeline.frames - 1} of {frames}; the others: {self._missing}"
+        self.reading = (
+            f"{self.timeline.frames} masks, video ({codec}; {reading.words}), "
+            f"{self.legend.describe_classes()}; {match}"
+        )
 
-    def _cut(self, seen: SeenIntegers, codec: str) -> tuple[str, ...]:
-        """Take a lossy video for black and white; return the warning if greys are between."""
-        if seen.legend.meaning == "binary":
-            return ()
-        seen.cut()
-        if not seen.legend.classes:
-            raise InputError(
-                f"{self._path}: expected black and white masks in a lossy video ({codec}), got "
-                "nothing over half height: use FFV1 for labels, or set segment.kind"
+    def _check_count(self, frames: int) -> str:
+        """Return a note on a video that is a little shorter or longer; refuse any other."""
+        count = self.timeline.frames
+        if count == frames:
+            return ""
+        few = abs(count - frames) <= FEW_FRAMES
+        if not few or self._missing == "error":
+            advice = (
+                ": if it begins with the footage and only its end differs, set segment.missing to "
+                "hold or empty"
+                if few
+                else ": were frames repeated or dropped in a constant rate? (-fps_mode passthrough)"
             )
-        return (f"a lossy mask video ({codec}): its greys are cut at half height",)
-
-    def _grey(self, picture: NDArray[np.uint8]) -> Raw:
-        red, green, blue = cv2.split(picture)
-        if max(cv2.absdiff(red, green).max(), cv2.absdiff(red, blue).max()) > MOST_TINT:
             raise InputError(
-                f"{self._path}: expected a grey video, got colours: convert colour-coded masks to "
-                "indexed PNG"
+                f"{self._path}: expected {frames} frames like the footage, got {count}{advice}"
             )
-        return Raw(self._path, np.asarray(red))
+        if count > frames:
+            return f"the mask video has {count} frames, the last {count - frames} are left out"
+        return f"the mask video ends {frames - count} frames early ({self._missing})"
 
-    def _pictures(self, start: int, stop: int) -> Iterator[NDArray[np.uint8]]:
-        frames = read_frames(self._path, self.timeline, frames=(start, stop))
-        yield from frames
+    def _pictures(self, start: int, stop: int) -> Iterator[Raw]:
+        frames = read_frames(
+            self._path, self.timeline, frames=(start, stop), pixels=self._pixels,
+            decoder=self._decoder,
+        )  # fmt: skip
+        for picture in frames:
+            values = picture[..., 1 % picture.shape[2]] if picture.dtype != np.uint8 else picture
+            yield Raw(self._path, values, exact=self._exact)
         if frames.holes:
             raise InputError(f"{self._path}: frames {frames.holes[:5]} cannot be decoded")
+
+
+def _layout(facts: dict[str, Any]) -> str:
+    """Return the layout to decode to: with alpha, or of 16 bits, where the video has them."""
+    if facts["alpha"]:
+        return "rgba"
+    if facts["bits"] > 8:
+        return "gray16le" if facts["layout"].startswith("gray") else "rgb48le"
+    return "rgb24"

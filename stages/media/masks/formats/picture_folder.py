@@ -12,7 +12,7 @@ from stages.media.masks.contract import (
     MaskReader,
     ReadingChoices,
 )
-from stages.media.masks.folder import SUFFIXES, FolderMasks
+from stages.media.masks.folder import FolderMasks, list_mask_files
 from stages.media.masks.source import Known, MaskSource
 
 
@@ -20,16 +20,19 @@ class PictureFolder(MaskReader):
     """See `stages.media.masks.folder`."""
 
     name = "folder"
-    format = "folder with one PNG, .npy or .npz a frame"
+    format = "folder with one picture (PNG, JPEG, TIFF, WebP, BMP, GIF, EXR), .npy or .npz a frame"
     recognised_by = "files with these endings in a folder"
-    ambiguity = "8-bit grey: `segment.kind`"
+    ambiguity = (
+        "grey: labels or soft masks by their edges, else `segment.kind`; transparency: "
+        "`segment.channel`; colours: black is the background, or a legend file; numbers in names: "
+        "`segment.first`"
+    )
 
     def recognise(self, path: Path) -> Confidence:
         """Return whether it is a folder with such files."""
         if not path.is_dir():
             return NOT_MINE
-        fits = any(p.suffix.lower() in SUFFIXES and p.name[0] != "." for p in path.iterdir())
-        return BY_NAME if fits else NOT_MINE
+        return BY_NAME if list_mask_files(path) else NOT_MINE
 
     def open(
         self,
@@ -39,7 +42,7 @@ class PictureFolder(MaskReader):
         known: Known | None = None,
     ) -> MaskSource:
         """Return the masks of a clip."""
-        return FolderMasks(path, footage, choices, known)
+        return FolderMasks(path, list_mask_files(path), footage, choices, known)
 
 
 READERS = (PictureFolder(),)

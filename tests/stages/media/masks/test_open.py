@@ -30,12 +30,6 @@ def test_grey_label_png(tmp_path):
     np.testing.assert_array_equal(read(folder), labels(2, 11))
 
 
-def test_soft_grey_png(tmp_path):
-    folder = folder_of(tmp_path, labels(100, 200), grey)
-    assert opened(folder).legend.kind == "soft"
-    np.testing.assert_allclose(read(folder)[:, 0], labels(100, 200) / 255, atol=1e-6)
-
-
 def test_sixteen_bit_png(tmp_path):
     folder = folder_of(tmp_path, labels(255, 300, 65535), write_indexed_png)
     assert opened(folder).legend.classes == (255, 300, 65535)
