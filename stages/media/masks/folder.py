@@ -109,7 +109,7 @@ def load_mask_file(file: MaskFile, size: tuple[int, int]) -> Raw:
     if file.suffix in ARRAYS:
         if file.member:
             raise InputError(f"{file.where}: arrays are not read inside of archives: unpack it")
-        array = load_array(file.path, most_bytes=4 * frame_bytes(size))
+        array = load_array(file.path, most_bytes=frame_bytes(size))
         return raw_of(file.where, array)
     raw = read_mask_picture(file)
     shape = raw.values.shape[:2] if raw.is_colour else raw.values.shape[-2:]
