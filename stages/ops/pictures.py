@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 from stages.ops.shapes import bind_shapes
 
+NEUTRAL = 128  # of a layer: leaves the picture as it is
+
 
 def flow_colours(flow: NDArray[np.float32], *, strongest: float) -> NDArray[np.uint8]:
     """Return flow as colours: the hue says where to, the strength how far; none is white.
@@ -49,6 +51,50 @@ def label_colours(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDAr
     """
     bind_shapes(labels=(labels, "H W"), colours=(colours, "256 3"))
     return np.asarray(cv2.LUT(cv2.merge([labels] * 3), colours[:, None]), np.uint8)
+
+
+def mask_layer(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return labels as a layer for `lay_over`: tinted areas with an outline that any colour shows.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (H, W), uint8
+    colours : ndarray, shape (256, 3), uint8
+        RGB of each label.
+
+    Returns
+    -------
+    ndarray, shape (H, W, 3), uint8
+        Grey 128 changes nothing; the outermost pixels of an area are white, with black around.
+    """
+    bind_shapes(labels=(labels, "H W"), colours=(colours, "256 3"))
+    tints = np.where(np.arange(256)[:, None] > 0, (colours.astype(int) + NEUTRAL) // 2, NEUTRAL)
+    layer = label_colours(labels, tints.astype(np.uint8))
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    inside = labels > 0
+    edge = inside & (
+        (cv2.dilate(labels, cross) != labels)
+        | (cv2.erode(labels, cross, borderType=cv2.BORDER_REPLICATE) != labels)
+    )
+    around = cv2.dilate(edge.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_) & ~inside
+    layer[around] = 0
+    layer[edge] = 255
+    return layer
+
+
+def lay_over(picture: NDArray[np.uint8], layer: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Return a picture with a layer on it, by "hard light" of CSS compositing 1, sec. 9.1.5.
+
+    Parameters
+    ----------
+    picture, layer : ndarray, shape (H, W, 3), uint8
+        Where the layer is under 128 it darkens, above it lightens: 0 is black and 255 white.
+    """
+    bind_shapes(picture=(picture, "H W 3"), layer=(layer, "H W 3"))
+    below, above = picture.astype(np.int32), layer.astype(np.int32)
+    darker = 2 * above * below // 255
+    lighter = 255 - 2 * (255 - above) * (255 - below) // 255
+    return np.where(above <= NEUTRAL, darker, lighter).clip(0, 255).astype(np.uint8)
 
 
 def peaks(values: NDArray[np.float64], *, count: int, apart: int) -> list[int]:

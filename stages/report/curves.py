@@ -6,14 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from stages.arrays import offsets
 from stages.metrics.stability import Consistency
-
-Labels = NDArray[np.uint8]
 
 MOST_POINTS = 2000  # of a curve; of longer clips every n-th
 
@@ -70,47 +67,60 @@ def curve(values: NDArray[np.float64]) -> dict[str, list[Any]]:
     return {"frame": frames, "value": largest}
 
 
+def changed_share(overlap: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return how far the masks in and out differ: 1 less their IoU, frame by frame, in [0, 1].
+
+    Parameters
+    ----------
+    overlap : ndarray, shape (T, 2), int64
+        Pixels where both agree on a class; where either has one.
+    """
+    agreed, either = overlap.T.astype(np.float64)
+    return np.where(either > 0, 1 - agreed / np.maximum(either, 1), 0.0)
+
+
+def opening_frame(changed: NDArray[np.float64], flicker: NDArray[np.float64]) -> int:
+    """Return the frame to look at first: where most was changed, else where most flicker is left.
+
+    Parameters
+    ----------
+    changed, flicker : ndarray, shape (T,), float64
+        NaN of the second are passed over.
+    """
+    for values in (changed, np.nan_to_num(flicker)):
+        if len(values) and values.max() > 0:
+            return int(np.argmax(values))
+    return 0
+
+
 def plain(value: float) -> float | None:
     """Return a number that JSON has, or None for NaN."""
     return None if math.isnan(value) else round(value, 4)
 
 
-class Areas:
-    """How many pixels each class has, frame by frame.
+def area_summary(areas: NDArray[np.int64]) -> list[dict[str, Any]]:
+    """Return for each class its areas, thinned for long clips, and how much they jump.
+
+    A jump is the change of the area from one frame to the next, by the mean of the two: the mean
+    over frames, in [0, 2].
 
     Parameters
     ----------
-    frames, classes : int
+    areas : ndarray, shape (T, 2, C + 1), int64
+        Pixels of each label before and after, the background first.
     """
-
-    def __init__(self, frames: int, classes: int) -> None:
-        self._counts = np.zeros((2, classes, frames), np.int64)
-
-    def add(self, number: int, before: Labels, after: Labels) -> None:
-        """Add the next frame."""
-        classes = self._counts.shape[1]
-        for which, labels in enumerate((before, after)):
-            counts = cv2.calcHist([labels], [0], None, [256], [0, 256])  # as float: whole to 2^24
-            self._counts[which, :, number] = counts[1 : classes + 1, 0]
-
-    def summary(self) -> list[dict[str, Any]]:
-        """Return for each class its areas, thinned for long clips, and how much they jump.
-
-        A jump is the change of the area from one frame to the next, by the mean of the two: the
-        mean over frames, in [0, 2].
-        """
-        every = thinning(self._counts.shape[-1])
-        out = []
-        for c in range(self._counts.shape[1]):
-            entry: dict[str, Any] = {}
-            for system, counts in zip(("before", "after"), self._counts[:, c], strict=True):
-                entry[system] = {
-                    "area": counts[::every].tolist(),
-                    "mean": float(counts.mean()),
-                    "jump": _jump(counts),
-                }
-            out.append(entry)
-        return out
+    every = thinning(len(areas))
+    return [
+        {
+            system: {
+                "area": areas[::every, which, label].tolist(),
+                "mean": float(areas[:, which, label].mean()),
+                "jump": _jump(areas[:, which, label]),
+            }
+            for which, system in enumerate(("before", "after"))
+        }
+        for label in range(1, areas.shape[-1])
+    ]
 
 
 def _jump(counts: NDArray[np.int64]) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stages.arrays import offsets
 from stages.media.results.film import write_jpeg
 from stages.ops.fixed_point import unpack_flow
-from stages.ops.pictures import flow_colours, label_colours
+from stages.ops.pictures import flow_colours, lay_over, mask_layer
 from stages.ops.shapes import bind_shapes
 
 Picture = NDArray[np.uint8]
@@ -23,15 +23,14 @@ Labels = NDArray[np.uint8]
 ROWS = 7  # that a slice of time can be taken along, evenly spread
 LONGEST_SLICE = 900  # frames; of longer clips every n-th
 STRIP = 5  # frames of a strip: two before, the moment, two after
-STRIP_WIDTH = 200
+STRIP_SIDE = 180  # short side of its pictures
 THUMB_WIDTH = 240
-VEIL = 0.55  # opacity of masks in strips and slices
 HIDDEN, VISIBLE = np.uint8(40), np.uint8(255)
 LEAST_MOTION = 0.5  # pixels that have full colour at least, so that noise does not glow
 
 
 class Panes:
-    """Makes the three panes of a frame: the picture, and the masks before and after on black.
+    """Makes the panes of a frame: the picture, and layers of the masks before and after.
 
     Parameters
     ----------
@@ -39,22 +38,25 @@ class Panes:
         Of the frames.
     colours : ndarray, shape (256, 3), uint8
         Of the labels.
+    side : int
+        Longest short side of a pane, pixels; frames are never enlarged.
     """
 
-    def __init__(self, size: tuple[int, int], colours: NDArray[np.uint8]) -> None:
+    def __init__(self, size: tuple[int, int], colours: NDArray[np.uint8], *, side: int) -> None:
         self.colours = colours
-        self.height, self.width = (max(2 * round(side / 4), 2) for side in size)
+        share = min(side / min(size), 1.0)
+        self.height, self.width = (max(2 * round(share * length / 2), 2) for length in size)
 
     def of(self, picture: Picture, before: Labels, after: Labels) -> list[Picture]:
-        """Return the panes at half size, sides even: three of (height, width, 3)."""
+        """Return the panes, sides even: three of (height, width, 3); see `mask_layer`."""
         bind_shapes(picture=(picture, "H W 3"), before=(before, "H W"), after=(after, "H W"))
         size = self.width, self.height
-        small = cv2.resize(picture, size, interpolation=cv2.INTER_LINEAR)  # at half: the mean of 4
-        masks = [
-            label_colours(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), self.colours)
+        small = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        layers = [
+            mask_layer(cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST), self.colours)
             for labels in (before, after)
         ]
-        return [small, *masks]
+        return [small, *layers]
 
 
 class Strips:
@@ -65,19 +67,23 @@ class Strips:
     moments : sequence of int
         Frames.
     folder : Path
+    panes : Panes
+        As large as the pictures of a strip.
     """
 
-    def __init__(self, moments: Sequence[int], folder: Path) -> None:
+    def __init__(self, moments: Sequence[int], folder: Path, panes: Panes) -> None:
         self._waiting = sorted(moments)
-        self._folder = folder
-        self._held: deque[tuple[int, Picture]] = deque(maxlen=STRIP)
+        self._folder, self._panes = folder, panes
+        self._recent: deque[tuple[int, Picture]] = deque(maxlen=STRIP)
         self.names: dict[int, str] = {}
 
-    def add(self, number: int, panes: list[Picture]) -> None:
+    def add(self, number: int, picture: Picture, before: Labels, after: Labels) -> None:
         """Add the next frame."""
         if not self._waiting or number < self._waiting[0] - STRIP // 2:
             return
-        self._held.append((number, _small(panes)))
+        small, *layers = self._panes.of(picture, before, after)
+        both = np.concatenate([lay_over(small, layer) for layer in layers])
+        self._recent.append((number, np.pad(both, ((0, 0), (0, 2), (0, 0)))))
         if number >= self._waiting[0] + STRIP // 2:
             self._write(self._waiting.pop(0))
 
@@ -88,24 +94,10 @@ class Strips:
 
     def _write(self, moment: int) -> None:
         first = moment - STRIP // 2
-        shown = [picture for number, picture in self._held if number >= first]
+        shown = [picture for number, picture in self._recent if number >= first]
         name = f"strip-{moment:06d}.jpg"
         write_jpeg(self._folder / name, np.concatenate(shown, axis=1))
         self.names[moment] = name
-
-
-def _small(panes: list[Picture]) -> Picture:
-    """Return the masks laid over the picture, before above after, with a line between frames."""
-    height = max(round(STRIP_WIDTH * panes[0].shape[0] / panes[0].shape[1]), 1)
-    size = STRIP_WIDTH, height
-    parts = [cv2.resize(pane, size, interpolation=cv2.INTER_AREA) for pane in panes]
-    over = [veiled(parts[0], mask) for mask in parts[1:]]
-    return np.pad(np.concatenate(over), ((0, 0), (0, 2), (0, 0)))
-
-
-def veiled(picture: Picture, mask: Picture) -> Picture:
-    """Return a picture with coloured masks on black laid over it."""
-    return np.asarray(cv2.addWeighted(picture, 1.0, mask, VEIL, 0), np.uint8)
 
 
 class Slices:
@@ -129,7 +121,7 @@ class Slices:
         if number % self.every == 0:
             at = number // self.every
             for which in (0, 1):
-                row = veiled(panes[0][self.rows], panes[1 + which][self.rows])
+                row = lay_over(panes[0][self.rows], panes[1 + which][self.rows])
                 self._pictures[which, :, at] = row
 
     def write(self, folder: Path) -> dict[str, list[str]]:
@@ -145,7 +137,7 @@ class Slices:
 def write_thumb(folder: Path, panes: list[Picture]) -> str:
     """Write a small picture of a frame, masks after laid over it; return its name."""
     height = max(round(THUMB_WIDTH * panes[0].shape[0] / panes[0].shape[1]), 1)
-    over = veiled(panes[0], panes[2])
+    over = lay_over(panes[0], panes[2])
     small = cv2.resize(over, (THUMB_WIDTH, height), interpolation=cv2.INTER_AREA)
     write_jpeg(folder / "thumb.jpg", small)
     return "thumb.jpg"

@@ -11,14 +11,40 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipeline.stage import Clip, Facts, Input, Reader, Sink
-from stages.arrays import BOUNDARY, FLOW, FRAMES, INPUT_LABELS, PAIRS, SMOOTH_LABELS, VISIBLE
+from pipeline.stage import ArrayHandle, Clip, Facts, Input, Reader, Sink
+from stages.arrays import (
+    AREAS,
+    BOUNDARY,
+    FLOW,
+    FRAMES,
+    INPUT_LABELS,
+    OVERLAP,
+    PAIRS,
+    SMOOTH_LABELS,
+    VISIBLE,
+)
 from stages.facts import ClipFacts
 from stages.media.masks.palette import palette
 from stages.media.results.film import Film
 from stages.ops.pictures import peaks
-from stages.report.curves import Areas, curve, pair_errors, plain, thinning
-from stages.report.pictures import Panes, Slices, Strips, chosen_pairs, write_flows, write_thumb
+from stages.report.curves import (
+    area_summary,
+    changed_share,
+    curve,
+    opening_frame,
+    pair_errors,
+    plain,
+    thinning,
+)
+from stages.report.pictures import (
+    STRIP_SIDE,
+    Panes,
+    Slices,
+    Strips,
+    chosen_pairs,
+    write_flows,
+    write_thumb,
+)
 from stages.shared_settings import DEFAULT_RADIUS, Radius
 
 FOLDER = "report"
@@ -31,11 +57,14 @@ class Report(Sink):
     """A small film of picture and masks, worst moments, slices of time, flow; `clip.json`."""
 
     name: ClassVar[str] = "report"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     uses: ClassVar[tuple[str, ...]] = ("frames", "shots", "size", "rate", "classes")
 
     enabled: bool = Field(True, description="make a page for every clip")
     radius: Radius = DEFAULT_RADIUS
+    picture_side: int = Field(
+        480, ge=64, le=1080, description="longest short side of the film's pictures, pixels"
+    )
     moments: int = Field(6, ge=0, le=50, description="worst moments shown of a clip")
     flows: int = Field(6, ge=0, le=50, description="pairs of which flow is shown")
 
@@ -51,6 +80,8 @@ class Report(Sink):
             VISIBLE.within(),
             PAIRS.within(),
             BOUNDARY.within(),
+            OVERLAP.within(),
+            AREAS.within(),
         )
 
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
@@ -60,7 +91,7 @@ class Report(Sink):
         if not self.enabled:
             return []
         place.mkdir(exist_ok=True)
-        errors = self._errors(facts, read)
+        errors, changed = self._errors(facts, read), changed_share(_stack(read, OVERLAP))
         worst = peaks(errors[1], count=self.moments, apart=APART)
         shown = self._film(facts, read, place, worst)
         text = {
@@ -69,7 +100,9 @@ class Report(Sink):
             "rate": ClipFacts(facts).rate,
             "shots": ClipFacts(facts).shots,
             "every": thinning(ClipFacts(facts).frames),
+            "opens": opening_frame(changed, errors[1]),
             "flicker": {s: curve(errors[k]) for k, s in enumerate(SYSTEMS)},
+            "changed": curve(changed),
             "flows": self._flows(facts, read, place, worst),
             **shown,
         }
@@ -82,8 +115,8 @@ class Report(Sink):
 
     def _errors(self, facts: Facts, read: Reader) -> NDArray[np.float64]:
         return pair_errors(
-            np.stack(list(read(PAIRS))),
-            np.stack(list(read(BOUNDARY))),
+            _stack(read, PAIRS),
+            _stack(read, BOUNDARY),
             ClipFacts(facts).shots,
             radius=self.radius,
             area=ClipFacts(facts).pixels,
@@ -92,20 +125,19 @@ class Report(Sink):
     def _film(self, facts: Facts, read: Reader, place: Path, worst: list[int]) -> dict[str, Any]:
         """Write what needs a look at every frame."""
         frames, colours = ClipFacts(facts).frames, _colours(ClipFacts(facts).classes)
-        panes = Panes(ClipFacts(facts).size, colours)
-        slices, strips = Slices(frames, panes), Strips(worst, place)
-        areas = Areas(frames, len(ClipFacts(facts).classes))
+        panes = Panes(ClipFacts(facts).size, colours, side=self.picture_side)
+        small = Panes(ClipFacts(facts).size, colours, side=STRIP_SIDE)
+        slices, strips = Slices(frames, panes), Strips(worst, place, small)
         with Film(place / "film.mp4", ClipFacts(facts).rate) as film:
             for t, (picture, before, after) in enumerate(self._frames(read)):
                 parts = panes.of(picture, before, after)
                 film.write(np.concatenate(parts))
                 slices.add(t, parts)
-                strips.add(t, parts)
-                areas.add(t, before, after)
+                strips.add(t, picture, before, after)
                 if t == frames // 2:
-                    write_thumb(place, parts)
+                    write_thumb(place, small.of(picture, before, after))
         strips.finish()
-        named = zip(ClipFacts(facts).classes, areas.summary(), strict=True)
+        named = zip(ClipFacts(facts).classes, area_summary(_stack(read, AREAS)), strict=True)
         return {
             "pane": [panes.width, panes.height],
             "moments": [{"frame": t, "strip": strips.names[t]} for t in worst],
@@ -129,6 +161,11 @@ class Report(Sink):
         )
         both = read(FLOW, chosen), read(VISIBLE, chosen)
         return write_flows(place, chosen, *both, radius=self.radius)
+
+
+def _stack(read: Reader, array: ArrayHandle) -> NDArray[Any]:
+    """Return all frames of an array that is small."""
+    return np.stack(list(read(array)))
 
 
 def _clear(place: Path) -> None:

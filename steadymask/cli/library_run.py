@@ -85,7 +85,10 @@ def _run(
     clip_count = len(library.clips) + len(library.failures)
     failed = _failed(library.clips, Ledger(store, options.out)) if options.retry_failed else []
     clips = failed if options.retry_failed else library.clips
-    record = Record(options.out, resolved(steps, engine), names, clip_count)
+    record = Record(
+        options.out, resolved(steps, engine), names, clip_count,
+        library=options.footage.resolve().name,
+    )  # fmt: skip
     if options.retry_failed:
         record.keep({clip.name for clip in clips})
     record.passed_over = library.passed_over

@@ -13,12 +13,14 @@ from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from steadymask.cli.glossary import GLOSSARY
 from steadymask.cli.run_record import remarks
 from steadymask.cli.terminal import line
 
 TEMPLATES = Path(__file__).parent / "templates"
 ASSETS = ("report.css", "report.js", "player.js", "plots.js")
-WORST = 20  # moments of the library on the first page
+WORST = 12  # moments of the library on the first page
+RESULTS = ("masks", "masks.mkv", "overlay.mp4", "labels", "metrics.json")  # of a clip, linked to
 
 
 def write_pages(out: Path) -> Path:
@@ -31,6 +33,7 @@ def write_pages(out: Path) -> Path:
         without the latter has a row in the table and no page.
     """
     run = _read(out / "run.json")
+    run["library"] = _readable(run.get("library") or out.resolve().name)
     folder = out / "report"
     folder.mkdir(exist_ok=True)
     _write_assets(folder)
@@ -43,16 +46,20 @@ def write_pages(out: Path) -> Path:
         if path.is_file():
             shown = _read(path)
             clip["page"] = _page(name)
-            shown = {**shown, "folder": clip["folder"], "clip": clip["name"]}
-            page = templates.get_template("clip.html.j2").render(clip=clip | {"shown": shown})
+            shown |= {"folder": clip["folder"], "clip": clip["name"]}
+            shown |= {"opens": _opening(clip, shown), "checks": _checks(clip, shown)}
+            page = templates.get_template("clip.html.j2").render(
+                clip=clip | {"shown": shown}, run=run
+            )
             _write(folder / clip["page"], page)
             moments = _worst([*moments, *_moments(clip, shown)])
         clips.append(clip)
     _drop_others(folder, {"index.html", *(clip["page"] for clip in clips)})
     clips.sort(key=_urgency)
     index = templates.get_template("index.html.j2").render(
-        clips=clips, moments=moments, run=run, stages=_stages(run), failures=_failures(run)
-    )
+        clips=clips, moments=moments, run=run, stages=_stages(run), failures=_failures(run),
+        looks=[clip for clip in clips if clip["look"]],
+    )  # fmt: skip
     _write(folder / "index.html", index)
     return folder / "index.html"
 
@@ -64,6 +71,7 @@ def _environment() -> Environment:
     )  # fmt: skip
     for name, digits in (("whole", 0), ("time", 1), ("number", 2), ("share", 3)):
         made.filters[name] = lambda value, d=digits: "–" if value is None else f"{value:.{d}f}"
+    made.globals["glossary"] = GLOSSARY
     return made
 
 
@@ -76,6 +84,8 @@ def _clip(out: Path, name: str, run: dict[str, Any]) -> dict[str, Any]:
         "name": _readable(name),
         "page": "",
         "folder": f"../{quote(os.fsencode(name))}/report/",
+        "files": _files(out, name),
+        "look": bool(metrics["warnings"] or metrics["holes"] or metrics["changed_frames"]),
         "frames": metrics["frames"],
         "before": metrics["input"]["E_cons"],
         "left": metrics["output"]["E_cons"],
@@ -92,9 +102,39 @@ def _clip(out: Path, name: str, run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _files(out: Path, name: str) -> list[tuple[str, str]]:
+    """Return the results of a clip that are there: what they are called, and links to them."""
+    there = [result for result in RESULTS if (out / name / result).exists()]
+    folder = quote(os.fsencode(name))
+    names = [f"{part}/" if (out / name / part).is_dir() else part for part in there]
+    return [(part, f"../{folder}/{part}") for part in names]
+
+
+def _opening(clip: dict[str, Any], shown: dict[str, Any]) -> int:
+    """Return the frame that a clip's page opens at: that of a warning, or the report's own."""
+    for warning in clip["warnings"]:
+        start, stop = warning["frames"][0] if warning["frames"] else (0, clip["frames"])
+        if stop - start < clip["frames"]:
+            return int(start)
+    return int(shown["opens"])
+
+
+def _checks(clip: dict[str, Any], shown: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return the frames to check, rising, each with the reason in words; a run counts once."""
+    reasons: dict[int, str] = {
+        moment["frame"]: f"worst moment: {moment['value']:.2f}" for moment in shown["moments"]
+    }
+    for said, frames in (("changed a lot", clip["changed"]), ("not decoded", clip["holes"])):
+        reasons |= {t: said for t in frames if t - 1 not in frames}
+    for warning in clip["warnings"]:
+        reasons |= {run[0]: warning["words"] for run in warning["frames"]}
+    return [{"frame": t, "words": reasons[t]} for t in sorted(reasons)]
+
+
 def _urgency(clip: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what the clips are sorted by: those with a warning, then the least stable."""
-    return not clip["warnings"], clip["left"] is None, -(clip["left"] or 0.0), clip["name"]
+    """Return what the clips are sorted by: those with a warning, to look at, least stable."""
+    left = clip["left"]
+    return not clip["warnings"], not clip["look"], left is None, -(left or 0.0), clip["name"]
 
 
 def _moments(clip: dict[str, Any], shown: dict[str, Any]) -> list[dict[str, Any]]:

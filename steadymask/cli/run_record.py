@@ -36,7 +36,16 @@ PACKAGES = ("numpy", "opencv-contrib-python", "numba", "numcodecs", "ray", "torc
 class Record:
     """Follows a run and writes ``run.json`` and ``metrics.json`` below `out`."""
 
-    def __init__(self, out: Path, settings: dict[str, Any], order: list[str], clips: int) -> None:
+    def __init__(
+        self,
+        out: Path,
+        settings: dict[str, Any],
+        order: list[str],
+        clips: int,
+        *,
+        library: str = "",
+    ) -> None:
+        self._library = library
         self.out, self._settings, self._order, self._clips = out, settings, order, clips
         self._running: dict[str, float] = {}
         self._left: dict[str, int] = {}  # nodes of the clips begun
@@ -138,6 +147,7 @@ class Record:
         """Write ``run.json``, and ``metrics.json`` from the clips' own."""
         about = {
             "state": state,
+            "library": self._library,
             "began": self._began,
             "seconds": round(time.time() - self._began, 2),
             "settings": self._settings,

@@ -29,7 +29,8 @@ def made_library(out, clips, name="clip {:03d}"):
         (out / clip / "metrics.json").write_text(json.dumps(scores))
         text = {
             "clip": clip, "frames": 300, "rate": 24.0, "shots": [[0, 300]], "every": 1,
-            "flicker": {"before": curve, "after": curve}, "pane": [160, 90],
+            "opens": 7, "changed": curve, "pane": [160, 90],
+            "flicker": {"before": curve, "after": curve},
             "flows": [{"frame": 7, "flow": "flow.jpg", "seen": "seen.jpg", "strongest": 2.0}],
             "moments": [{"frame": 7, "strip": "strip-000007.jpg", "value": k / 10}],
             "slices": {"every": 1, "rows": [5], "before": ["slice.jpg"], "after": ["slice.jpg"]},
@@ -37,6 +38,6 @@ def made_library(out, clips, name="clip {:03d}"):
         }  # fmt: skip
         (folder / "clip.json").write_text(json.dumps(text))
     done = {n: {"done": True, "stages": {"flow": spent, "report": spent}} for n in names}
-    run = {"clips": done, "failures": {}, "seconds": 99.0}
+    run = {"library": "made", "clips": done, "failures": {}, "seconds": 99.0}
     (out / "run.json").write_text(json.dumps(run))
     return write_pages(out)

@@ -12,7 +12,28 @@ document.addEventListener("DOMContentLoaded", () => {
     document.dispatchEvent(new Event("themechange"));
   });
   for (const table of document.querySelectorAll("table.sortable")) sortable(table);
+  for (const box of document.querySelectorAll(".explained")) box.addEventListener("beforetoggle", anchor);
+  hints();
+  addEventListener("resize", hints);
 });
+
+// An explanation opens below its question mark, inside the window.
+let asked = null;
+document.addEventListener("click", (event) => { asked = event.target.closest(".word") || asked; }, true);
+function anchor(event) {
+  if (event.newState !== "open" || !asked) return;
+  const box = event.target, mark = asked.getBoundingClientRect(), wide = Math.min(352, innerWidth - 24);
+  box.style.width = `${wide}px`;
+  box.style.left = `${Math.max(12, Math.min(mark.left - 16, innerWidth - wide - 12))}px`;
+  const low = mark.bottom + 6, fits = low + 150 < innerHeight;
+  box.style.top = fits ? `${low}px` : "auto";
+  box.style.bottom = fits ? "auto" : `${innerHeight - mark.top + 6}px`;
+}
+
+// Tables that go on beyond the right edge say so.
+function hints() {
+  for (const box of document.querySelectorAll(".wide")) box.classList.toggle("more", box.scrollWidth > box.clientWidth + 1);
+}
 
 function sortable(table) {
   const heads = [...table.tHead.rows[0].cells];

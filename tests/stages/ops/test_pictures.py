@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ShapeError
-from stages.ops.pictures import flow_colours, label_colours, peaks
+from stages.ops.pictures import flow_colours, label_colours, lay_over, mask_layer, peaks
 
 
 def test_flow_has_the_hue_of_its_angle_and_the_strength_of_its_length():
@@ -45,6 +45,38 @@ def test_labels_take_their_own_colour():
     labels = rng.integers(0, 256, (5, 6)).astype(np.uint8)
     colours = rng.integers(0, 256, (256, 3)).astype(np.uint8)
     np.testing.assert_array_equal(label_colours(labels, colours), colours[labels])
+
+
+def test_a_layer_is_laid_over_a_picture_as_the_definition_says():
+    rng = np.random.default_rng(4)
+    picture, layer = rng.integers(0, 256, (2, 9, 8, 3)).astype(np.uint8)
+    below, above = picture / 255, layer / 255
+    wanted = np.where(
+        above <= 0.5, 2 * above * below, below + (2 * above - 1) - below * (2 * above - 1)
+    )
+    np.testing.assert_allclose(lay_over(picture, layer), 255 * wanted, atol=2)
+    neutral = np.full_like(picture, 128)
+    np.testing.assert_allclose(lay_over(picture, neutral), picture, atol=1)
+
+
+@pytest.mark.parametrize("colour", [0, 90, 255])
+def test_an_outline_shows_on_a_picture_of_any_grey(colour):
+    """White and black lie side by side along the outline, whatever is below and inside."""
+    labels = np.zeros((20, 20), np.uint8)
+    labels[5:15, 5:15] = 1
+    colours = np.full((256, 3), colour, np.uint8)
+    shown = lay_over(np.full((20, 20, 3), colour, np.uint8), mask_layer(labels, colours))
+    assert (shown[10, 5] == 255).all()
+    assert (shown[10, 4] == 0).all()
+    assert (shown[10, 2] == colour).all()
+
+
+def test_classes_that_touch_have_an_outline_between_them():
+    labels = np.ones((8, 8), np.uint8)
+    labels[:, 4:] = 2
+    layer = mask_layer(labels, np.full((256, 3), 60, np.uint8))
+    assert (layer[:, 3:5] == 255).all()
+    assert (layer[:, :3] == (60 + 128) // 2).all()
 
 
 def test_flow_of_a_wrong_shape_is_refused():

@@ -14,8 +14,9 @@ from pipeline.stage import Clip
 from pipeline.store.store import Store
 from stages.catalogue import build_steps
 from stages.media.masks.palette import palette, read_labels, write_indexed_png
-from stages.report.curves import Areas, curve, pair_errors
-from stages.report.pictures import Panes, Slices, Strips, chosen_pairs, veiled
+from stages.ops.pictures import lay_over, mask_layer
+from stages.report.curves import area_summary, changed_share, curve, opening_frame, pair_errors
+from stages.report.pictures import Panes, Slices, Strips, chosen_pairs
 from stages.report.stage import Report
 from tests.support.small_library import SIZE, scene, write_clip
 
@@ -82,7 +83,12 @@ def test_the_film_holds_the_picture_and_the_masks_before_and_after(library, clip
         assert np.abs(panes[:height].astype(int) - small).mean() < 12
         shown = [panes[k * height : (k + 1) * height].astype(int) for k in (1, 2)]
         wanted = [
-            cv2.resize(palette()[labels], (width, height), interpolation=cv2.INTER_NEAREST)
+            mask_layer(
+                cv2.resize(
+                    labels.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST
+                ),
+                palette(),
+            )
             for labels in (before[t], after[t])
         ]
         assert not np.array_equal(*wanted)
@@ -131,7 +137,7 @@ def test_a_slice_is_one_row_of_every_frame_in_order(clip):
     error = np.zeros((2, 2))  # of each slice to the rows of each side
     for number, row in enumerate(text["slices"]["rows"]):
         rows = [
-            np.concatenate([veiled(p[row : row + 1], p[k * height + row][None]) for _, p in film])
+            np.concatenate([lay_over(p[row : row + 1], p[k * height + row][None]) for _, p in film])
             for k in (1, 2)
         ]
         for k, system in enumerate(("before", "after")):
@@ -200,7 +206,7 @@ def test_a_long_curve_keeps_every_peak_and_where_it_was():
 
 
 def test_what_is_kept_of_a_long_clip_does_not_grow_with_it():
-    panes = Panes((480, 854), np.zeros((256, 3), np.uint8))
+    panes = Panes((480, 854), np.zeros((256, 3), np.uint8), side=240)
     short, long = Slices(900, panes), Slices(100_000, panes)
     assert len(long._pictures[0, 0]) <= 900
     assert long._pictures.nbytes <= short._pictures.nbytes
@@ -231,10 +237,10 @@ def test_flow_is_shown_at_the_worst_moments_first_and_never_across_a_cut():
 
 
 def test_a_strip_has_the_frames_around_its_moment(tmp_path):
-    strips = Strips([1, 10, 19], tmp_path)
+    panes = Panes((100, 200), np.zeros((256, 3), np.uint8), side=100)
+    strips, blank = Strips([1, 10, 19], tmp_path, panes), np.zeros((100, 200), np.uint8)
     for t in range(20):
-        grey = np.full((20, 40, 3), 10 * t, np.uint8)
-        strips.add(t, [grey, np.zeros_like(grey), np.zeros_like(grey)])
+        strips.add(t, np.full((100, 200, 3), 10 * t, np.uint8), blank, blank)
     strips.finish()
     for moment, frames in ((1, range(4)), (10, range(8, 13)), (19, range(17, 20))):
         picture = cv2.imread(str(tmp_path / strips.names[moment]))
@@ -243,13 +249,29 @@ def test_a_strip_has_the_frames_around_its_moment(tmp_path):
 
 
 def test_a_class_that_comes_and_goes_jumps_and_an_absent_one_does_not():
-    areas = Areas(3, 2)
-    full, empty = np.ones((4, 4), np.uint8), np.zeros((4, 4), np.uint8)
-    for t, labels in enumerate((full, empty, full)):
-        areas.add(t, labels, full)
-    first, second = areas.summary()
+    areas = np.zeros((3, 2, 3), np.int64)
+    areas[:, 0, 1] = 16, 0, 16
+    areas[:, 1, 1] = 16
+    first, second = area_summary(areas)
     assert first["before"]["jump"] == 2
     assert first["after"]["jump"] == second["after"]["jump"] == 0
+
+
+def test_a_clip_opens_where_most_was_changed_else_where_most_flicker_is_left():
+    flicker = np.array([0.1, 0.9, np.nan])
+    changed = changed_share(np.array([[9, 10], [10, 10], [5, 10]]))
+    np.testing.assert_allclose(changed, [0.1, 0, 0.5])
+    assert opening_frame(changed, flicker) == 2
+    assert opening_frame(np.zeros(3), flicker) == 1
+    assert opening_frame(np.zeros(3), np.full(3, np.nan)) == 0
+    assert changed_share(np.array([[0, 0]])) == [0]
+
+
+def test_pictures_are_as_large_as_the_setting_allows_and_never_enlarged(tmp_path):
+    write_clip(tmp_path, "a", 3, size=(120, 160))
+    for side, pane in ((480, [160, 120]), (64, [86, 64])):
+        text = said(run(tmp_path, "a", settings={"report": {"picture_side": side}}) / "a")
+        assert text["pane"] == pane
 
 
 def test_switched_off_it_reads_next_to_nothing():

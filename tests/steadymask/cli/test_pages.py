@@ -46,7 +46,7 @@ def test_every_page_opens_from_the_disk_without_an_error_or_a_request_elsewhere(
 def test_the_first_page_says_what_failed_and_what_the_scores_are(index, out):
     text = index.find_element("tag name", "main").text
     assert "<b>lost" in text
-    assert "1 failed" in index.find_element("tag name", "header").text
+    assert "1 failed" in by_id(index, "verdict").text
     failed = json.loads((out / "run.json").read_text())["failures"]["<b>lost"]
     assert failed in by_id(index, "failed").text
     scores = json.loads((out / "metrics.json").read_text())["clips"]
@@ -54,7 +54,38 @@ def test_the_first_page_says_what_failed_and_what_the_scores_are(index, out):
     assert {n: float(v) for n, v in rows.items()} == {
         n: s["output"]["E_cons"] for n, s in scores.items()
     }
-    assert column(index, "after") == sorted(column(index, "after"), key=float, reverse=True)
+
+
+def test_the_first_line_says_how_many_are_fine_and_which_to_look_at_first(tmp_path):
+    made_library(tmp_path, 5)
+    for k, change in ((1, {}), (2, {}), (3, {"holes": [4]})):
+        path = tmp_path / f"clip 00{k}" / "metrics.json"
+        scores = json.loads(path.read_text()) | {"changed_frames": []} | change
+        if k == 2:
+            cause = "<b>mean</b>"
+            warning = {"kind": "gone", "frames": [[5, 9]], "label": 1, "words": "class 1 is gone"}
+            scores["warnings"] = [warning | {"cause": cause}]
+        path.write_text(json.dumps(scores))
+    text = " ".join(write_pages(tmp_path).read_text().split())
+    said = text.split('id="verdict">')[1].split("</p>")[0]
+    assert "<b>1 of 5</b> clips look fine, <b>4</b> want a look" in said
+    assert 'clip 002</a>, <span class="bad">class 1 is gone</span>' in said
+    assert "&lt;b&gt;mean" in text
+    page = next((tmp_path / "report").glob("clip-002*")).read_text()
+    shown = json.loads(page.split('id="clip">')[1].split("</script>")[0])
+    assert shown["opens"] == 5
+    assert {"frame": 5, "words": "class 1 is gone"} in shown["checks"]
+
+
+@pytest.mark.parametrize("width", [390])
+def test_a_table_wider_than_a_phone_says_so(driver, out, width):
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": True}
+    driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    visit(driver, out / "report" / "index.html")
+    box = driver.find_element("css selector", ".wide.more")
+    hint = driver.execute_script("return getComputedStyle(arguments[0], '::before').content", box)
+    assert "scroll sideways" in hint
+    driver.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
 
 
 def test_a_click_on_a_head_sorts_and_another_one_turns_it_round(index):
@@ -83,11 +114,12 @@ def test_the_keyboard_reaches_the_heads_and_the_focus_is_seen(index):
 def test_names_of_strangers_are_only_text(driver, out):
     for name in (HOSTILE, QUOTES, SCRIPT):
         visit(driver, out / "report" / "index.html")
-        link = next(a for a in driver.find_elements("css selector", ".name a") if a.text == name)
+        links = driver.find_elements("css selector", ".name a")
+        link = next(a for a in links if a.get_attribute("textContent") == name)
         link.click()
         until(driver, "film.readyState >= 2")
         assert name in driver.find_element("tag name", "h1").text
-        assert driver.title == name
+        assert driver.title == f"{name} – footage"
         assert driver.find_elements("css selector", "img[onerror], h1 :not(a)") == []
         assert severe(driver) == []
     from selenium.common.exceptions import NoAlertPresentException
@@ -126,17 +158,20 @@ def test_no_page_is_wider_than_the_window(driver, out, width):
 
 
 @pytest.mark.slow
-def test_five_hundred_clips_open_in_less_than_two_seconds(driver, tmp_path):
+def test_five_hundred_clips_open_in_less_than_a_second(driver, tmp_path):
     began = time.monotonic()
     page = made_library(tmp_path, 500)
     assert time.monotonic() - began < 20
-    driver.get("about:blank")
-    began = time.monotonic()
-    driver.get(page.as_uri())
-    assert time.monotonic() - began < 2
+    times = []
+    for _ in range(3):  # the best: other programs may be at work
+        driver.get("about:blank")
+        began = time.monotonic()
+        driver.get(page.as_uri())
+        times.append(time.monotonic() - began)
+    assert min(times) < 1
     assert len(column(driver, "clip")) == 500
     moments = driver.find_elements("css selector", ".moments a span")
-    assert len(moments) == 20
+    assert len(moments) == 12
     assert moments[0].text == "clip 499, frame 7: 49.90"
     assert page.stat().st_size < 1_000_000
 
