@@ -37,6 +37,7 @@ from stages.media.results.result import (
     select_frames,
 )
 from stages.media.results.settings import ResultSettings
+from stages.ops.edge_alpha import edge_alpha
 from stages.ops.fixed_point import unpack_mask
 from stages.ops.guided import upsample_mask
 from stages.ops.soft_masks import winners
@@ -52,10 +53,10 @@ class Export(ResultSettings, PartedSink):
     """The results that users get; see `stages.media.results`, a file for each format."""
 
     name: ClassVar[str] = "export"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     uses: ClassVar[tuple[str, ...]] = (
         "size", "source_size", "timeline", "parts", "classes", "class_names",
-        "source_masks",
+        "source_masks", "hard_masks",
     )  # fmt: skip
 
     kernel: int = Field(8, ge=1, le=255, description="box of the upsampling to source size")
@@ -151,16 +152,32 @@ class Export(ResultSettings, PartedSink):
             )
 
     def _pixels(self, clip: Clip, facts: Facts, part: Part, read: Reader) -> Iterator[Pixels]:
-        """Yield the pixels of every frame of a part."""
-        if ClipFacts(facts).size == ClipFacts(facts).source_size:
-            soft = any(result_type(name).needs_alpha for name in self.formats)
-            masks: Iterator[Any] = read(SMOOTH_MASKS) if soft else repeat(None)
-            small = zip(read(SMOOTH_LABELS), read(FRAMES), strict=True)
-            for (labels, picture), mask in zip(small, masks, strict=False):
-                yield labels, picture, partial(unpack_mask, mask)
-            return
-        timeline = ClipFacts(facts).timeline
-        large = read_frames(clip.files["footage"], timeline, frames=part)
+        """Yield the pixels of every frame of a part.
+
+        Labels get soft edges from the picture; soft masks keep their own.
+        """
+        known = ClipFacts(facts)
+        at_size = known.size == known.source_size
+        frames = (
+            self._at_size(read, facts) if at_size else self._enlarged_to(clip, facts, part, read)
+        )
+        for labels, picture, soften in frames:
+            if known.hard_masks:
+                soften = partial(edge_alpha, labels, picture, classes=len(known.classes))
+            yield labels, picture, soften
+
+    def _at_size(self, read: Reader, facts: Facts) -> Iterator[Pixels]:
+        """Yield the pixels of frames whose working size is the source's."""
+        soft = any(result_type(name).needs_alpha for name in self.formats)
+        needed = soft and not ClipFacts(facts).hard_masks
+        masks: Iterator[Any] = read(SMOOTH_MASKS) if needed else repeat(None)
+        small = zip(read(SMOOTH_LABELS), read(FRAMES), strict=True)
+        for (labels, picture), mask in zip(small, masks, strict=False):
+            yield labels, picture, partial(unpack_mask, mask)
+
+    def _enlarged_to(self, clip: Clip, facts: Facts, part: Part, read: Reader) -> Iterator[Pixels]:
+        """Yield the pixels of frames whose source is larger than working size."""
+        large = read_frames(clip.files["footage"], ClipFacts(facts).timeline, frames=part)
         stable = zip(read(SMOOTH_MASKS), read(SMOOTH_LABELS), read(FRAMES), strict=True)
         own = self._own(facts, read)
         for (mask, labels, frame), picture in zip(stable, large, strict=True):

@@ -119,6 +119,11 @@ class ClipFacts:
         return _frame_runs(self._value("masks")["parts"])
 
     @property
+    def hard_masks(self) -> bool:
+        """Whether the masks came as labels, without soft edges of their own."""
+        return bool(self.values.get("hard_masks", False))
+
+    @property
     def source_masks(self) -> str:
         """Array of the masks at the source's size, `source_labels` or `source_soft`, or none.
 

@@ -71,6 +71,7 @@ class MaskClasses(ReadingChoices, Source):
             "classes": list(classes),
             "masks": source.known,
             "source_masks": _source_masks(source, facts),
+            "hard_masks": source.legend.kind == "labels",
             "class_names": {} if self.union else class_names(source.legend),
             "mask_reading": source.reading,
             "mask_warnings": list(source.warnings),
