@@ -1,4 +1,4 @@
-"""Soft edges for hard labels: how far a pixel at an outline belongs to the object, by the picture."""
+"""Soft edges for hard labels, taken from the picture."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ def edge_alpha(
 ) -> NDArray[np.float32]:
     """Return soft masks of hard labels, with the picture's own soft edges.
 
-    A guided filter [1]_ of each class with the picture as its guide. What carries the label stays at
-    one half or more and everything else at one half or less, so that the masks still win where the
-    labels say, and lines of one pixel stay. Pixels further than twice the filter's radius from an
-    outline are exactly 0 or 1.
+    A guided filter [1]_ of each class with the picture as its guide. What carries the label stays
+    at one half or more and everything else at one half or less, so that the masks still win where
+    the labels say, and lines of one pixel stay. Pixels further than twice the filter's radius from
+    an outline are exactly 0 or 1.
 
     Parameters
     ----------
@@ -62,9 +62,8 @@ def _soften(
     region: NDArray[np.bool_], picture: NDArray[np.uint8], radius: int
 ) -> NDArray[np.float32]:
     alpha = cv2.ximgproc.guidedFilter(picture, region.astype(np.float32), radius, EPS)
-    return np.where(region, np.clip(alpha, 0.5 + 1 / 255, 1), np.clip(alpha, 0, 0.5)).astype(
-        np.float32
-    )
+    inside, outside = np.clip(alpha, 0.5 + 1 / 255, 1), np.clip(alpha, 0, 0.5)
+    return np.asarray(np.where(region, inside, outside), np.float32)
 
 
 def _box_around(region: NDArray[np.bool_], margin: int) -> tuple[slice, slice] | None:
