@@ -2,7 +2,7 @@
 
 import sys
 
-from steadymask.cli.main import main
+from steadymask.cli.main import command
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    sys.exit(command())

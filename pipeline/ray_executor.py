@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stderr
@@ -71,12 +72,13 @@ class RayExecutor:
         # Workers import the project; not what lies in this folder, which may be strangers' footage.
         root = str(Path(__file__).parent.parent)
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        if address:
-            _join(address, path)
-        else:
-            with _environment(PYTHONPATH=path, **QUIET):
-                _start_here(workers)
-            _check(resources)
+        with _without_script_folder(root):
+            if address:
+                _join(address, path)
+            else:
+                with _environment(PYTHONPATH=path, **QUIET):
+                    _start_here(workers)
+                _check(resources)
         self._remote = ray.remote(perform_logged)
 
     @property
@@ -225,6 +227,22 @@ def _explained(what: str) -> Iterator[None]:
     except Exception as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise NowhereError(f"{what}: {why}: run it again, or with --executor inline") from error
+
+
+@contextmanager
+def _without_script_folder(root: str) -> Iterator[None]:
+    """Hide the folder of the program that runs from Ray, which puts it first in the workers' paths.
+
+    A user's own program may lie beside a file that is called as one of our packages.
+    """
+    folder = os.path.dirname(os.path.realpath(sys.argv[0]))  # noqa: PTH120 - as Ray writes it
+    before = list(sys.path)
+    if folder != root:
+        sys.path[:] = [entry for entry in before if os.path.realpath(entry) != folder]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 @contextmanager

@@ -62,6 +62,11 @@ class Export(ResultSettings, PartedSink):
     kernel: int = Field(8, ge=1, le=255, description="box of the upsampling to source size")
     eps: float = Field(1e-4, ge=1e-6, description="of the upsampling; see smooth.eps")
 
+    @property
+    def needs_soft(self) -> bool:
+        """Whether a result wants soft masks."""
+        return any(result_type(name).needs_alpha for name in self.formats)
+
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read the stable masks, the pictures below them, and the masks as they came."""
         source = ClipFacts(facts).source_masks
@@ -168,8 +173,7 @@ class Export(ResultSettings, PartedSink):
 
     def _at_size(self, read: Reader, facts: Facts) -> Iterator[Pixels]:
         """Yield the pixels of frames whose working size is the source's."""
-        soft = any(result_type(name).needs_alpha for name in self.formats)
-        needed = soft and not ClipFacts(facts).hard_masks
+        needed = self.needs_soft and not ClipFacts(facts).hard_masks
         masks: Iterator[Any] = read(SMOOTH_MASKS) if needed else repeat(None)
         small = zip(read(SMOOTH_LABELS), read(FRAMES), strict=True)
         for (labels, picture), mask in zip(small, masks, strict=False):

@@ -18,7 +18,7 @@ ARROWS = {
     "stages/models": {"pipeline", "stages.ops"},
     "stages/media": {"pipeline", "stages.ops"},
     "stages": {"pipeline"},
-    "steadymask/evaluation": {"pipeline", "stages"},
+    "steadymask/evaluation": {"pipeline", "stages", "steadymask.record"},
     "steadymask/training": {"pipeline", "stages"},
     "steadymask": {"pipeline", "stages"},
 }

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 from rich.progress import track
 
-from pipeline.errors import ConfigError, InputError
+from pipeline.errors import ConfigError
 from steadymask.cli.score_tables import print_clips, print_summary, write_csv, write_json
 from steadymask.cli.terminal import line, plain_console
-from steadymask.evaluation.layouts import Files, find_frames, find_labels
-from steadymask.evaluation.reference_flow import EstimatedFlow, Judge, KnownFlow, flow_used
-from steadymask.evaluation.score_clip import TRUTH, ClipScores, Options, add_excess, score_clip
+from steadymask.evaluation.layouts import find_frames
+from steadymask.evaluation.reference_flow import EstimatedFlow, flow_used
+from steadymask.evaluation.score_clip import TRUTH, ClipScores, Options
+from steadymask.evaluation.score_library import labels_by_clip, reference_flow, score_library
 from steadymask.evaluation.summary import Gate, summarise
 
 EPILOG = """\
@@ -24,8 +25,6 @@ Layouts: DAVIS, YouTube-VOS (<clip>/00000.png), VSPW (<clip>/origin, <clip>/mask
 (<city>_<sequence>_<frame>_*.png), and the OUT folder of a run. A clip is taken as one shot.
 The first --pred is the baseline that `excess` refers to.
 Exit status: 0 all scored, 1 a clip could not be scored or a gate failed, 2 nothing could start."""
-
-SLOW = 0.5  # share of the size that DeepFlow works at unless told otherwise
 
 
 def parser() -> argparse.ArgumentParser:
@@ -78,17 +77,29 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     gates = [Gate.parse(text) for text in options.fail_if]
     folders = _systems(options.pred)
-    judge = _judge(options, list(folders.values()))
+    judge = reference_flow(
+        options.flow, list(folders.values()),
+        scale=options.flow_scale, radius=options.radius, workers=options.workers,
+    )  # fmt: skip
     clips = find_frames(options.frames)
-    systems = {name: _find(folder, clips) for name, folder in folders.items()}
-    truth = _find(options.gt, clips) if options.gt else None
+    systems = {name: labels_by_clip(folder, clips) for name, folder in folders.items()}
+    truth = labels_by_clip(options.gt, clips) if options.gt else None
     console = plain_console()
     flow = _describe(judge, options)
     console.print(f"judged with {flow}")
     if flow_used(list(folders.values())) == judge.method and not options.exact_flow:
         note = f"some masks were made with {judge.method}: it finds them stiller than others would"
         console.print(note)
-    scores, failures = _score(clips, systems, truth, judge, options)
+    wanted = Options(
+        options.task, options.union, options.rate, options.contours, options.vspw_script,
+        tuple(options.void),
+    )  # fmt: skip
+    bar = partial(
+        track, description="clips", console=Console(stderr=True), transient=True
+    )  # fmt: skip
+    scores, failures = score_library(
+        clips, systems, truth, judge, wanted, exact_flow=options.exact_flow, track=bar
+    )
     summary = summarise(scores, list(systems))
     print_summary(console, summary, list(systems))
     if options.per_clip:
@@ -122,67 +133,6 @@ def _describe(judge: EstimatedFlow, options: argparse.Namespace) -> str:
     if options.exact_flow:
         return f"the flow in {options.exact_flow}"
     return f"{judge.method} at {judge.scale:g} of the size, up to {judge.radius} frames apart"
-
-
-def _judge(options: argparse.Namespace, folders: Sequence[Path]) -> EstimatedFlow:
-    method = options.flow
-    if method == "other":
-        method = "deepflow" if flow_used(folders) == "dis" else "dis"
-    scale = options.flow_scale or (SLOW if method == "deepflow" else 1.0)
-    if not 0 < scale <= 1:
-        raise ConfigError(f"--flow-scale {scale}: expected more than 0 and at most 1")
-    if options.radius < 1:
-        raise ConfigError(f"--radius {options.radius}: expected at least 1")
-    workers = options.workers or os.cpu_count() or 1
-    return EstimatedFlow(method, scale, options.radius, workers)
-
-
-def _find(folder: Path, clips: Mapping[str, Files]) -> dict[str, Files]:
-    """Return a folder's labels by clip; where there is one clip on either side, they belong."""
-    found = find_labels(folder)
-    if len(found) == len(clips) == 1:
-        return {next(iter(clips)): next(iter(found.values()))}
-    return found
-
-
-def _score(
-    clips: Mapping[str, Files],
-    systems: Mapping[str, Mapping[str, Files]],
-    truth: Mapping[str, Files] | None,
-    judge: Judge,
-    options: argparse.Namespace,
-) -> tuple[list[ClipScores], list[str]]:
-    """Score every clip that any system has; say why others could not be."""
-    wanted = Options(
-        options.task, options.union, options.rate, options.contours, options.vspw_script,
-        tuple(options.void),
-    )  # fmt: skip
-    scores, failures = [], []
-    begun = [name for name in clips if any(name in files for files in systems.values())]
-    if not begun:
-        theirs = ", ".join(sorted({name for files in systems.values() for name in files})[:5])
-        raise ConfigError(
-            f"expected masks of the clips {', '.join(list(clips)[:5])}, found those of {theirs}"
-        )
-    for name in track(begun, "clips", console=Console(stderr=True), transient=True):
-        theirs_here = {system: files[name] for system, files in systems.items() if name in files}
-        true = truth.get(name) if truth is not None else None
-        try:
-            known: Judge = judge
-            if options.exact_flow:
-                known = KnownFlow(options.exact_flow / f"{name}.npz")
-            one = score_clip(name, clips[name], theirs_here, true, known, wanted)
-        except InputError as error:
-            failures.append(str(error))
-            continue
-        for system in systems:
-            if system not in theirs_here:
-                one.problems[system] = f"{name}: {system}: no masks"
-        if truth is not None and true is None:
-            failures.append(f"{name}: no true masks: scored without")
-        add_excess(one, next(iter(systems)))
-        scores.append(one)
-    return scores, failures
 
 
 def _problems(one: ClipScores, systems: Mapping[str, Any]) -> list[str]:

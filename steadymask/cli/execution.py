@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from pipeline.events import ClipFailed, Event, TaskDone
 from pipeline.executor import Executor, InlineExecutor, Limits
@@ -16,7 +18,18 @@ from stages.device_cache import RESIDENT
 from steadymask.cli.options import say
 
 
-def starter(options: argparse.Namespace, store: Store, engine: Engine) -> Callable[[], Executor]:
+@dataclass(frozen=True)
+class Placement:
+    """Where tasks run: ``ray`` or ``inline``, how many at a time (0: as many as processors)."""
+
+    executor: Literal["ray", "inline"] = "ray"
+    workers: int = 0
+    address: str = ""
+
+
+def starter(
+    options: argparse.Namespace | Placement, store: Store, engine: Engine
+) -> Callable[[], Executor]:
     """Return what starts the executor that the options ask for."""
     here = os.cpu_count() or 1
 

@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from pipeline.errors import ConfigError
 from pipeline.lock import locked
 from stages.media.label_sets.write import LAYOUTS, MANIFEST, Found, find_labels, write_set
 from steadymask.cli.corrupt import refuse_full
 from steadymask.cli.terminal import line
+from steadymask.record import RunRecord
 
 MOST_SAID = 40  # lines about clips
 
@@ -53,7 +52,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.shard < 1:
         raise ConfigError(f"--shard {options.shard}: expected at least 1")
     refuse_full(options.to)
-    record = _record(options.out)
+    record = RunRecord.load(options.out)
     with locked(options.out):
         found = _found(options.out, record)
         target = options.to.resolve()
@@ -71,27 +70,15 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _record(out: Path) -> dict[str, Any]:
-    """Return what ``run.json`` says."""
-    path = out / "run.json"
-    try:
-        record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        return record | {"clips": list(record["clips"])}
-    except FileNotFoundError:
-        raise ConfigError(f"{path}: expected the record of a run, found none") from None
-    except (ValueError, KeyError, TypeError) as error:
-        raise ConfigError(f"{path}: not the record of a run ({error})") from error
-
-
-def _found(out: Path, record: dict[str, Any]) -> Found:
+def _found(out: Path, record: RunRecord) -> Found:
     """Return the pseudo-labels of a run's clips, with what is to be said of the others."""
-    found = find_labels({name: out / name for name in record["clips"]})
-    for name, reason in record.get("failures", {}).items():
+    found = find_labels({name: out / name for name in record.clips})
+    for name, reason in record.failures.items():
         if name not in found.clips:
             found.left_out[name] = f"it failed: {reason}"
     if not found.clips:
         name, reason = next(iter(found.left_out.items()), ("run.json", "there are no clips"))
         raise ConfigError(f"{out}: no clip has pseudo-labels to gather: {name}: {reason}")
-    if record.get("state", "done") != "done":
+    if record.state != "done":
         found.warnings.append("the run is not done: other clips may follow")
     return found

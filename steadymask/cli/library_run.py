@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from pipeline.disk_admission import Room, gigabytes
 from pipeline.events import Event
+from pipeline.executor import Executor
 from pipeline.ledger import Ledger
 from pipeline.lock import locked
 from pipeline.scheduler import Run
@@ -34,6 +37,81 @@ from steadymask.cli.terminal import announce
 from steadymask.cli.units import size_bytes
 
 WARNED = 5  # exit status
+AGAIN = ("failed", "quarantined")  # states of the ledger that --retry-failed runs
+
+
+@dataclass(frozen=True)
+class LibraryRun:
+    """A library with all that is needed to run it; prints nothing.
+
+    Attributes
+    ----------
+    out : Path
+    name : str
+        Of the library, for the report.
+    library : Pairing
+    steps, engine, store
+        Of the run.
+    start : callable
+        Starts the executor.
+    retry_failed : bool
+        Run only the clips that failed the last time.
+    budget_bytes : int
+        The store is kept below it; 0: as large as it gets.
+    """
+
+    out: Path
+    name: str
+    library: Pairing
+    steps: Sequence[Step]
+    engine: Engine
+    store: Store
+    start: Callable[[], Executor]
+    retry_failed: bool = False
+    budget_bytes: int = 0
+
+    def clips_to_do(self) -> list[Clip]:
+        """Return the clips that `go` runs."""
+        if not self.retry_failed:
+            return list(self.library.clips)
+        ledger = Ledger(self.store, self.out)
+        entries = [(clip, ledger.entry(clip.name)) for clip in self.library.clips]
+        return [clip for clip, entry in entries if entry and entry.state in AGAIN]
+
+    def go(self, listen: Callable[[Event], None]) -> tuple[Record, int]:
+        """Run the library and keep its record, telling `listen` of every event.
+
+        Return the record, and the size of the store in bytes where it is over its budget, else 0.
+        """
+        clips, steps = self.clips_to_do(), self.steps
+        names, settings = [step.name for step in steps], resolved(steps, self.engine)
+        count = len(self.library.clips) + len(self.library.failures)
+        record = Record(self.out, settings, names, count, library=self.name)
+        if self.retry_failed:
+            record.keep({clip.name for clip in clips})
+        record.passed_over = self.library.passed_over
+        record.failures.update(self.library.failures)
+        record.save("running")
+
+        def take(event: Event) -> None:
+            record.take(event)
+            listen(event)
+
+        with in_use(self.store, str(self.out.resolve())) as mine:
+            most = self.budget_bytes
+            budget = Budget(self.store, most, mine=mine) if most else None
+            room = Room(
+                self.store, partial(clip_bytes, steps), SPENDABLE,
+                out=self.out, writes=partial(written_bytes, steps),
+            )  # fmt: skip
+            run = Run(
+                steps, self.store, self.out, self.start,
+                chunk=self.engine.chunk, listener=take, retry=self.retry_failed,
+                drop=self.engine.drop, budget=budget, room=room,
+            )  # fmt: skip
+            run.go(clips)
+        record.save("done")
+        return record, budget.stored_bytes if budget is not None and budget.over else 0
 
 
 def run_library(options: argparse.Namespace) -> int:
@@ -81,41 +159,15 @@ def _run(
     store: Store,
 ) -> int:
     """Run the library, keep the record, print the table."""
-    names = [step.name for step in steps]
-    clip_count = len(library.clips) + len(library.failures)
-    failed = _failed(library.clips, Ledger(store, options.out)) if options.retry_failed else []
-    clips = failed if options.retry_failed else library.clips
-    record = Record(
-        options.out, resolved(steps, engine), names, clip_count,
-        library=options.footage.resolve().name,
-    )  # fmt: skip
-    if options.retry_failed:
-        record.keep({clip.name for clip in clips})
-    record.passed_over = library.passed_over
-    record.failures.update(library.failures)
-    record.save("running")
     most = size_bytes("--store-budget", options.store_budget) if options.store_budget else 0
-    with Progress(len(clips)) as progress, in_use(store, str(options.out.resolve())) as mine:
-
-        def listen(event: Event) -> None:
-            record.take(event)
-            progress.take(event)
-
-        start = starter(options, store, engine)
-        budget = Budget(store, most, mine=mine) if most else None
-        room = Room(
-            store, partial(clip_bytes, steps), SPENDABLE,
-            out=options.out, writes=partial(written_bytes, steps),
-        )  # fmt: skip
-        run = Run(
-            steps, store, options.out, start,
-            chunk=engine.chunk, listener=listen, retry=options.retry_failed,
-            drop=engine.drop, budget=budget, room=room,
-        )  # fmt: skip
-        run.go(clips)
-    if budget is not None and budget.over:
-        print(f"store: {gigabytes(budget.stored_bytes)}, over its budget: the last clips needed it")
-    record.save("done")
+    work = LibraryRun(
+        options.out, options.footage.resolve().name, library, steps, engine, store,
+        starter(options, store, engine), retry_failed=options.retry_failed, budget_bytes=most,
+    )  # fmt: skip
+    with Progress(len(work.clips_to_do())) as progress:
+        record, over_bytes = work.go(progress.take)
+    if over_bytes:
+        print(f"store: {gigabytes(over_bytes)}, over its budget: the last clips needed it")
     print_table(record)
     print(f"report: {write_pages(options.out)}")
     if options.demo and not record.failures:
@@ -125,9 +177,3 @@ def _run(
     if record.failures:
         return 1
     return WARNED if options.fail_on_warning and record.warned else 0
-
-
-def _failed(clips: list[Clip], ledger: Ledger) -> list[Clip]:
-    """Return the clips that failed the last time."""
-    entries = [(clip, ledger.entry(clip.name)) for clip in clips]
-    return [clip for clip, entry in entries if entry and entry.state in ("failed", "quarantined")]

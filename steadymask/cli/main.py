@@ -38,6 +38,11 @@ def main(arguments: Sequence[str]) -> int:
         return 130
 
 
+def command() -> int:
+    """Run the command that the process was started with: ``steadymask``, as installed."""
+    return main(sys.argv[1:])
+
+
 def _run(arguments: list[str]) -> int:
     name = "run"
     if arguments and arguments[0] in COMMANDS:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections import Counter
 from collections.abc import Sequence
@@ -22,6 +21,7 @@ from pipeline.store.store import Store
 from stages.facts import ClipFacts
 from steadymask.cli.size_estimates import clip_bytes, written_bytes
 from steadymask.cli.terminal import line, plain_console
+from steadymask.record import RunRecord
 
 # Measured on 2 cores at 854x480, one class; scaled by pixels. See docs/benchmarks.md.
 REFERENCE_PIXELS = 854 * 480
@@ -114,11 +114,8 @@ def _difference(step: Step, before: dict[str, Any]) -> str:
 
 
 def _settings_before(out: Path) -> dict[str, Any]:
-    try:
-        settings: dict[str, Any] = json.loads((out / "run.json").read_text())["settings"]
-    except (OSError, ValueError, KeyError):
-        return {}
-    return settings
+    record = RunRecord.load_if_any(out)
+    return record.settings if record is not None else {}
 
 
 def _existing(folder: Path) -> Path:

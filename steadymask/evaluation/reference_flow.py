@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -18,6 +17,7 @@ from pipeline.errors import InputError
 from stages.models.flow.load import load_flow
 from stages.ops.visibility import visible
 from stages.ops.warp import resize_flow
+from steadymask.record import RunRecord
 
 Picture = NDArray[np.uint8]
 
@@ -153,7 +153,7 @@ def flow_used(folders: Sequence[Path]) -> str:
     """
     for folder in folders:
         for place in (folder, *folder.resolve().parents[:2]):
-            if (place / "run.json").is_file():
-                settings = json.loads((place / "run.json").read_text(encoding="utf-8"))["settings"]
-                return str(settings["flow"]["method"])
+            record = RunRecord.load_if_any(place)
+            if record is not None and "flow" in record.settings:
+                return str(record.settings["flow"]["method"])
     return ""
