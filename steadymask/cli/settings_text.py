@@ -39,12 +39,15 @@ def _lines(settings: Sections, source: str) -> Iterator[str]:
     steps, engine = build_steps(settings, source)
     types = step_types(segmenter=bool(settings.get("segment", {}).get("segmenter")))
     off = sorted(set(types) - {step.name for step in steps})
+    switched = [name for name in off if "enabled" in types[name].model_fields]
     shown = {step.name: step for step in steps}
     if off:  # they have settings too, which depend on those of others
-        turned_on = merge(settings, {name: {"enabled": True} for name in off})
-        shown |= {step.name: step for step in build_steps(turned_on, source)[0]}
+        turned_on = merge(settings, {name: {"enabled": True} for name in switched})
+        shown |= {step.name: step for step in build_steps(turned_on, source, key_frames=True)[0]}
     for name in types:
-        values = shown[name].model_dump(mode="json") | ({"enabled": False} if name in off else {})
+        values = shown[name].model_dump(mode="json") | (
+            {"enabled": False} if name in switched else {}
+        )
         yield f"{name}:"
         yield from _section(type(shown[name]), values, "  ")
     yield "engine:"
