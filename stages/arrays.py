@@ -67,6 +67,12 @@ SMOOTH_MASKS = ArrayHandle("smooth", "masks", "uint8", ("H", "W", "C"), "soft ma
 SMOOTH_LABELS = ArrayHandle(
     "smooth", "labels", "uint8", ("H", "W"), "labels out, as `INPUT_LABELS`"
 )
+COVER = ArrayHandle(
+    "cover", "masks", "bool", ("H", "W", "C"), "where redaction has to hide each class"
+)
+COVER_STATES = ArrayHandle(
+    "cover", "states", "uint8", ("C",), "`ABSENT`, `SIGHTED` or `CARRIED` of `stages.ops.cover`"
+)
 PAIRS = ArrayHandle(
     "measure", "pairs", "int64", (2, "K2", 2), "in/out: wrong and seen pixels per neighbour"
 )

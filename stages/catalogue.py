@@ -42,6 +42,7 @@ class Engine(BaseModel):
 def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
     """Return the steps by section name, in the order of the plan."""
     from stages.carry_masks import CarryMasks
+    from stages.cover import Cover
     from stages.export import Export
     from stages.flow import Flow
     from stages.import_masks import ImportMasks
@@ -56,7 +57,7 @@ def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
     from stages.visibility import Visibility
 
     segment: type[Step] = Segment if segmenter else ImportMasks
-    stages = (Ingest, segment, Flow, CarryMasks, Visibility, Refine, Smooth, Measure)
+    stages = (Ingest, segment, Flow, CarryMasks, Visibility, Refine, Smooth, Cover, Measure)
     steps = (*stages, Export, PseudoLabels, Scores, Report)
     return {step.name: step for step in steps}
 
@@ -88,6 +89,9 @@ def build_steps(
     steps = [step for step in steps if getattr(step, "enabled", True) or step.name == "report"]
     if not (key_frames or given.get("segment", {}).get("missing") == "carry"):
         steps = [step for step in steps if step.name != "carry"]
+    # Only redaction reads the cover.
+    formats = next(getattr(step, "formats", ()) for step in steps if step.name == "export")
+    steps = [step for step in steps if step.name != "cover" or "redacted" in formats]
     from stages.import_masks import MaskClasses
     from stages.ingest import Probe
     from stages.segment import Classes

@@ -10,6 +10,7 @@ from itertools import islice, repeat
 from pathlib import Path
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -17,6 +18,8 @@ from pydantic import Field
 from pipeline.errors import InputError
 from pipeline.stage import Clip, Facts, Input, PartedSink, Reader
 from stages.arrays import (
+    COVER,
+    COVER_STATES,
     FRAMES,
     INPUT_LABELS,
     INPUT_MASKS,
@@ -56,7 +59,7 @@ class Export(ResultSettings, PartedSink):
     version: ClassVar[int] = 5
     uses: ClassVar[tuple[str, ...]] = (
         "size", "source_size", "timeline", "parts", "classes", "class_names",
-        "source_masks", "hard_masks",
+        "source_masks", "hard_masks", "shots",
     )  # fmt: skip
 
     kernel: int = Field(8, ge=1, le=255, description="box of the upsampling to source size")
@@ -77,7 +80,12 @@ class Export(ResultSettings, PartedSink):
             *([SOURCE_MASKS[source].within()] if source else []),
             *([INPUT_LABELS.within()] if source == SOURCE_LABELS.name else []),
             *([INPUT_MASKS.within()] if source == SOURCE_SOFT.name else []),
+            *([COVER.within(), COVER_STATES.within()] if self._redacts else []),
         )
+
+    @property
+    def _redacts(self) -> bool:
+        return any(result_type(name).needs_cover for name in self.formats)
 
     def parts(self, facts: Facts) -> Sequence[Part]:
         """Return the parts that can be decoded by themselves."""
@@ -110,7 +118,12 @@ class Export(ResultSettings, PartedSink):
         start, stop = self._wanted(clip, facts)
         line = select_frames(ClipFacts(facts).timeline, start, stop)
         classes = self._chosen(clip, self._class_names(facts))
-        return ResultClip(clip.name, clip.files["footage"], line, classes, start)
+        shots = [
+            (max(first, start) - start, min(last, stop) - start)
+            for first, last in ClipFacts(facts).shots
+            if first < stop and last > start
+        ]
+        return ResultClip(clip.name, clip.files["footage"], line, classes, start, shots)
 
     def _class_names(self, facts: Facts) -> dict[int, str]:
         """Return the name of every class of the clip, by id."""
@@ -143,18 +156,27 @@ class Export(ResultSettings, PartedSink):
         channels = [k for k, label in enumerate(ClipFacts(facts).classes) if label in about.classes]
         table[[k + 1 for k in channels]] = list(about.classes)
         base, line = Fraction(*about.timeline.time_base), about.timeline
-        pixels = self._pixels(clip, facts, part, read)
-        for t, (labels, picture, soften) in enumerate(
+        pixels = zip(self._pixels(clip, facts, part, read), self._covers(read), strict=False)
+        for t, ((labels, picture, soften), (cover, states)) in enumerate(
             islice(pixels, start - part[0], stop - part[0]), start - wanted[0]
         ):
+            named = table[labels]
             yield ResultFrame(
                 index=t,
                 number=about.numbers[t],
                 time=(line.pts[t] - line.pts[0]) * base,
-                labels=table[labels],
+                labels=named,
                 picture=picture,
                 soften=partial(_chosen_channels, soften, channels),
+                cover=None if cover is None else _full_cover(cover[..., channels], named, about),
+                cover_states=None if states is None else states[channels],
             )
+
+    def _covers(self, read: Reader) -> Iterator[tuple[Any, Any]]:
+        """Yield cover and states of every frame of a part; None where nothing is redacted."""
+        if not self._redacts:
+            return repeat((None, None))
+        return zip(read(COVER), read(COVER_STATES), strict=True)
 
     def _pixels(self, clip: Clip, facts: Facts, part: Part, read: Reader) -> Iterator[Pixels]:
         """Yield the pixels of every frame of a part.
@@ -248,3 +270,23 @@ def _chosen_channels(
 
 def _same(mask: NDArray[np.float32]) -> NDArray[np.float32]:
     return mask
+
+
+def _full_cover(
+    cover: NDArray[np.bool_], labels: NDArray[np.uint16], about: ResultClip
+) -> NDArray[np.bool_]:
+    """Return the cover (H, W, C) at the source's size, the labels of that size included."""
+    out = np.zeros((*labels.shape, len(about.classes)), np.bool_)
+    for k, label in enumerate(about.classes):
+        out[..., k] = labels == label
+    for k in range(cover.shape[-1]):
+        plane = cover[..., k].astype(np.uint8)
+        if plane.shape != labels.shape:
+            # Any pixel that the small cover touches is covered.
+            large = cv2.resize(
+                plane * 255, labels.shape[::-1], interpolation=cv2.INTER_LINEAR_EXACT
+            )
+            out[..., k] |= large > 0
+        else:
+            out[..., k] |= plane > 0
+    return out

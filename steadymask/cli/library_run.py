@@ -34,9 +34,10 @@ from steadymask.cli.run_record import Record, print_table
 from steadymask.cli.settings_text import resolved
 from steadymask.cli.size_estimates import SPENDABLE, clip_bytes, written_bytes
 from steadymask.cli.terminal import announce
+from steadymask.cli.uncovered import print_uncovered
 from steadymask.cli.units import size_bytes
 
-WARNED = 5  # exit status
+WARNED, UNCOVERED = 5, 6  # exit statuses
 AGAIN = ("failed", "quarantined")  # states of the ledger that --retry-failed runs
 
 
@@ -174,6 +175,14 @@ def _run(
         from steadymask.cli.demo import print_truth
 
         print_truth(options.out)
+    return _status(options, record)
+
+
+def _status(options: argparse.Namespace, record: Record) -> int:
+    """Return the exit status, having said what redaction left bare."""
+    bare = print_uncovered(options.out, record.finished)
     if record.failures:
         return 1
+    if options.fail_on_uncovered and bare:
+        return UNCOVERED
     return WARNED if options.fail_on_warning and record.warned else 0

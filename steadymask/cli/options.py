@@ -98,6 +98,9 @@ def read_settings(options: argparse.Namespace) -> tuple[Sections, str]:
     layers.append(read_overrides(options.set))
     if options.segmenter:
         layers.append({"segment": {"segmenter": options.segmenter}})
+    chosen = {name: getattr(options, name, "") for name in ("only", "frames")}
+    if any(chosen.values()):
+        layers.append({"export": {name: text for name, text in chosen.items() if text}})
     names = [str(path) for path in options.config] + (["--set"] if options.set else [])
     return merge(*layers), ", ".join(names) or "settings"
 

@@ -15,7 +15,8 @@ OUT then holds, for every clip, masks/ (indexed PNG), masks.mkv, overlay.mp4 and
 report/index.html shows all of it. A run that was stopped goes on where it was when the same command
 is given again.
 Exit status: 0 all done, 1 some clips failed, 2 nothing could start; with --fail-on-warning, 5 all
-done, but some clips came out worse than they went in.
+done, but some clips came out worse than they went in; with --fail-on-uncovered, 6 all done, but
+redaction could not cover an object in some frames.
 
 commands, each with --help:
 {listed_commands()}"""
@@ -39,6 +40,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument(
         "--fail-on-warning", action="store_true",
         help="exit with status 5 if a clip came out worse than it went in",
+    )  # fmt: skip
+    made.add_argument("--only", default="", help="classes to export, by name or id: person,car")
+    made.add_argument("--frames", default="", help="frames to export, counted from 0: 100-200")
+    made.add_argument(
+        "--fail-on-uncovered", action="store_true",
+        help="exit with status 6 if redaction left a frame bare between two with the object",
     )  # fmt: skip
     made.add_argument("--plan", action="store_true", help="say what would run and why; run nothing")
     made.add_argument(

@@ -21,6 +21,12 @@ SETTINGS = {
         "refine": {"passes": 3},
         "smooth": {"method": "compensated", "votes": 0},
     },
+    "redacted": {
+        "ingest": {"cuts": [CUT]},
+        "cover": {"gap": 3},
+        "export": {"formats": ["redacted", "matte", "ffv1"]},
+        "report": {"enabled": False},
+    },
     "learned": {"ingest": {"cuts": [CUT]}, "refine": {"method": "aligned"}},
     "network": {
         "ingest": {"cuts": [CUT]},

@@ -54,6 +54,8 @@ class ResultFrame:
         Returns the alpha; called at most once, and only where a format wants it.
     cover : ndarray, shape (H, W, C), bool, or None
         Where redaction has to hide each class, if the clip has been covered.
+    cover_states : ndarray, shape (C,), uint8, or None
+        See `stages.ops.cover`.
     """
 
     index: int
@@ -63,6 +65,7 @@ class ResultFrame:
     picture: NDArray[np.uint8]
     soften: Callable[[], NDArray[np.float32]] = field(repr=False)
     cover: NDArray[np.bool_] | None = None
+    cover_states: NDArray[np.uint8] | None = None
 
     @cached_property
     def alpha(self) -> NDArray[np.float32]:
@@ -92,6 +95,8 @@ class ResultClip:
         Names by class id, in the order of the alpha channels.
     first : int
         Source frame, counted from 0, that is exported first.
+    shots : sequence of (start, stop)
+        Runs of exported frames between cuts; empty where nobody asked for them.
     """
 
     name: str
@@ -99,6 +104,7 @@ class ResultClip:
     timeline: Timeline
     classes: Mapping[int, str]
     first: int = 0
+    shots: Sequence[tuple[int, int]] = ()
 
     @cached_property
     def numbers(self) -> Sequence[int]:

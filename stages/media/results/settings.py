@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
+from pathlib import Path
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from stages.media.results.templates import check_template
 
@@ -21,7 +24,37 @@ MODULES = {
     "prores": "alpha_video",
     "webm": "alpha_video",
     "exr": "exr",
+    "cutout": "replaced",
+    "redacted": "redacted",
+    "coverage": "redacted",
 }
+
+Method = Literal["blur", "pixelate", "solid", "none"]
+COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+READ_BYTES = 1 << 20
+
+
+class Redaction(BaseModel):
+    """How classes are made unrecognisable."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    method: Method = Field("pixelate", description="blur, pixelate, solid or none, of all classes")
+    classes: dict[str, Method] = Field(
+        default_factory=dict,
+        description="by name or id of a class: export.redaction.classes.face=blur",
+    )
+    strength: float = Field(
+        0.05, gt=0, le=1, description="blocks and blur, as a share of the picture's short side"
+    )
+    colour: str = Field("#000000", description="of solid")
+
+    @field_validator("colour")
+    @classmethod
+    def _check_colour(cls, colour: str) -> str:
+        if not is_colour(colour):
+            raise ValueError("expected a colour such as '#00ff00'")
+        return colour
 
 
 class ResultSettings(BaseModel):
@@ -44,6 +77,27 @@ class ResultSettings(BaseModel):
     )
     alpha: float = Field(0.5, ge=0, le=1, description="opacity of the overlay")
 
+    background: str = Field(
+        "#00b140", description="of cutout: a colour, blur, or the path of a picture or video"
+    )
+    background_digest: str = Field(
+        "", description="of that file's content, filled in; another file is another result"
+    )
+    redaction: Redaction = Redaction()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _digest_background(cls, values: Any) -> Any:
+        """Fill in the digest of the background's file."""
+        path = Path(str(values.get("background", ""))) if isinstance(values, dict) else Path()
+        if not path.is_file():
+            return values
+        seen = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(READ_BYTES):
+                seen.update(block)
+        return {**values, "background_digest": seen.hexdigest()}
+
     @field_validator("formats")
     @classmethod
     def _check_formats(cls, formats: tuple[str, ...]) -> tuple[str, ...]:
@@ -51,7 +105,11 @@ class ResultSettings(BaseModel):
             _check_format(name)
         if len(set(formats)) < len(formats):
             raise ValueError("expected each format once")
-        return formats
+        # Nobody redacts without the report of what could not be covered.
+        report = "redacted" in formats and "coverage" not in formats
+        if "coverage" in formats and "redacted" not in formats:
+            raise ValueError("coverage is the report of redacted: choose both")
+        return (*formats, "coverage") if report else formats
 
     @field_validator("only", mode="before")
     @classmethod
@@ -83,3 +141,13 @@ def _check_format(name: str) -> None:
         near = difflib.get_close_matches(name, MODULES, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
         raise ValueError(f"no format {name!r}: {hint}there are {', '.join(MODULES)}")
+
+
+def is_colour(text: str) -> bool:
+    """Return whether a text is a colour such as ``#00ff00``."""
+    return COLOUR.fullmatch(text) is not None
+
+
+def parse_colour(text: str) -> tuple[int, int, int]:
+    """Return red, green and blue of a colour such as ``#00ff00``."""
+    return int(text[1:3], 16), int(text[3:5], 16), int(text[5:7], 16)
