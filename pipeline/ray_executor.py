@@ -7,7 +7,7 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,12 @@ from pipeline.executor import NO_LIMITS, Limits, Outcome
 from pipeline.plan import Task
 from pipeline.stage import Resources
 from pipeline.store.artifact import Manifest
-from pipeline.task_runner import perform_logged
+from pipeline.task_runner import import_modules, perform_logged
 
 OBJECT_STORE_BYTES = 100 * 2**20  # only manifests travel
 TICK_S = 1.0
 QUEUED = 2  # tasks in flight for each that runs, so that no worker waits for the driver
+IMPORT_WAIT_S = 30.0
 RECOUNT_S = 10.0  # the processors of a cluster
 GENERATION = "STEADYMASK_GENERATION"
 QUIET = {
@@ -114,10 +115,24 @@ class RayExecutor:
         generation = age + self._lost
         return {"env_vars": {GENERATION: str(generation)}} if generation else None
 
+    def import_in_workers(self, modules: Sequence[str]) -> None:
+        """Have the workers import modules; return when they have, or after a while."""
+        remote = ray.remote(import_modules).options(num_cpus=1, max_retries=0)
+        begun = [remote.remote(list(modules)) for _ in range(max(self._workers, 1))]
+        ray.wait(begun, num_returns=len(begun), timeout=IMPORT_WAIT_S)
+
     def next_done(self) -> Outcome:
         """Wait for a task to end; return it with its manifest or with what it raised."""
-        while not (done := ray.wait(list(self._running), num_returns=1, timeout=TICK_S)[0]):
+        while (outcome := self.poll_done(TICK_S)) is None:
+            pass
+        return outcome
+
+    def poll_done(self, timeout_s: float) -> Outcome | None:
+        """Return what `next_done` does, or None if no task ends within a while."""
+        done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
+        if not done:
             self._stop_late()
+            return None
         running = self._running.pop(done[0])
         task = running.task
         try:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import errno
 import faulthandler
+import importlib
 import os
 import platform
 import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import count
@@ -109,6 +110,13 @@ def perform_logged(task: Task, store_url: str, recent: int = 0) -> Manifest:
             os.dup2(copy, number)
             os.close(copy)
         log.close()
+
+
+def import_modules(names: Sequence[str]) -> None:
+    """Import modules ahead of the tasks that need them."""
+    leave_terminal()
+    for name in names:
+        importlib.import_module(name)
 
 
 def log_file(folder: str, node: Node) -> Path:

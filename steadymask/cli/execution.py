@@ -10,6 +10,10 @@ from typing import Literal
 
 from pipeline.events import ClipFailed, Event, TaskDone
 from pipeline.executor import Executor, InlineExecutor, Limits
+from pipeline.forked_workers import ForkedWorkers, can_fork
+from pipeline.handover_executor import HandoverExecutor
+from pipeline.plan import Task
+from pipeline.ray_process import RayProcess
 from pipeline.scheduler import Run
 from pipeline.stage import Clip, Step
 from pipeline.store.store import Store
@@ -27,23 +31,48 @@ class Placement:
     address: str = ""
 
 
+def fork_early(options: argparse.Namespace) -> ForkedWorkers:
+    """Return workers for the first tasks of a run on this machine's Ray, none for other runs.
+
+    Call it when all stages are imported and nothing is locked.
+    """
+    wanted = options.executor == "ray" and not options.address and can_fork()
+    return ForkedWorkers((options.workers or os.cpu_count() or 1) if wanted else 0)
+
+
 def starter(
-    options: argparse.Namespace | Placement, store: Store, engine: Engine
+    options: argparse.Namespace | Placement,
+    store: Store,
+    engine: Engine,
+    steps: Sequence[Step] = (),
+    early: ForkedWorkers | None = None,
 ) -> Callable[[], Executor]:
     """Return what starts the executor that the options ask for."""
     here = os.cpu_count() or 1
+    recent = int(engine.recent_mb * 1e6)
+    limits = Limits(engine.task_limit_s, engine.worker_limit_s)
+
+    def early_may(task: Task) -> bool:
+        needs = engine.resources.get(task.step.name, task.step.resources)
+        return needs.cpus <= 1 and not needs.gpus and not needs.memory_bytes
 
     def start() -> Executor:
-        recent = int(engine.recent_mb * 1e6)
         if options.executor == "inline":
             return InlineExecutor(store.url, options.workers or here, recent=recent)
-        from pipeline.ray_executor import RayExecutor
-
-        workers = options.workers or (0 if options.address else here)
-        limits = Limits(engine.task_limit_s, engine.worker_limit_s)
-        return RayExecutor(
-            store.url, workers, address=options.address, resources=engine.resources,
-            limits=limits, recent=recent,
+        on_ray = RayProcess(
+            {
+                "store_url": store.url,
+                "workers": options.workers or (0 if options.address else here),
+                "address": options.address,
+                "resources": engine.resources,
+                "limits": limits,
+                "recent": recent,
+            },
+            sorted({type(step).__module__ for step in steps}),
+        )
+        return HandoverExecutor(
+            early or ForkedWorkers(0), on_ray,
+            store_url=store.url, recent=recent, limits=limits, early_may=early_may,
         )  # fmt: skip
 
     return start
@@ -66,7 +95,7 @@ def prepare(
             failed.add(event.clip)
             say(f"{event.clip}: left out: {event.text}")
 
-    start, out = starter(options, store, engine), options.out / command
+    start, out = starter(options, store, engine, steps), options.out / command
     Run(steps, store, out, start, chunk=engine.chunk, listener=listen).go(clips)
     RESIDENT.clear()  # the training that follows wants the GPU for itself
     say(f"{command}: {computed[0]} tasks computed, the rest was cached")

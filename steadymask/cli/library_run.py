@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.disk_admission import Room, gigabytes
 from pipeline.events import Event
 from pipeline.executor import Executor
+from pipeline.forked_workers import ForkedWorkers
 from pipeline.ledger import Ledger
 from pipeline.lock import locked
 from pipeline.scheduler import Run
@@ -18,7 +19,7 @@ from pipeline.stage import Clip, Step
 from pipeline.store.retention import Budget, in_use
 from pipeline.store.store import Store
 from stages.catalogue import Engine, build_steps
-from steadymask.cli.execution import starter
+from steadymask.cli.execution import fork_early, starter
 from steadymask.cli.library import (
     Pairing,
     add_key_frames,
@@ -147,9 +148,13 @@ def run_library(options: argparse.Namespace) -> int:
 
         store = Store(url, create=False)
         return print_plan(library.clips, steps, store, options.out, engine.chunk)
-    with locked(options.out):
-        store = Store(url)
-        return _run(options, library, steps, engine, store)
+    early = fork_early(options)
+    try:
+        with locked(options.out):
+            store = Store(url)
+            return _run(options, library, steps, engine, store, early)
+    finally:
+        early.stop(early.workers)
 
 
 def _run(
@@ -158,12 +163,14 @@ def _run(
     steps: list[Step],
     engine: Engine,
     store: Store,
+    early: ForkedWorkers,
 ) -> int:
     """Run the library, keep the record, print the table."""
     most = size_bytes("--store-budget", options.store_budget) if options.store_budget else 0
     work = LibraryRun(
         options.out, options.footage.resolve().name, library, steps, engine, store,
-        starter(options, store, engine), retry_failed=options.retry_failed, budget_bytes=most,
+        starter(options, store, engine, steps, early),
+        retry_failed=options.retry_failed, budget_bytes=most,
     )  # fmt: skip
     with Progress(len(work.clips_to_do())) as progress:
         record, over_bytes = work.go(progress.take)
