@@ -28,7 +28,7 @@ def remembered(store: Store, step: Source, clip: Clip) -> str:
 
 
 def _looks(path: Path) -> list[tuple[str, int, int]]:
-    """Return name, size and time of change of a file, or of a folder's files.
+    """Return name, size and time of change of a file, or of the files in a folder, at any depth.
 
     A path that is not there is a pattern: it stands for files of its folder.
     """
@@ -37,6 +37,15 @@ def _looks(path: Path) -> list[tuple[str, int, int]]:
     if not path.is_dir():
         stat = path.stat()
         return [("", stat.st_size, stat.st_mtime_ns)]
-    with os.scandir(path) as entries:
-        files = [(entry.name, entry.stat()) for entry in entries if entry.is_file()]
-    return sorted((name, stat.st_size, stat.st_mtime_ns) for name, stat in files)
+    looks: list[tuple[str, int, int]] = []
+    folders = [(path, "")]
+    while folders:
+        folder, prefix = folders.pop()
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_dir(follow_symlinks=False):
+                    folders.append((folder / entry.name, f"{prefix}{entry.name}/"))
+                elif entry.is_file():
+                    stat = entry.stat()
+                    looks.append((prefix + entry.name, stat.st_size, stat.st_mtime_ns))
+    return sorted(looks)

@@ -35,7 +35,7 @@ from stages.media.masks.source import MaskSource
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.soft_masks import soften, winners
 
-INPUTS = ("masks", "keyframes")  # files of a clip
+INPUTS = ("masks", "keyframes", "legend")  # files of a clip
 MOST_CLASSES = 254  # labels travel as 8 bits, 0 is background
 BATCH, BATCH_BYTES = 16, 2**26  # frames in memory at a time, at most
 
@@ -46,7 +46,7 @@ class MaskClasses(ReadingChoices, Source):
     name: ClassVar[str] = "classes"
     version: ClassVar[int] = 4
     reads: ClassVar[str] = "masks"
-    also_reads: ClassVar[tuple[str, ...]] = ("keyframes",)
+    also_reads: ClassVar[tuple[str, ...]] = ("keyframes", "legend")
     uses: ClassVar[tuple[str, ...]] = ("frames", "size", "source_size", "timeline")
 
     union: bool = False
@@ -90,7 +90,7 @@ class ImportMasks(ReadingChoices, Source):
         INPUT_MASKS, INPUT_LABELS, SOURCE_LABELS, SOURCE_SOFT, EVIDENCE,
     )  # fmt: skip
     reads: ClassVar[str] = "masks"
-    also_reads: ClassVar[tuple[str, ...]] = ("keyframes",)
+    also_reads: ClassVar[tuple[str, ...]] = ("keyframes", "legend")
     identified_as: ClassVar[str] = "classes"
     uses: ClassVar[tuple[str, ...]] = (
         "frames", "size", "source_size", "timeline", "classes", "masks", "source_masks",

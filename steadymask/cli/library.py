@@ -9,7 +9,7 @@ from typing import NamedTuple
 from pipeline.errors import ConfigError, InputError
 from pipeline.stage import Clip
 from stages.media.footage.library import Library, find_clips, summary
-from stages.media.masks.open import find_masks
+from stages.media.masks.pairing import find_masks, find_sidecar, unused_masks
 from steadymask.cli.terminal import line
 
 
@@ -69,7 +69,11 @@ def pair_masks(
         raise ConfigError(
             f"{masks}: no masks for any clip of {footage} (clips: {some})" + _first(failures)
         )
-    return Pairing(clips, failures, library.passed_over)
+    passed_over = dict(library.passed_over)
+    if not _is_same(footage, masks):
+        for name in unused_masks(masks, (clip.files["masks"] for clip in clips)):
+            passed_over[str(masks / name)] = "in MASKS, and no clip of this name has them"
+    return Pairing(clips, failures, passed_over)
 
 
 def check_out(out: Path, footage: Path) -> None:
@@ -109,10 +113,14 @@ def _paired(
         except (InputError, OSError) as error:
             failures[name] = str(error)
             continue
-        if mask is None:
+        if mask is not None and _is_same(path, mask):
+            failures[name] = f"{mask}: expected masks, got the clip's own frames"
+        elif mask is None:
             failures[name] = f"no masks: expected {masks / name}/ or {masks / name}.<ext>"
         else:
-            clips.append(Clip(name, {"footage": path, "masks": mask}))
+            sidecar = find_sidecar(mask)
+            legend = {"legend": sidecar} if sidecar else {}
+            clips.append(Clip(name, {"footage": path, "masks": mask, **legend}))
     return clips, failures
 
 

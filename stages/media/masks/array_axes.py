@@ -50,6 +50,22 @@ class Axes:
         return Raw(where, _join_objects(where, stack), labels_only=True)
 
 
+def raw_of_frame(where: Path, array: NDArray[Any], size: tuple[int, int]) -> Raw:
+    """Return one frame's array: labels, soft masks, objects (N, H, W), or colours (H, W, 3).
+
+    Raises
+    ------
+    InputError
+        If it is none of these.
+    """
+    if array.ndim != 3 or array.dtype.kind == "f" or len(array) == 1:
+        return raw_of(where, array)
+    channels = array.dtype == np.uint8 and array.shape[2] in (3, 4)
+    if channels and same_shape((array.shape[0], array.shape[1]), size):
+        return Raw(where, array)
+    return Axes(0, 1, layers=True).raw(where, array)
+
+
 def _join_objects(where: Path, stack: NDArray[Any]) -> NDArray[np.uint16]:
     """Return labels (H, W) of objects (N, H, W): bool, or integers with one value over 0 each."""
     over = stack > 0

@@ -38,7 +38,7 @@ BROKEN = (
     # a damaged or encrypted archive
     *(zipfile.BadZipFile, zlib.error, lzma.LZMAError, NotImplementedError, RuntimeError),
     # a damaged header: numpy parses it as Python
-    *(TypeError, SyntaxError, TokenError),
+    *(TypeError, SyntaxError, TokenError, KeyError, IndexError),
 )
 
 
@@ -65,6 +65,39 @@ def load_array(file: Path, *, most_bytes: int) -> NDArray[Any]:
             return array
 
 
+def load_member(file: Path, member: str, *, most_bytes: int) -> NDArray[Any]:
+    """Return one array of a .npz of several, or of another archive; nothing is unpickled.
+
+    Raises
+    ------
+    InputError
+        If it is unreadable, or would take more than `most_bytes`.
+    """
+    with _naming(file):
+        with _member(file, member) as packed:
+            shape, _, dtype = _header(packed)
+            _check_bytes(file / member, shape, dtype, most_bytes)
+        with _member(file, member) as packed:
+            array: NDArray[Any] = npy.read_array(packed, allow_pickle=False)
+            return array
+
+
+def list_members(file: Path) -> dict[str, tuple[int, ...]]:
+    """Return the shapes of the arrays in a .npz, by name.
+
+    Raises
+    ------
+    InputError
+        If it is unreadable or holds Python objects.
+    """
+    shapes = {}
+    with _naming(file), open_regular(file) as source, zipfile.ZipFile(source) as archive:
+        for member in archive.namelist():
+            with archive.open(member) as packed:
+                shapes[member] = _header(packed)[0]
+    return shapes
+
+
 def frame_bytes(size: tuple[int, int]) -> int:
     """Return the most that one frame's mask may take: of all classes, in the widest type."""
     return MOST_CHANNELS * WIDEST * size[0] * size[1]
@@ -82,8 +115,14 @@ class ArrayMasks(MaskSource):
     """See `stages.media.masks.open.open_masks`. A .npz is unpacked frame by frame as it is read."""
 
     def __init__(
-        self, file: Path, footage: FootageFacts, choices: ReadingChoices, known: Known | None
+        self,
+        file: Path,
+        footage: FootageFacts,
+        choices: ReadingChoices,
+        known: Known | None,
+        member: str = "",
     ) -> None:
+        self._chosen = member
         frames, size = footage.frames, footage.size
         super().__init__(frames)
         self._file, self._size = file, size
@@ -124,7 +163,7 @@ class ArrayMasks(MaskSource):
         if self._file.suffix.lower() != ".npz":
             array = load_array(self._file, most_bytes=MOST_MAPPED)
             return array.shape, array.dtype
-        with _naming(self._file), _member(self._file) as packed:
+        with _naming(self._file), _member(self._file, self._chosen) as packed:
             shape, _, dtype = _header(packed)
             return shape, dtype
 
@@ -133,10 +172,11 @@ class ArrayMasks(MaskSource):
             array = load_array(self._file, most_bytes=MOST_MAPPED)
             yield from np.moveaxis(array, self._axes.time, 0)[start:stop]
             return
-        with _naming(self._file), _member(self._file) as packed:
+        with _naming(self._file), _member(self._file, self._chosen) as packed:
             shape, by_columns, dtype = _header(packed)
             if by_columns or self._axes.time:  # frames lie interleaved
-                array = load_array(self._file, most_bytes=MOST_UNPACKED)
+                name = self._chosen or _only(self._file, list(list_members(self._file)))
+                array = load_member(self._file, name, most_bytes=MOST_UNPACKED)
                 yield from np.moveaxis(array, self._axes.time, 0)[start:stop]
                 return
             length = math.prod(shape[1:]) * dtype.itemsize
@@ -146,11 +186,11 @@ class ArrayMasks(MaskSource):
 
 
 @contextmanager
-def _member(file: Path) -> Iterator[IO[bytes]]:
+def _member(file: Path, name: str = "") -> Iterator[IO[bytes]]:
     with (
         open_regular(file) as source,
         zipfile.ZipFile(source) as archive,
-        archive.open(_only(file, archive.namelist())) as packed,
+        archive.open(name or _only(file, archive.namelist())) as packed,
     ):
         yield packed
 

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from stages.media.footage.limits import USUAL
 from stages.media.footage.timeline import natural_key, part_starts
-from stages.media.masks.arrays import frame_bytes, load_array
+from stages.media.masks.array_axes import raw_of_frame
+from stages.media.masks.arrays import frame_bytes, load_array, load_member
 from stages.media.masks.frame_matching import match_frames
 from stages.media.masks.legend import Legend, count_masks
 from stages.media.masks.pictures import PICTURES, MaskFile, read_mask_picture
-from stages.media.masks.raw import Raw, raw_of
+from stages.media.masks.raw import Raw
 from stages.media.masks.readings import decide
 from stages.media.masks.sizes import fit_labels, fit_note, fit_soft
 from stages.media.masks.source import Known, MaskSource
@@ -107,10 +108,13 @@ def load_mask_file(file: MaskFile, size: tuple[int, int]) -> Raw:
         If it is unreadable.
     """
     if file.suffix in ARRAYS:
-        if file.member:
-            raise InputError(f"{file.where}: arrays are not read inside of archives: unpack it")
-        array = load_array(file.path, most_bytes=frame_bytes(size))
-        return raw_of(file.where, array)
+        most = frame_bytes(size)
+        array = (
+            load_member(file.path, file.member, most_bytes=most)
+            if file.member
+            else load_array(file.path, most_bytes=most)
+        )
+        return raw_of_frame(file.where, array, size)
     raw = read_mask_picture(file)
     shape = raw.values.shape[:2] if raw.is_colour else raw.values.shape[-2:]
     USUAL.check_size(file.where, (int(shape[0]), int(shape[1])))

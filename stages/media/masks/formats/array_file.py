@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.media.masks.arrays import ArrayMasks
+from pipeline.errors import InputError
+from stages.media.masks.arrays import ArrayMasks, list_members
 from stages.media.masks.contract import (
     BY_NAME,
     NOT_MINE,
@@ -13,6 +14,9 @@ from stages.media.masks.contract import (
     MaskReader,
     ReadingChoices,
 )
+from stages.media.masks.folder import FolderMasks
+from stages.media.masks.pictures import MaskFile
+from stages.media.masks.sizes import same_shape
 from stages.media.masks.source import Known, MaskSource
 
 
@@ -20,9 +24,14 @@ class ArrayFile(MaskReader):
     """See `stages.media.masks.arrays`."""
 
     name = "array"
-    format = "one .npy or .npz for the clip"
+    format = (
+        "one .npy or .npz for the clip: labels (T, H, W), soft masks (T, H, W) or (T, C, H, W), "
+        "objects (T, N, H, W); or a .npz with one array a frame, frames or their numbers as keys"
+    )
     recognised_by = "the ending"
-    ambiguity = "8-bit integers as in grey pictures: `segment.kind`"
+    ambiguity = (
+        "8-bit integers as in grey pictures: `segment.kind`; as many objects as frames is refused"
+    )
     suffixes = frozenset({".npy", ".npz"})
 
     def recognise(self, path: Path) -> Confidence:
@@ -37,7 +46,35 @@ class ArrayFile(MaskReader):
         known: Known | None = None,
     ) -> MaskSource:
         """Return the masks of a clip."""
-        return ArrayMasks(path, footage, choices, known)
+        if path.suffix.lower() != ".npz":
+            return ArrayMasks(path, footage, choices, known)
+        shapes = list_members(path)
+        if len(shapes) < 2:
+            return ArrayMasks(path, footage, choices, known)
+        clips = [name for name, shape in shapes.items() if _is_clip(shape, footage)]
+        if len(clips) == 1:
+            return ArrayMasks(path, footage, choices, known, member=clips[0])
+        frames = [name for name, shape in shapes.items() if _is_frame(shape, footage)]
+        if clips or not frames:
+            listed = ", ".join(f"{Path(n).stem} {shape}" for n, shape in list(shapes.items())[:5])
+            raise InputError(
+                f"{path}: expected one array of all {footage.frames} frames, or one a frame, got "
+                f"{len(shapes)} arrays ({listed})"
+            )
+        files = [MaskFile(path, name) for name in frames]
+        return FolderMasks(path, files, footage, choices, known)
+
+
+def _is_clip(shape: tuple[int, ...], footage: FootageFacts) -> bool:
+    """Return whether an array has as many pictures as the footage frames."""
+    pictures = len(shape) in (3, 4) and footage.frames in shape[:2]
+    sides = (shape[-2:], shape[1:3]) if len(shape) == 4 else (shape[-2:],)
+    return pictures and any(same_shape((s[0], s[1]), footage.size) for s in sides)
+
+
+def _is_frame(shape: tuple[int, ...], footage: FootageFacts) -> bool:
+    sides = (shape[-2:], shape[:2]) if len(shape) == 3 else (shape[-2:],)
+    return len(shape) in (2, 3) and any(same_shape((s[0], s[1]), footage.size) for s in sides)
 
 
 READERS = (ArrayFile(),)

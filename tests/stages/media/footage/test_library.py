@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.errors import ConfigError, InputError
 from stages.media.footage.library import find_clips, summary
-from stages.media.masks.open import find_masks
+from stages.media.masks.pairing import find_masks
 from steadymask.cli.library import check_out, pair_masks
 
 

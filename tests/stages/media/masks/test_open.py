@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from stages.media.masks.open import find_masks
+from stages.media.masks.pairing import find_masks
 from stages.media.masks.palette import write_indexed_png
 from tests.support.mask_samples import FRAMES, SIZE, folder_of, grey, labels, opened, read, rle
 

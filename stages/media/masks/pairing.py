@@ -1,0 +1,223 @@
+"""Finds the masks of a clip: by its name, in known layouts, inside of files of several clips."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from functools import lru_cache
+from pathlib import Path, PurePath
+from unicodedata import normalize
+
+from pipeline.errors import InputError
+from stages.media.footage.library import OF_CLIP, OF_RUN, VIDEOS, not_followed
+from stages.media.footage.safe_open import leads_out
+from stages.media.masks.colour_classes import LEGENDS
+from stages.media.masks.registry import mask_readers, mask_suffixes
+from stages.media.masks.shape_masks import common_parts
+
+MASK_FOLDERS = ("masks", "mask", "labels", "annotations", "SegmentationClass")
+# A clip's folder of frames, and the folders beside it, or beside one above it, that hold its masks.
+BESIDE = {
+    "origin": ("mask",),  # VSPW
+    "JPEGImages": ("Annotations", "SegmentationClass"),  # DAVIS, YouTube-VOS, PASCAL VOC
+    "images": ("masks", "mask", "labels", "annotations"),
+    "frames": ("masks", "mask"),
+    "rgb": ("masks", "mask"),
+    "leftImg8bit": ("gtFine",),  # Cityscapes
+}
+MOST_SET_FILES = 16  # in MASKS, that are looked into for clips without masks of their own name
+
+
+def find_masks(
+    root: Path, clip: str, *, alone: bool = False, follow_links: bool = False
+) -> Path | None:
+    """Return the masks of a clip; None if there are none.
+
+    They are a folder ``root/<clip>/`` or ``root/<clip>.mp4/``, a file ``root/<clip>.<ext>``, a
+    folder ``masks`` in the first (as the results of a run have it), a folder beside the frames'
+    (VSPW, DAVIS), or inside of a file of several clips.
+
+    Parameters
+    ----------
+    root : Path
+        A folder, or a single file: of the library's only clip, or of several clips.
+    clip : str
+        Its name, which may be a path.
+    alone : bool
+        The library's only clip: `root` may then be its masks.
+    follow_links : bool
+        Whether links below `root` may lead out of it.
+
+    Raises
+    ------
+    InputError
+        If several match, naming them, or a link leads out.
+    """
+    if not root.is_dir():
+        return root if alone or _holds(root, clip) else None
+    chosen = _beside(root, clip) or _by_name(root, clip) or _in_set(root, clip)
+    if chosen is None and alone:
+        chosen = _root_itself(root)
+    if chosen is not None and not follow_links:
+        _check_links(chosen, root)
+    return chosen
+
+
+def unused_masks(root: Path, used: Iterable[Path]) -> list[str]:
+    """Return names of files and folders in `root` that hold masks of no clip."""
+    if not root.is_dir():
+        return []
+    paths = {path.resolve() for path in used}
+    if root.resolve() in paths:
+        return []
+    needed = {parent for path in paths for parent in (path, *path.parents)}
+    suffixes = mask_suffixes()
+    idle = []
+    for entry in sorted(root.iterdir()):
+        own = entry.name in OF_RUN or entry.name in LEGENDS or entry.name == "report"
+        if entry.name[0] == "." or own or entry.resolve() in needed:
+            continue
+        if entry.is_dir() or entry.suffix.lower() in suffixes:
+            idle.append(entry.name)
+    return idle
+
+
+def find_sidecar(masks: Path) -> Path | None:
+    """Return the legend of colours, or the record of an earlier run, that belongs to masks."""
+    names = (*LEGENDS, "metrics.json") if masks.name == "masks" else LEGENDS
+    for folder in (masks.parent, masks.parent.parent):
+        for name in names if folder == masks.parent else LEGENDS:
+            if (folder / name).is_file():
+                return folder / name
+    return None
+
+
+def _by_name(root: Path, clip: str) -> Path | None:
+    wanted = root / clip
+    if not wanted.parent.is_dir():
+        return None
+    shelf = _shelf(wanted.parent, wanted.parent.stat().st_mtime_ns)
+    matching = shelf.get(normalize("NFC", wanted.name), ())
+    if len(matching) > 1:
+        raise InputError(f"{clip}: expected one set of masks, got {', '.join(map(str, matching))}")
+    return _inner(matching[0]) if matching else None
+
+
+def _inner(path: Path) -> Path | None:
+    """Return a folder's masks: itself, or the folder or file in it that results of a run have."""
+    if not path.is_dir() or any(reader.recognise(path) == 2 for reader in mask_readers()):
+        return path
+    inside = {entry.name: entry for entry in os.scandir(path) if entry.name[0] != "."}
+    pictures = any(Path(name).suffix.lower() in mask_suffixes() - VIDEOS for name in inside)
+    of_run = len(inside.keys() & OF_CLIP) > 1
+    for name in MASK_FOLDERS:
+        if name in inside and inside[name].is_dir() and (of_run or not pictures):
+            return path / name
+    if "masks.zip" in inside:
+        return path / "masks.zip"
+    if inside and not pictures and all(entry.is_dir() for entry in inside.values()):
+        return path if any(reader.recognise(path) for reader in mask_readers()) else None
+    return path
+
+
+def _beside(root: Path, clip: str) -> Path | None:
+    """Return the masks of a clip whose frames lie in a folder that a data set names so."""
+    parts = PurePath(clip).parts
+    for k, part in enumerate(parts):
+        for name in BESIDE.get(part, ()):
+            path = root.joinpath(*parts[:k], name, *parts[k + 1 :])
+            if path.is_dir():
+                return path
+    if parts and parts[-1] in BESIDE:
+        return _by_name(root, str(PurePath(*parts[:-1]))) if len(parts) > 1 else None
+    return None
+
+
+def _in_set(root: Path, clip: str) -> Path | None:
+    """Return the file in `root` that holds the clip among others."""
+    files = _set_files(root, root.stat().st_mtime_ns)
+    holding = [path for path in files if _holds(path, clip)]
+    if len(holding) > 1:
+        raise InputError(
+            f"{clip}: expected one file that holds its masks, got {', '.join(map(str, holding))}"
+        )
+    return holding[0] if holding else None
+
+
+@lru_cache(maxsize=64)
+def _set_files(root: Path, changed_ns: int) -> tuple[Path, ...]:
+    """Return the files in a folder that may hold several clips; none if there are many."""
+    suffixes = mask_suffixes() - VIDEOS
+    files = [p for p in sorted(root.iterdir()) if p.suffix.lower() in suffixes and p.is_file()]
+    return tuple(files) if len(files) <= MOST_SET_FILES else ()
+
+
+def _holds(path: Path, clip: str) -> bool:
+    stat = path.stat()
+    names = _names_inside(path, stat.st_size, stat.st_mtime_ns)
+    return any(common_parts(name, clip) for name in names)
+
+
+@lru_cache(maxsize=256)
+def _names_inside(path: Path, size: int, changed_ns: int) -> tuple[str, ...]:
+    return tuple(
+        dict.fromkeys(
+            name
+            for reader in mask_readers()
+            if reader.recognise(path)
+            for name in reader.clips_inside(path)
+        )
+    )
+
+
+def _root_itself(root: Path) -> Path | None:
+    """Return `root`, or the only file or folder in it, as the masks of the only clip."""
+    inner = _inner(root)
+    if inner is not None and any(reader.recognise(inner) for reader in mask_readers()):
+        return inner
+    return None
+
+
+def _check_links(path: Path, root: Path) -> None:
+    """Refuse masks outside of `root`."""
+    for link in _links_in(path):
+        target = leads_out(link, root)
+        if target is not None:
+            raise InputError(f"{path}: {not_followed(link, target)}")
+
+
+def _links_in(path: Path) -> Iterator[Path]:
+    yield path
+    if not path.is_dir():
+        return
+    for folder, folders, files in os.walk(path):
+        yield from (Path(folder) / name for name in (*folders, *files) if _is_link(folder, name))
+
+
+def _is_link(folder: str, name: str) -> bool:
+    return (Path(folder) / name).is_symlink()
+
+
+@lru_cache(maxsize=64)
+def _shelf(folder: Path, changed_ns: int) -> dict[str, tuple[Path, ...]]:
+    """Return a folder's masks by the names of the clips they may be for; read once, not per clip.
+
+    Names are compared in one Unicode form: file systems differ in how they spell an umlaut.
+    """
+    shelf: dict[str, set[Path]] = defaultdict(set)
+    files = mask_suffixes()
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            path = folder / entry.name
+            suffix = path.suffix.lower()
+            if entry.is_dir() or suffix in files:
+                shelf[normalize("NFC", path.name)].add(path)
+            if suffix in (VIDEOS if entry.is_dir() else files):
+                shelf[normalize("NFC", path.stem)].add(path)
+                # as tools name what they export for a clip
+                plain = re.sub(r"[._-](masks?|labels?|annotations?|coco)$", "", path.stem)
+                if plain != path.stem:
+                    shelf[normalize("NFC", plain)].add(path)
+    return {name: tuple(sorted(paths)) for name, paths in shelf.items()}
