@@ -77,7 +77,8 @@ class MaskClasses(ReadingChoices, Source):
             "mask_warnings": list(source.warnings),
             "key_frames": list(source.key_frames),
             "unlabelled": _runs(source.absent),
-            "sparse": bool(source.key_frames or source.absent),
+            # A fact that is not there leaves the keys of before as they were.
+            **({"sparse": True} if source.key_frames or source.absent else {}),
         }
 
 
