@@ -11,10 +11,17 @@ from pydantic import Field
 
 from pipeline.stage import ArrayHandle, Arrays, Clip, Facts, Input, Resources, Source, Stage, Window
 from stages.arrays import FRAMES, INPUT_LABELS, INPUT_MASKS
+from stages.facts import ClipFacts
+from stages.media.footage.limits import Limits
+from stages.media.footage.timeline import content_digest
+from stages.media.footage.video import read_frames
+from stages.models.segmenters.blank_check import check_masks, sample_frames
 from stages.models.segmenters.load import (
     IMAGENET,
     Activation,
+    Background,
     ChannelOrder,
+    Precision,
     Segmenter,
     check_scales,
     is_function,
@@ -26,39 +33,60 @@ from stages.ops.fixed_point import pack_mask
 from stages.ops.soft_masks import winners
 
 Scale = Annotated[float, Field(ge=0.1, le=4)]
+ANY_SIZE = Limits(file_bytes=2**63)
 
 
 class Classes(Source):
-    """What classes the segmenter knows: the plan needs them before the first frame."""
+    """What classes the segmenter knows, and whether it finds any of them in a few frames."""
 
     name: ClassVar[str] = "classes"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     reads: ClassVar[str] = "footage"
+    identified_as: ClassVar[str] = "probe"
+    uses: ClassVar[tuple[str, ...]] = ("frames", "size", "timeline")
 
     settings: dict[str, Any] = Field(default_factory=dict, description="those of segment")
 
     def identity(self, clip: Clip) -> str:
-        """Nothing of the clip is read."""
-        return ""
+        """Return the digest of the footage, which `Probe` has let in."""
+        return content_digest(clip.files[self.reads], ANY_SIZE)
 
     def run(
         self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
     ) -> Facts:
-        """Return the classes of the segmenter."""
+        """Return the classes of the segmenter, their names and how it is read."""
         segment = Segment(**self.settings)
-        return {"classes": list(segment.load().class_ids)}
+        segmenter = segment.load()
+        if segment.check:
+            self._check(segmenter, clip.files[self.reads], ClipFacts(facts), segment.segmenter)
+        names = {k: name for k, name in segmenter.class_names.items() if k in segmenter.class_ids}
+        return {
+            "classes": list(segmenter.class_ids),
+            "class_names": {str(k): name for k, name in names.items()},
+            "mask_warnings": list(segmenter.notes),
+        }
+
+    @staticmethod
+    def _check(segmenter: Segmenter, footage: Path, facts: ClipFacts, where: str) -> None:
+        """Refuse a segmenter that finds nothing, everything or the picture; see `check_masks`."""
+        numbers = sample_frames(facts.frames)
+        frames = read_frames(footage, facts.timeline, size=facts.size, frames=(0, numbers[-1] + 1))
+        pictures = [frame for k, frame in enumerate(frames) if k in numbers]
+        check_masks(pictures, [segmenter(picture) for picture in pictures], where=where)
 
 
 class Segment(Stage):
     """A network that sees one frame at a time; see `stages.models.segmenters.load`."""
 
     name: ClassVar[str] = "segment"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     writes: ClassVar[tuple[ArrayHandle, ...]] = (INPUT_MASKS, INPUT_LABELS)
     resources: ClassVar[Resources] = Resources(cpus=1)
-    outside_key: ClassVar[tuple[str, ...]] = ("modules",)
+    outside_key: ClassVar[tuple[str, ...]] = ("modules", "check")
 
-    segmenter: str = Field(description="torchvision name, file.onnx, or module:function")
+    segmenter: str = Field(
+        description="torchvision name, file.onnx, hf:ORG/MODEL, rembg:MODEL, or module:function"
+    )
     weights: str = Field("", description="of a torchvision model: a path; empty downloads them")
     weights_digest: str = Field("", description="filled in from the files, or the user's code")
     classes: tuple[int, ...] = Field((), description="labels to keep; all if empty")
@@ -67,6 +95,15 @@ class Segment(Stage):
     std: tuple[float, float, float] = Field(IMAGENET[1], description="of an ONNX model's input")
     channels: ChannelOrder = Field("rgb", description="order of an ONNX model's input")
     activation: Activation = Field("auto", description="of an ONNX model's output")
+    background: Background = Field(
+        "auto", description="whether an ONNX model's first channel is background: first or none"
+    )
+    output: str = Field("", description="name of an ONNX model's output; empty: found")
+    check: bool = Field(
+        True, description="stop where masks of a few frames are empty, full, or the picture"
+    )
+    precision: Precision = Field("fp32", description="of a model of transformers")
+    batch: int = Field(1, ge=1, le=256, description="frames at once in a model of transformers")
     device: str = Field("cpu", description="of a network: cpu or cuda")
     scales: tuple[Scale, ...] = Field(
         (1.0,), min_length=1, description="sizes at which it looks, as factors; the masks' mean"
@@ -89,8 +126,10 @@ class Segment(Stage):
         """Return the network, loaded once a process."""
         if self.modules:
             let_import(self.modules)
-        names = ("weights", "classes", "union", "mean", "std", "channels", "activation", "device",
-                 "scales", "flip")  # fmt: skip
+        names = (
+            *("weights", "classes", "union", "mean", "std", "channels", "activation"),
+            *("background", "output", "precision", "batch", "device", "scales", "flip"),
+        )
         return load_segmenter(self.segmenter, **{name: getattr(self, name) for name in names})
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
@@ -100,7 +139,12 @@ class Segment(Stage):
     def run(self, window: Window) -> Arrays:
         """Return soft masks and labels."""
         segmenter = self.load()
-        soft = [np.moveaxis(segmenter(frame), 0, -1) for frame in window[FRAMES].array]
+        frames = list(window[FRAMES].array)
+        every = (
+            segmenter.segment_all(frames[low : low + segmenter.batch])
+            for low in range(0, len(frames), segmenter.batch)
+        )
+        soft = [np.moveaxis(masks, 0, -1) for some in every for masks in some]
         return {
             "masks": np.stack([pack_mask(mask) for mask in soft]),
             "labels": np.stack([winners(mask) for mask in soft]),

@@ -3,7 +3,7 @@
 FLOAT, UINT8, INT64 = 1, 2, 7
 
 
-def model(nodes, inputs, *, output_type=FLOAT):
+def model(nodes, inputs, *, output_type=FLOAT, outputs=None):
     """Return an ONNX model as bytes.
 
     Parameters
@@ -13,18 +13,28 @@ def model(nodes, inputs, *, output_type=FLOAT):
     inputs : list of (type, shape)
         Of the model, the first feeds the chain; a str in a shape is a side left open.
     output_type : int
+    outputs : list of (str, list of (operator, attributes)), optional
+        Several outputs in order, each by a chain of its own from the end of `nodes`.
     """
     names = [f"value{k}" for k in range(len(nodes) + 1)]
-    graph = b"".join(
-        _part(1, _node(operator, names[k], names[k + 1], attributes))
-        for k, (operator, attributes) in enumerate(nodes)
-    )
+    graph = _chain(nodes, names)
+    for name, branch in outputs or []:
+        inner = [f"{name}_{k}" for k in range(1, len(branch))]
+        graph += _chain(branch, [names[-1], *inner, name])
     graph += _part(2, b"graph")
     for k, (kind, shape) in enumerate(inputs):
         graph += _part(11, _value(names[0] if k == 0 else f"input{k}", kind, shape))
-    graph += _part(12, _value(names[-1], output_type, None))
+    for name in [name for name, _ in outputs or []] or [names[-1]]:
+        graph += _part(12, _value(name, output_type, None))
     opset = _part(1, b"") + _number(2, 13)
     return _number(1, 8) + _part(7, graph) + _part(8, opset)
+
+
+def _chain(nodes, names):
+    return b"".join(
+        _part(1, _node(operator, names[k], names[k + 1], attributes))
+        for k, (operator, attributes) in enumerate(nodes)
+    )
 
 
 def adding(location, *, dims=(1, 3, 1, 1), output=FLOAT):

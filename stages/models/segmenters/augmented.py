@@ -40,7 +40,8 @@ class Augmented(Segmenter):
                 "sides"
             )
         self._inner, self._scales, self._flip = inner, scales, flip
-        self.class_ids = inner.class_ids
+        self.class_ids, self.class_names = inner.class_ids, inner.class_names
+        self.notes = inner.notes
 
     def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the mean over all looks, at the picture's size."""

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 import cv2
 import numpy as np
@@ -25,10 +27,16 @@ class Segmenter(ABC):
         Labels of the C foreground channels; the background is what they leave to 1.
     most : float
         Largest scale at which it can see a picture.
+    class_names : dict of int to str
+        Names of labels, where the model has them.
+    notes : tuple of str
+        How its output is read, under which licence it is, and so on.
     """
 
     class_ids: tuple[int, ...]
     most: float = math.inf
+    class_names: Mapping[int, str] = MappingProxyType({})
+    notes: tuple[str, ...] = ()
 
     def __call__(self, frame: NDArray[np.uint8], *, scale: float = 1.0) -> NDArray[np.float32]:
         """Return the masks of one picture, at its size, as the network sees it at a scale.
@@ -44,9 +52,14 @@ class Segmenter(ABC):
             If the network does not give probabilities.
         """
         dims = bind_shapes(frame=(frame, "H W 3"))
-        masks = resized(self.look(frame, scale), dims["H"], dims["W"])
-        total = masks.sum(axis=0)
-        return np.asarray(masks / np.maximum(total, 1), np.float32)
+        return at_most_one(resized(self.look(frame, scale), dims["H"], dims["W"]))
+
+    batch: int = 1
+    """Pictures that it sees best at once."""
+
+    def segment_all(self, frames: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """Return the masks of several pictures of one size, each as `__call__` does."""
+        return [self(frame) for frame in frames]
 
     @abstractmethod
     def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
@@ -54,6 +67,11 @@ class Segmenter(ABC):
 
         `scale` multiplies the size at which the network otherwise sees the picture.
         """
+
+
+def at_most_one(masks: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return masks (C, H, W) scaled to a sum of 1 where they sum to more."""
+    return np.asarray(masks / np.maximum(masks.sum(axis=0), 1), np.float32)
 
 
 def scaled(rows: int, columns: int, scale: float) -> tuple[int, int]:

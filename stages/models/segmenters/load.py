@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 
@@ -10,15 +11,31 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from stages.models.segmenters.augmented import Augmented, check_scales
-from stages.models.segmenters.base import IMAGENET, RGB, Segmenter
+from stages.models.segmenters.base import IMAGENET, RGB, Segmenter, at_most_one
 from stages.models.segmenters.function import FunctionSegmenter, function_digest, let_import
-from stages.models.segmenters.onnx import Activation, ChannelOrder, OnnxSegmenter, onnx_digest
+from stages.models.segmenters.onnx import (
+    Activation,
+    Background,
+    ChannelOrder,
+    OnnxSegmenter,
+    onnx_digest,
+)
+from stages.models.segmenters.rembg import PREFIX as REMBG
+from stages.models.segmenters.rembg import RembgSegmenter, rembg_digest
 from stages.models.segmenters.torchvision import TorchvisionSegmenter, torchvision_digest
+from stages.models.segmenters.transformers import PREFIX as TRANSFORMERS
+from stages.models.segmenters.transformers import (
+    Precision,
+    TransformersSegmenter,
+    transformers_digest,
+)
 
 __all__ = [
     "IMAGENET",
     "Activation",
+    "Background",
     "ChannelOrder",
+    "Precision",
     "Segmenter",
     "check_scales",
     "is_function",
@@ -39,6 +56,10 @@ def load_segmenter(
     std: RGB = IMAGENET[1],
     channels: ChannelOrder = "rgb",
     activation: Activation = "auto",
+    background: Background = "auto",
+    output: str = "",
+    precision: Precision = "fp32",
+    batch: int = 1,
     device: str = "cpu",
     scales: tuple[float, ...] = (1.0,),
     flip: bool = False,
@@ -49,7 +70,8 @@ def load_segmenter(
     ----------
     spec : str
         A torchvision segmentation model, a path ending in .onnx, or ``module:function``: a
-        function from a picture to labels (H, W) or to probabilities (C, H, W) of the foreground.
+        function from a picture to labels (H, W) or to probabilities (C, H, W) of the foreground;
+        ``hf:ORG/MODEL`` or ``hf:FOLDER`` of `transformers`; ``rembg:MODEL``.
     weights : str
         Of a torchvision model: a path, "random" (for tests), or empty for its default download.
     classes : tuple of int, each > 0
@@ -65,6 +87,13 @@ def load_segmenter(
     activation : {"auto", "softmax", "sigmoid", "none"}
         From an ONNX model's output to probabilities; auto: none if values are in [0, 1], else
         sigmoid for one channel and softmax for several.
+    background : {"auto", "first", "none"}
+        Whether the first of an ONNX model's channels is the background; auto: if the channels
+        exclude one another, as those of a softmax do.
+    output : str
+        Name of the ONNX model's output that is the mask; empty: found.
+    precision, batch : {"fp32", "fp16", "bf16"}, int
+        Of a network of `transformers`.
     device : str
         "cpu" or "cuda"; of a network.
     scales, flip : tuple of float, bool
@@ -92,8 +121,14 @@ def load_segmenter(
             std=std,
             channels=channels,
             activation=activation,
+            background=background,
+            output=output,
             device=device,
         )
+    elif spec.startswith(TRANSFORMERS):
+        inner = TransformersSegmenter(spec, device, precision=precision, batch=batch)
+    elif spec.startswith(REMBG):
+        inner = RembgSegmenter(spec, device)
     else:
         inner = TorchvisionSegmenter(spec, weights, device)
     if classes or union:
@@ -123,12 +158,16 @@ def segmenter_digest(spec: str, *, weights: str = "") -> str:
         return function_digest(spec)
     if _is_onnx(spec):
         return onnx_digest(Path(spec))
+    if spec.startswith(TRANSFORMERS):
+        return transformers_digest(spec)
+    if spec.startswith(REMBG):
+        return rembg_digest(spec)
     return torchvision_digest(spec, weights)
 
 
 def is_function(spec: str) -> bool:
     """Return whether a segmenter is a user's own ``module:function``."""
-    return ":" in spec and not _is_onnx(spec)
+    return ":" in spec and not _is_onnx(spec) and not spec.startswith((TRANSFORMERS, REMBG))
 
 
 def _is_onnx(spec: str) -> bool:
@@ -148,9 +187,17 @@ class _Chosen(Segmenter):
         self._rows = [inner.class_ids.index(label) for label in kept]
         self._inner, self._union = inner, union
         self.class_ids = (1,) if union else kept
-        self.most = inner.most
+        self.most, self.notes, self.batch = inner.most, inner.notes, inner.batch
+        self.class_names = {} if union else inner.class_names
 
     def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the chosen masks."""
-        masks = self._inner(frame, scale=scale)[self._rows]
-        return masks.sum(axis=0, keepdims=True) if self._union else masks
+        return self._choose(self._inner(frame, scale=scale))
+
+    def segment_all(self, frames: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        """Return the chosen masks of several pictures."""
+        return [at_most_one(self._choose(masks)) for masks in self._inner.segment_all(frames)]
+
+    def _choose(self, masks: NDArray[np.float32]) -> NDArray[np.float32]:
+        chosen = masks[self._rows]
+        return chosen.sum(axis=0, keepdims=True) if self._union else chosen

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError, InputError
 from stages.models.segmenters.base import RGB, Segmenter, fitted, normalised, resized, scaled
 from stages.models.segmenters.onnx_files import external_files
+from stages.models.segmenters.onnx_outputs import choose_output
 from stages.models.weights import file_digest, reason
 
 Activation = Literal["auto", "softmax", "sigmoid", "none"]
 ChannelOrder = Literal["rgb", "bgr"]
+Background = Literal["auto", "first", "none"]
 
 DTYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
@@ -29,24 +31,27 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 STRIDE = 32  # sides that a model leaves open become multiples of it
 PROBE_SIDE = 256  # of the picture that tells what such a model gives
 COARSEST = 64  # input pixels a side to one of the output
+SUM_SLACK = 2e-2  # of probabilities that exclude one another, as half floats have it
 SLACK = 1e-3  # probabilities may leave [0, 1] by so much, as half floats do
 CLASSES_KEY = "steadymask.classes"  # in a model's metadata: the foreground's labels, a JSON list
 
 
 class OnnxSegmenter(Segmenter):
-    """An ONNX model with one picture as input; its first output is taken.
+    """An ONNX model with one picture as input; see `onnx_outputs` for which output is taken.
 
     Found from the model: layout (NCHW or NHWC), size (a side left open is the picture's, up to the
     next multiple of 32), dtype (uint8 takes the picture as it is). The picture keeps its aspect: it
     is put at the top left and the rest is filled with 0 after normalising. The output may be
 
-    * several float channels, the first of them background; the others are 1, 2, … or what the
-      model's metadata say under `CLASSES_KEY`, as those of students do;
+    * several float channels. Logits, and probabilities that sum to 1, are of classes that exclude
+      one another, the first of them background; probabilities that do not are of classes that are
+      independent, without a background. Labels are 1, 2, … or what the model's metadata say under
+      `CLASSES_KEY`, as those of students do;
     * one float channel, the probability of the foreground;
     * integer labels, for which `classes` must be given.
 
-    What kind it is and whether it still needs an activation is found once, from a picture of noise.
-    It runs on one thread: with more the last bits would vary.
+    What kind it is and whether it still needs an activation is found once, from a picture of noise,
+    and is said in `notes`. It runs on one thread: with more the last bits would vary.
 
     A model of a fixed size sees a picture at a scale below 1 smaller on the same canvas; above 1
     there is no room for it.
@@ -61,20 +66,46 @@ class OnnxSegmenter(Segmenter):
         std: RGB,
         channels: ChannelOrder = "rgb",
         activation: Activation = "auto",
+        background: Background = "auto",
+        output: str = "",
         device: str = "cpu",
     ) -> None:
         self._path, self._mean, self._std, self._channels = path, mean, std, channels
         self._session = _open(path, device)
         self._read_input()
-        self._activation: Activation = "none"
         canvas = self._canvas(PROBE_SIDE, PROBE_SIDE)
-        probe = self._run(_noise(*canvas), canvas)
+        names = [entry.name for entry in self._session.get_outputs()]
+        answers = dict(zip(names, self._answers(_noise(*canvas), canvas, names), strict=True))
+        self._output, note = choose_output(
+            path, {name: self._try_planes(out, canvas) for name, out in answers.items()}, output
+        )
+        probe = self._planes(answers[self._output], canvas)
         self._labels = probe.dtype.kind in "bui"
+        self._activation: Activation = "none"
+        self._first = False
         if self._labels:
             self.class_ids = _given_classes(path, classes, probe)
         else:
-            self.class_ids = self._named_classes(max(len(probe), 2) - 1)
-            self._activation = _settled(activation, probe, path)
+            named = CLASSES_KEY in self._metadata()
+            self._activation, self._first = _settled(
+                activation, "first" if named else background, probe, path
+            )
+            self.class_ids = self._named_classes(len(probe) - self._first)
+        self.notes = (f"{path.name}: {note}; {self._words(len(probe))}",)
+
+    def _words(self, channels: int) -> str:
+        """Return how the output is read."""
+        if self._labels:
+            return "read as labels"
+        kind = {"none": "probabilities", "sigmoid": "logits (sigmoid)", "softmax": "logits"}
+        if channels == 1:
+            return f"read as one foreground, {kind[self._activation]}"
+        which = (
+            "classes that exclude one another, the first being background"
+            if self._first
+            else "independent classes without a background"
+        )
+        return f"read as {kind[self._activation]} of {which} (segment.background, activation)"
 
     def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the foreground's probabilities at the model's own size."""
@@ -96,7 +127,7 @@ class OnnxSegmenter(Segmenter):
                 f"{self._path}: expected probabilities in [0, 1], got {low:g} to {high:g} with "
                 f"activation {self._activation}: see --set segment.activation, mean and std"
             )
-        return np.clip(soft[1:] if len(soft) > 1 else soft, 0, 1)
+        return np.clip(soft[1:] if self._first else soft, 0, 1)
 
     def _read_input(self) -> None:
         """Find what the model wants."""
@@ -118,9 +149,12 @@ class OnnxSegmenter(Segmenter):
         self._sides = [side if isinstance(side, int) and side > 0 else None for side in sides]
         self.most = math.inf if self._sides == [None, None] else 1.0
 
+    def _metadata(self) -> dict[str, str]:
+        return dict(self._session.get_modelmeta().custom_metadata_map)
+
     def _named_classes(self, count: int) -> tuple[int, ...]:
         """Return the labels of the foreground channels."""
-        named = self._session.get_modelmeta().custom_metadata_map.get(CLASSES_KEY)
+        named = self._metadata().get(CLASSES_KEY)
         if named is None:
             return tuple(range(1, count + 1))
         try:
@@ -152,6 +186,22 @@ class OnnxSegmenter(Segmenter):
 
     def _run(self, image: NDArray[np.uint8], canvas: tuple[int, int]) -> NDArray[Any]:
         """Return what the model gives for a picture on its canvas, (C, h, w)."""
+        return self._planes(self._answers(image, canvas, [self._output])[0], canvas)
+
+    def _planes(self, out: NDArray[Any], canvas: tuple[int, int]) -> NDArray[Any]:
+        return _planes(out, canvas, channels_first=self._channels_first, path=self._path)
+
+    def _try_planes(self, out: NDArray[Any], canvas: tuple[int, int]) -> NDArray[Any] | str:
+        """Return an output as (C, h, w), or why it cannot be."""
+        try:
+            return self._planes(out, canvas)
+        except InputError as error:
+            return str(error)
+
+    def _answers(
+        self, image: NDArray[np.uint8], canvas: tuple[int, int], names: list[str]
+    ) -> list[NDArray[Any]]:
+        """Return some of the model's outputs for a picture on its canvas."""
         if self._dtype is np.uint8:
             values: NDArray[Any] = image.transpose(2, 0, 1)
         else:
@@ -163,12 +213,11 @@ class OnnxSegmenter(Segmenter):
         batch = (values if self._channels_first else values.transpose(1, 2, 0))[None]
         feed = {self._input: np.ascontiguousarray(batch, self._dtype)}
         try:
-            out = np.asarray(self._session.run(None, feed)[0])
+            return [np.asarray(out) for out in self._session.run(names, feed)]
         except Exception as error:  # onnxruntime has many kinds
             raise InputError(
                 f"{self._path}: cannot take an input {batch.shape}: {reason(error)}"
             ) from error
-        return _planes(out, canvas, channels_first=self._channels_first, path=self._path)
 
 
 def onnx_digest(path: Path) -> str:
@@ -256,18 +305,30 @@ def _has_aspect(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
     return alike and rows * COARSEST >= height
 
 
-def _settled(activation: Activation, probe: NDArray[Any], path: Path) -> Activation:
-    """Return the activation that an output needs: none if it is in [0, 1] already."""
+def _settled(
+    activation: Activation, background: Background, probe: NDArray[Any], path: Path
+) -> tuple[Activation, bool]:
+    """Return the activation that an output needs, and whether its first channel is background."""
     if activation == "softmax" and len(probe) == 1:
         raise ConfigError(
             "segment.activation = 'softmax': expected sigmoid or none, because the output of "
             f"{path} has one channel"
         )
-    if activation != "auto":
-        return activation
-    if probe.min() >= -SLACK and probe.max() <= 1 + SLACK:
-        return "none"
-    return "sigmoid" if len(probe) == 1 else "softmax"
+    if len(probe) == 1 and background == "first":
+        raise ConfigError(
+            f"segment.background = 'first': expected none, because the output of {path} has one "
+            "channel"
+        )
+    ready = bool(probe.min() >= -SLACK and probe.max() <= 1 + SLACK)
+    if len(probe) == 1:
+        return ("none" if ready else "sigmoid") if activation == "auto" else activation, False
+    if activation == "auto":
+        activation = "none" if ready else ("sigmoid" if background == "none" else "softmax")
+    if background == "auto":
+        sums = probe.astype(np.float32).sum(axis=0)
+        exclude = activation == "softmax" or bool((np.abs(sums - 1) <= SUM_SLACK).all())
+        background = "first" if exclude and activation != "sigmoid" else "none"
+    return activation, background == "first"
 
 
 def _activated(out: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:

@@ -140,7 +140,7 @@ CENTRED = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
 def test_an_onnx_model_sees_a_scaled_picture_on_its_canvas(write, shape, scale, rows, of):
     colour = np.float32([20, 102, 51]) / 255
     frame = np.full((45, 70, 3), (20, 102, 51), np.uint8)
-    soft = load_segmenter(write(shape), scales=(scale,), **CENTRED)(frame)
+    soft = load_segmenter(write(shape), scales=(scale,), background="first", **CENTRED)(frame)
     powers = np.exp(2 * colour[1:] - 1)
     np.testing.assert_allclose(soft[:, 0, 0], powers / (rows * powers + of - rows), rtol=1e-4)
 

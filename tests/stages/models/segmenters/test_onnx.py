@@ -11,7 +11,10 @@ from tests.support.tiny_onnx import FLOAT, INT64, UINT8, model
 
 AS_IT_IS = {"mean": (0, 0, 0), "std": (1, 1, 1)}  # the network sees RGB in [0, 1]
 CENTRED = {"mean": (0.5, 0.5, 0.5), "std": (0.5, 0.5, 0.5)}
+FIRST = {"background": "first"}
 SAME = ("Identity", {})
+SIGMOID = ("Sigmoid", {})
+SOFTMAX = ("Softmax", {"axis": 1})
 TO_FIRST = ("Transpose", {"perm": [0, 3, 1, 2]})
 TO_LAST = ("Transpose", {"perm": [0, 2, 3, 1]})
 GREY = ("ReduceMean", {"axes": [1], "keepdims": 1})
@@ -49,7 +52,7 @@ def frame_of(colour=COLOUR, size=(45, 70)):
     ],
 )
 def test_layout_and_size_are_found_from_the_model(write, shape, nodes):
-    net = load_segmenter(write(*nodes, shape=shape), **AS_IT_IS)
+    net = load_segmenter(write(*nodes, shape=shape), **AS_IT_IS, **FIRST)
     assert net.class_ids == (1, 2)
     soft = net(frame_of())
     assert soft.shape == (2, 45, 70)
@@ -61,7 +64,7 @@ def test_layout_and_size_are_found_from_the_model(write, shape, nodes):
 def test_masks_lie_where_the_picture_has_them(write, shape):
     frame = np.zeros((45, 70, 3), np.uint8)
     frame[:20, 40:, 1] = 255
-    soft = load_segmenter(write(SAME, shape=shape), **AS_IT_IS)(frame)
+    soft = load_segmenter(write(SAME, shape=shape), **AS_IT_IS, **FIRST)(frame)
     np.testing.assert_array_equal(soft[0] > 0.5, frame[..., 1] > 0)
     assert (soft[1] == 0).all()
 
@@ -72,18 +75,18 @@ def test_masks_lie_where_the_picture_has_them(write, shape):
 )
 def test_the_model_sees_the_picture_in_its_aspect_with_zeros_below(write, shape, rows, of):
     down_the_rows = ("Softmax", {"axis": 2})
-    soft = load_segmenter(write(down_the_rows, shape=shape), **CENTRED)(frame_of())
+    soft = load_segmenter(write(down_the_rows, shape=shape), **CENTRED, **FIRST)(frame_of())
     powers = np.exp(2 * COLOUR[1:] - 1)
     np.testing.assert_allclose(soft[:, 0, 0], powers / (rows * powers + of - rows), atol=1e-6)
 
 
 def test_channels_may_be_wanted_in_reverse(write):
-    soft = load_segmenter(write(SAME), channels="bgr", **AS_IT_IS)(frame_of())
+    soft = load_segmenter(write(SAME), channels="bgr", **AS_IT_IS, **FIRST)(frame_of())
     np.testing.assert_allclose(soft[:, 0, 0], COLOUR[1::-1], atol=1e-6)
 
 
 def test_mean_and_deviation_are_of_red_green_and_blue_in_either_order(write):
-    settings = {"mean": (0, 0.1, 0), "std": (1, 1, 2), "activation": "none"}
+    settings = {"mean": (0, 0.1, 0), "std": (1, 1, 2), "activation": "none", **FIRST}
     path, (red, green, blue) = write(SAME), COLOUR
     forward = load_segmenter(path, **settings)(frame_of())
     np.testing.assert_allclose(forward[:, 0, 0], [green - 0.1, blue / 2], atol=1e-6)
@@ -121,7 +124,7 @@ def test_extreme_logits_do_not_overflow(write):
 
 
 def test_probabilities_that_sum_to_more_than_one_are_scaled(write):
-    soft = load_segmenter(write(SAME), **AS_IT_IS)(frame_of((0, 1, 1)))
+    soft = load_segmenter(write(SAME), **AS_IT_IS, **FIRST)(frame_of((0, 1, 1)))
     np.testing.assert_allclose(soft, 0.5, atol=1e-6)
 
 
@@ -176,7 +179,7 @@ def test_an_output_that_is_no_picture_is_refused(write, node, got):
 @pytest.mark.parametrize("kernel", [[8, 8], [16, 16], [32, 32]])
 def test_an_output_may_be_coarser_than_the_input(write, kernel):
     pool = ("AveragePool", {"kernel_shape": kernel, "strides": kernel, "ceil_mode": 1})
-    soft = load_segmenter(write(pool, shape=(1, 3, 225, 300)), **AS_IT_IS)(frame_of())
+    soft = load_segmenter(write(pool, shape=(1, 3, 225, 300)), **AS_IT_IS, **FIRST)(frame_of())
     np.testing.assert_allclose(soft[:, 20, 30], COLOUR[1:], atol=1e-5)
 
 
@@ -219,3 +222,62 @@ def test_a_real_model_finds_the_player(data):
     soft = net(np.ascontiguousarray(frame))
     assert soft.shape == (1, *frame.shape[:2])
     assert jaccard(soft[0] > 0.5, truth) > 0.4
+
+
+def written(tmp_path, outputs, shape=(1, 3, 30, 40)):
+    path = tmp_path / "several.onnx"
+    path.write_bytes(model([SAME], [(FLOAT, shape)], outputs=outputs))
+    return str(path)
+
+
+@pytest.mark.parametrize(
+    ("outputs", "taken"),
+    [
+        ([("fgr", [SAME]), ("pha", [GREY])], "pha"),
+        ([("1", [SAME]), ("2", [GREY])], "2"),
+        ([("d0", [GREY]), ("d1", [GREY]), ("d2", [GREY])], "d0"),
+        ([("aux", [SAME]), ("out", [SAME])], "out"),
+        ([("image", [SAME]), ("logits", [SAME])], "logits"),
+        ([("scores", [("GlobalAveragePool", {})]), ("masks", [GREY])], "masks"),
+    ],
+)
+def test_the_mask_is_found_among_several_outputs(tmp_path, outputs, taken):
+    net = load_segmenter(written(tmp_path, outputs), **AS_IT_IS)
+    assert f"output {taken!r}" in net.notes[0]
+    mask = net(frame_of())[:, 20, 30]
+    np.testing.assert_allclose(mask, COLOUR.mean() if GREY in dict(outputs)[taken] else COLOUR,
+                               atol=1e-5)  # fmt: skip
+
+
+def test_outputs_of_which_each_may_be_the_mask_stop_the_run_until_one_is_chosen(tmp_path):
+    path = written(tmp_path, [("a", [GREY]), ("b", [SAME, BEST_FLAT, ("Cast", {"to": FLOAT})])])
+    assert "the first of several alike" in load_segmenter(path, **AS_IT_IS).notes[0]
+    path = written(tmp_path, [("a", [("Concat", {"axis": 1})]), ("b", [GREY])])
+    net = load_segmenter(path, **AS_IT_IS, output="b")
+    assert net.class_ids == (1,)
+    with pytest.raises(ConfigError, match=r"segment\.output = 'c': expected one of a, b"):
+        load_segmenter(path, **AS_IT_IS, output="c")
+
+
+def test_probabilities_that_do_not_sum_to_one_have_no_background(write):
+    net = load_segmenter(write(SIGMOID), **AS_IT_IS)
+    assert net.class_ids == (1, 2, 3)
+    assert "independent classes without a background" in net.notes[0]
+
+
+def test_probabilities_that_sum_to_one_begin_with_the_background(write):
+    net = load_segmenter(write(SOFTMAX), **AS_IT_IS)
+    assert net.class_ids == (1, 2)
+    assert "the first being background" in net.notes[0]
+
+
+def test_logits_of_independent_classes_are_asked_for(write):
+    net = load_segmenter(write(SAME), **CENTRED, activation="sigmoid")
+    assert net.class_ids == (1, 2, 3)
+
+
+def test_two_outputs_of_different_shapes_need_a_choice(tmp_path):
+    outputs = [("a", [GREY]), ("b", [("MaxPool", {"kernel_shape": [2, 2], "strides": [2, 2]}),
+                                     GREY])]  # fmt: skip
+    with pytest.raises(ConfigError, match=r"set segment\.output to one of a, b"):
+        load_segmenter(written(tmp_path, outputs), **AS_IT_IS)
