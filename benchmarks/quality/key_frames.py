@@ -1,6 +1,7 @@
-"""Key frames: how good are the masks of the frames between, alone and beside per-frame masks?
+"""Masks of the frames between key frames, with key frames alone and beside per-frame masks.
 
-    python benchmarks/quality/key_frames.py SEQUENCES [--every 24] [--masks isnet osvos] [--only NAME …]
+    python benchmarks/quality/key_frames.py SEQUENCES
+        [--every 24] [--masks isnet osvos] [--only NAME …]
 
 SEQUENCES holds one folder a sequence with JPEGImages/, Annotations/ and Predictions_*/. True masks
 of every 24th frame are the key frames; J is that of the other frames, every label above 0 as one
