@@ -27,6 +27,12 @@ MODULES = {
     "cutout": "replaced",
     "redacted": "redacted",
     "coverage": "redacted",
+    "coco": "coco",
+    "ytvis": "coco",
+    "cvat": "cvat",
+    "label_studio": "label_studio",
+    "yolo": "yolo",
+    "frames": "yolo",
 }
 
 Method = Literal["blur", "pixelate", "solid", "none"]
@@ -57,6 +63,22 @@ class Redaction(BaseModel):
         return colour
 
 
+class Annotations(BaseModel):
+    """How outlines are written for labelling tools."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    shapes: Literal["masks", "polygons"] = Field(
+        "masks", description="masks are exact; polygons have no holes (coco, cvat)"
+    )
+    tolerance: float = Field(
+        0.5, ge=0, le=64, description="pixels that a polygon may be off (yolo, too)"
+    )
+    overlap: float = Field(
+        0.97, gt=0, le=1, description="of cvat polygons: below it a frame is a key frame"
+    )
+
+
 class ResultSettings(BaseModel):
     """What to write of a clip's masks, and how."""
 
@@ -84,6 +106,7 @@ class ResultSettings(BaseModel):
         "", description="of that file's content, filled in; another file is another result"
     )
     redaction: Redaction = Redaction()
+    annotations: Annotations = Annotations()
 
     @model_validator(mode="before")
     @classmethod
