@@ -147,6 +147,6 @@ def overlap(last: list[float], polygon: list[float], size: tuple[int, int]) -> f
         return 0.0
     planes = [np.zeros(size, np.uint8) for _ in range(2)]
     for plane, corners in zip(planes, (last, polygon), strict=True):
-        cv2.fillPoly(plane, [np.rint(np.reshape(corners, (-1, 2))).astype(np.int32)], 1)
+        cv2.fillPoly(plane, [np.reshape(corners, (-1, 2)).astype(np.int32)], 1)
     union = int((planes[0] | planes[1]).sum())
     return float((planes[0] & planes[1]).sum() / union) if union else 1.0

@@ -52,7 +52,7 @@ class Yolo(Frames):
         lines = []
         for label, mask in masks_of(frame, self.clip):
             for polygon in outlines(mask, self.settings.annotations.tolerance):
-                corners = ((np.reshape(polygon, (-1, 2)) + 0.5) / sides).ravel()
+                corners = (np.reshape(polygon, (-1, 2)) / sides).ravel()
                 text = " ".join(f"{side:.6f}" for side in corners)
                 lines.append(f"{names.index(self.clip.classes[label])} {text}\n")
         target = self._labels(picture)
