@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -188,6 +188,8 @@ class Step(BaseModel):
     """Names of the facts of a clip that it looks at; no others are shown to it."""
     writes: ClassVar[tuple[ArrayHandle, ...]] = ()
     """The arrays that it writes for every frame; the engine holds it to their types and shapes."""
+    unkeyed_defaults: ClassVar[tuple[str, ...]] = ()
+    """Fields that came later: the key lacks them at their default, so that it stays as it was."""
     outside_key: ClassVar[tuple[str, ...]] = ()
     """Fields that cannot change the result: where a file lies whose digest is a field, a device."""
 
@@ -198,6 +200,13 @@ class Step(BaseModel):
         missing = [part for part in ("name", "version", "run") if not hasattr(cls, part)]
         if missing and cls.__module__ != __name__:
             raise TypeError(f"stage {cls.__qualname__} lacks {', '.join(missing)}")
+
+    def resolve(self) -> Self:
+        """Return the step with what lies outside looked up: digests of files, folders.
+
+        Called once, before a plan is made; settings themselves do no work when constructed.
+        """
+        return self
 
 
 def check_arrays(writes: Sequence[ArrayHandle], arrays: Arrays) -> None:

@@ -83,7 +83,7 @@ def build_steps(
         check_names({stage: None}, types, f"{source}: engine")
     filled = _with_shared(given, types)
     steps: list[Step] = [
-        build(model, name, filled.get(name, {}), source) for name, model in types.items()
+        build(model, name, filled.get(name, {}), source).resolve() for name, model in types.items()
     ]
     # A report that is switched off clears its place; label sets of before are the user's to keep.
     steps = [step for step in steps if getattr(step, "enabled", True) or step.name == "report"]

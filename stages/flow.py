@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from functools import cached_property
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from pipeline.errors import ConfigError
 from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Resources, Span, Stage, Window
 from stages.arrays import FLOW, FRAMES, offsets
 from stages.models.flow.contract import FlowRun
-from stages.models.flow.load import load_flow, open_run, weights_id
+from stages.models.flow.load import load_flow, open_run
+from stages.models.flow.registry import FlowChoice, find_method
 from stages.models.flow.settings import NetworkSettings, Precision
 from stages.ops.fixed_point import pack_flow
 from stages.ops.warp import compose_flows
@@ -27,14 +30,15 @@ class Flow(Stage):
     version: ClassVar[int] = 1
     writes: ClassVar[tuple[ArrayHandle, ...]] = (FLOW,)
     resources: ClassVar[Resources] = Resources(cpus=1)
-    outside_key: ClassVar[tuple[str, ...]] = ("weights", "device", "recorded")
+    outside_key: ClassVar[tuple[str, ...]] = ("weights", "device", "recorded", "modules")
+    unkeyed_defaults: ClassVar[tuple[str, ...]] = ("options",)
 
     method: str = Field(
-        "dis", description="dis, deepflow, or the name of a ptlflow model: gma, raft, …"
+        "dis",
+        description="dis, deepflow, the name of a ptlflow model (gma, raft, …), or module:function",
     )
     preset: Literal["ultrafast", "fast", "medium"] = Field("medium", description="of dis")
     weights: str = Field("", description="of a ptlflow model: name of a checkpoint, or a path")
-    weights_digest: str = Field("", description="filled in from the weights file")
     scale: float = Field(0.5, gt=0, le=1, description="share of the working size")
     radius: Radius = DEFAULT_RADIUS
     far: Literal["composed", "direct"] = Field(
@@ -60,20 +64,42 @@ class Flow(Stage):
         True, description="raft, raft_small, gma on a GPU: iterations as a CUDA graph"
     )
 
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="of a method of your own: its keyword arguments"
+    )
+    modules: str = Field("", description="folder of a method of your own; empty: this one")
+
     def model_post_init(self, context: object) -> None:
-        """Refuse what the method does not know; put the weights' digest where the key sees it."""
-        self._network.check(self.method)
+        """Refuse settings that the method does not know."""
+        find_method(self.method).check(self._choice)
         if self.far_iterations and self.far == "composed":
             raise ConfigError(
                 f"flow.far_iterations = {self.far_iterations}: expected 0 with flow.far = "
                 "'composed', which estimates no such flow; or set flow.far=direct"
             )
-        if not self.weights_digest:
-            object.__setattr__(self, "weights_digest", weights_id(self.method, self.weights))
+
+    @computed_field  # type: ignore[prop-decorator]
+    @cached_property
+    def weights_digest(self) -> str:
+        """Digest of a network's weights or of a user's code, for keys."""
+        return find_method(self.method).digest(self._choice)
+
+    def resolve(self) -> Self:
+        """Return the step with the folder of the user's modules, and its digest known."""
+        folder = self.modules or (str(Path.cwd()) if ":" in self.method else "")
+        step = self.model_copy(update={"modules": folder})
+        step.weights_digest  # noqa: B018 - looked up now: errors come before the run
+        return step
 
     @property
-    def _network(self) -> NetworkSettings:
-        return NetworkSettings(self.iterations, self.far_iterations, self.precision, self.recorded)
+    def _choice(self) -> FlowChoice:
+        network = NetworkSettings(
+            self.iterations, self.far_iterations, self.precision, self.recorded
+        )
+        options = tuple(sorted(self.options.items()))
+        return FlowChoice(
+            self.method, self.preset, self.weights, self.device, network, options, self.modules
+        )
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read the frames as far as the neighbours reach."""
@@ -82,7 +108,7 @@ class Flow(Stage):
     def run(self, window: Window) -> Arrays:
         """Return the flow from each frame to its neighbours, 0 where there is none."""
         small = _shrunk(window[FRAMES], self.scale)
-        model = load_flow(self.method, self.preset, self.weights, self.device, self._network)
+        model = load_flow(self._choice)
         reach = 1 if self.far == "composed" else self.radius
         pairs = self._pairs(window, small)
         flows = _Composed(open_run(model, small, pairs, reach=reach), reach)

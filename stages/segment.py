@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from pipeline.stage import ArrayHandle, Arrays, Clip, Facts, Input, Resources, Source, Stage, Window
 from stages.arrays import FRAMES, INPUT_LABELS, INPUT_MASKS
@@ -55,7 +56,7 @@ class Classes(Source):
         self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
     ) -> Facts:
         """Return the classes of the segmenter, their names and how it is read."""
-        segment = Segment(**self.settings)
+        segment = Segment(**{name: self.settings[name] for name in Segment.model_fields})
         segmenter = segment.load()
         if segment.check:
             self._check(segmenter, clip.files[self.reads], ClipFacts(facts), segment.segmenter)
@@ -88,7 +89,6 @@ class Segment(Stage):
         description="torchvision name, file.onnx, hf:ORG/MODEL, rembg:MODEL, or module:function"
     )
     weights: str = Field("", description="of a torchvision model: a path; empty downloads them")
-    weights_digest: str = Field("", description="filled in from the files, or the user's code")
     classes: tuple[int, ...] = Field((), description="labels to keep; all if empty")
     union: bool = Field(False, description="merge all classes into one foreground")
     mean: tuple[float, float, float] = Field(IMAGENET[0], description="of an ONNX model's input")
@@ -112,15 +112,23 @@ class Segment(Stage):
     modules: str = Field("", description="folder of the user's own function; empty: this one")
 
     def model_post_init(self, context: object) -> None:
-        """Refuse scales that are the same; put the weights' digest where the key sees it."""
+        """Refuse scales that are the same."""
         check_scales(self.scales)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @cached_property
+    def weights_digest(self) -> str:
+        """Digest of the weights, or of the file of the user's function, for keys."""
         if is_function(self.segmenter):
-            folder = self.modules or str(Path.cwd())
-            object.__setattr__(self, "modules", folder)
-            let_import(folder)
-        if not self.weights_digest:
-            digest = segmenter_digest(self.segmenter, weights=self.weights)
-            object.__setattr__(self, "weights_digest", digest)
+            let_import(self.modules or str(Path.cwd()))
+        return segmenter_digest(self.segmenter, weights=self.weights)
+
+    def resolve(self) -> Self:
+        """Return the step with the folder of the user's function, and its digest known."""
+        folder = self.modules or (str(Path.cwd()) if is_function(self.segmenter) else "")
+        step = self.model_copy(update={"modules": folder})
+        step.weights_digest  # noqa: B018 - looked up now: errors come before the run
+        return step
 
     def load(self) -> Segmenter:
         """Return the network, loaded once a process."""

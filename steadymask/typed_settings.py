@@ -71,7 +71,12 @@ class Settings(BaseModel):
 
     def sections(self) -> Sections:
         """Return what was given, by section and field, as a preset says it."""
-        return self.model_dump(mode="json", exclude_unset=True, exclude_none=True)
+        chosen = {name: getattr(self, name) for name in type(self).model_fields}
+        return {
+            name: step.model_dump(mode="json", include=step.model_fields_set)
+            for name, step in chosen.items()
+            if step is not None
+        }
 
 
 def read_sections(settings: Settings | Mapping[str, Mapping[str, Any]] | str | None) -> Sections:

@@ -33,7 +33,8 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from pipeline.stage import Span  # noqa: E402
-from stages.models.flow.load import load_flow  # noqa: E402
+from stages.models.flow.load import load_flow
+from stages.models.flow.registry import FlowChoice  # noqa: E402
 from stages.models.flow.settings import FAMILY, NetworkSettings, Precision  # noqa: E402
 from stages.ops.warp import compose_flows, resize_flow  # noqa: E402
 
@@ -205,7 +206,7 @@ def print_errors(folder: Path, networks: Sequence[tuple[str, str]]) -> None:
     rows = [("dis", preset, "") for preset in ("ultrafast", "fast", "medium")]
     rows += [("deepflow", "medium", "")] + [(name, "medium", given) for name, given in networks]
     for method, preset, weights in rows:
-        model = load_flow(method, preset, weights, "cpu")  # type: ignore[arg-type]
+        model = load_flow(FlowChoice(method, preset, weights))  # type: ignore[arg-type]
         name = f"dis, {preset}" if method == "dis" else method
         for scale, chained in ((1.0, False), (0.5, False), (1.0, True), (0.5, True)):
             how = (", half size" if scale < 1 else "") + (", composed of three" if chained else "")

@@ -46,7 +46,14 @@ def _settings(step: Step) -> dict[str, Any]:
     if id(step) not in _known or _known[id(step)][0] is not step:
         if len(_known) > MOST_KNOWN:
             _known.clear()
-        _known[id(step)] = step, step.model_dump(mode="json", exclude=set(step.outside_key))
+        defaults = {
+            name
+            for name in step.unkeyed_defaults
+            if getattr(step, name)
+            == type(step).model_fields[name].get_default(call_default_factory=True)
+        }
+        excluded = {*step.outside_key, *defaults}
+        _known[id(step)] = step, step.model_dump(mode="json", exclude=excluded)
     return _known[id(step)][1]
 
 

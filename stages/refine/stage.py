@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar, Literal
+from functools import cached_property
+from typing import ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
 from stages.arrays import FLOW, FRAMES, REFINE_TRUST, REFINED_MASKS, input_masks
@@ -47,14 +48,20 @@ class Refine(Stage):
     appearance: Appearance = DEFAULT_APPEARANCE
     window: Literal[1, 3, 5, 7] = Field(7, description="frames that the aligned decoder looks at")
     weights: str = Field("", description="of a decoder: path; aligned comes with its own")
-    weights_digest: str = Field("", description="filled in from the weights file")
     device: str = Field("cpu", description="of voting and of a decoder: cpu or cuda")
 
-    def model_post_init(self, context: object) -> None:
-        """Put the digest of the weights where the key sees it."""
-        if self.method in ("aligned", "deeplab") and not self.weights_digest:
-            digest = decoder_digest(self.method, self.weights)
-            object.__setattr__(self, "weights_digest", digest)
+    @computed_field  # type: ignore[prop-decorator]
+    @cached_property
+    def weights_digest(self) -> str:
+        """Digest of a decoder's weights, for keys."""
+        if self.method in ("aligned", "deeplab"):
+            return decoder_digest(self.method, self.weights)
+        return ""
+
+    def resolve(self) -> Self:
+        """Return the step with the digest of its weights known."""
+        self.weights_digest  # noqa: B018 - looked up now: errors come before the run
+        return self
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read as far as all passes together reach, or the windows of the decoder."""

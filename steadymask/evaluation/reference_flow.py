@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from stages.models.flow.load import load_flow
+from stages.models.flow.registry import FlowChoice
 from stages.ops.visibility import visible
 from stages.ops.warp import resize_flow
 from steadymask.record import RunRecord
@@ -130,7 +131,7 @@ class EstimatedFlow:
                 yield [link.result() for link in coming]
 
     def _link(self, frame: Picture, other: Picture) -> Link:
-        model = load_flow(self.method, "medium", "", "cpu")
+        model = load_flow(FlowChoice(self.method))
         small = [self._shrunk(picture) for picture in (frame, other)]
         size = frame.shape[0], frame.shape[1]
         there = resize_flow(model(small[0], small[1]), size)

@@ -1,4 +1,4 @@
-"""One door to all flow estimators."""
+"""Flow estimators as the stage uses them: loaded once a thread, run over pairs of frames."""
 
 from __future__ import annotations
 
@@ -10,54 +10,27 @@ from numpy.typing import NDArray
 
 from pipeline.stage import Span
 from stages.models.flow.contract import FlowModel, FlowRun, Pair, RunModel
-from stages.models.flow.deepflow import DeepFlow
-from stages.models.flow.dis import DisFlow, Preset
-from stages.models.flow.settings import NetworkSettings
+from stages.models.flow.registry import FlowChoice, find_method
 
-WITHOUT_WEIGHTS = ("dis", "deepflow")
-DEFAULTS = NetworkSettings()
-
-_held = threading.local()
+_loaded = threading.local()
 
 
-def load_flow(
-    method: str,
-    preset: Preset,
-    weights: str,
-    device: str,
-    network: NetworkSettings = DEFAULTS,
-) -> FlowModel:
-    """Return the estimator called `method`; kept by the thread, so that it is loaded once.
-
-    Parameters
-    ----------
-    method : str
-        ``"dis"``, ``"deepflow"`` or the name of a ptlflow model.
-    preset : {"ultrafast", "fast", "medium"}
-        Of ``"dis"``.
-    weights, device : str
-        Of a ptlflow model; see `stages.models.flow.ptlflow.load_flow_network`.
-    network : NetworkSettings
-        Of raft, raft_small and gma.
+def load_flow(choice: FlowChoice) -> FlowModel:
+    """Return the estimator of a choice; kept by the thread, so that it is loaded once.
 
     Raises
     ------
     ConfigError
-        If `network` is not for this method, or as `load_flow_network`.
+        If there is no such method, or a setting is not for it.
+    InputError
+        If weights cannot be had.
     """
-    network.check(method)
-    wanted = (method, preset, weights, device, network)
-    if getattr(_held, "name", None) != wanted:
-        if method == "dis":
-            _held.model = DisFlow(preset)
-        elif method == "deepflow":
-            _held.model = DeepFlow()
-        else:
-            from stages.models.flow.ptlflow import load_flow_network
-
-            _held.model = load_flow_network(method, weights, device, network)
-        _held.name = wanted
-    model: FlowModel = _held.model
+    if getattr(_loaded, "choice", None) != choice:
+        method = find_method(choice.method)
+        method.check(choice)
+        _loaded.model = method.build(choice)
+        _loaded.choice = choice
+    model: FlowModel = _loaded.model
     return model
 
 
@@ -94,12 +67,3 @@ class _PairByPair:
 
     def forget(self, frame: int) -> None:
         self._known = {pair: flow for pair, flow in self._known.items() if pair[0] > frame}
-
-
-def weights_id(method: str, weights: str) -> str:
-    """Return the digest of a network's weights, for the key; empty for what has none."""
-    if method in WITHOUT_WEIGHTS:
-        return ""
-    from stages.models.flow.ptlflow import weights_digest
-
-    return weights_digest(method, weights)

@@ -126,7 +126,10 @@ def _find(name: str) -> Any:
             return ptlflow.get_model_reference(name)
     near = difflib.get_close_matches(name, known, n=3)
     hint = f": did you mean {', '.join(near)}?" if near else f", such as gma; got {name!r}"
-    raise ConfigError(f"flow.method = {name!r}: expected dis or a ptlflow model{hint}")
+    raise ConfigError(
+        f"flow.method = {name!r}: expected dis, deepflow, module:function, or one of ptlflow's "
+        f"{len(known)} networks{hint}"
+    )
 
 
 def _weights_path(model_type: Any, name: str, weights: str) -> Path | None:

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import importlib.util
-import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, InputError
+from pipeline.plugins import code_digest, let_import
 from stages.models.segmenters.base import Segmenter, fitted, scaled
-from stages.models.weights import file_digest, reason
+from stages.models.weights import reason
+
+__all__ = ["FunctionSegmenter", "function_digest", "let_import"]
 
 
 class FunctionSegmenter(Segmenter):
@@ -77,22 +77,6 @@ class FunctionSegmenter(Segmenter):
             raise InputError(f"{self._spec}: expected values in [0, 1], got {low:g} to {high:g}")
 
 
-def let_import(folder: str) -> None:
-    """Let modules in a folder be imported, after all others: none there can stand in for ours."""
-    if folder not in sys.path:
-        sys.path.append(folder)
-
-
 def function_digest(spec: str) -> str:
-    """Return the SHA-256 of the file that defines a user's function.
-
-    Other files that it imports are not seen. A module without a file gives the digest of its name.
-    """
-    module = spec.partition(":")[0]
-    try:
-        found = importlib.util.find_spec(module)
-    except (ImportError, ValueError):  # no such package; loading it says so better
-        found = None
-    if found is not None and found.origin and Path(found.origin).is_file():
-        return file_digest(Path(found.origin))
-    return hashlib.sha256(module.encode()).hexdigest()
+    """Return the digest of the file that defines a user's function; see `code_digest`."""
+    return code_digest(spec)
