@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
@@ -14,15 +15,17 @@ from rich.progress import track
 from pipeline.errors import ConfigError
 from steadymask.cli.score_tables import print_clips, print_summary, write_csv, write_json
 from steadymask.cli.terminal import line, plain_console
-from steadymask.evaluation.layouts import find_frames
+from steadymask.evaluation.any_format import read_labels_by_clip, read_library
 from steadymask.evaluation.reference_flow import EstimatedFlow, flow_used
 from steadymask.evaluation.score_clip import TRUTH, ClipScores, Options
-from steadymask.evaluation.score_library import labels_by_clip, reference_flow, score_library
+from steadymask.evaluation.score_library import reference_flow, score_library
 from steadymask.evaluation.summary import Gate, summarise
 
 EPILOG = """\
 Layouts: DAVIS, YouTube-VOS (<clip>/00000.png), VSPW (<clip>/origin, <clip>/mask), Cityscapes
-(<city>_<sequence>_<frame>_*.png), and the OUT folder of a run. A clip is taken as one shot.
+(<city>_<sequence>_<frame>_*.png), and the OUT folder of a run; or videos, and masks in any format
+that a run reads: mask videos, arrays, COCO, soft masks (the class that wins counts). A clip is
+taken as one shot.
 The first --pred is the baseline that `excess` refers to.
 Exit status: 0 all scored, 1 a clip could not be scored or a gate failed, 2 nothing could start."""
 
@@ -35,7 +38,7 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("frames", type=Path, help="folder of clips, each a folder of pictures")
+    made.add_argument("frames", type=Path, help="folder of clips: videos, or folders of pictures")
     made.add_argument(
         "--pred", action="append", default=[], metavar="NAME=DIR", help="masks of a system; repeat"
     )
@@ -75,15 +78,23 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
     options = parser().parse_args(arguments)
+    with TemporaryDirectory(prefix="steadymask-evaluate-") as scratch:
+        return _evaluate(options, Path(scratch))
+
+
+def _evaluate(options: argparse.Namespace, scratch: Path) -> int:
     gates = [Gate.parse(text) for text in options.fail_if]
     folders = _systems(options.pred)
     judge = reference_flow(
         options.flow, list(folders.values()),
         scale=options.flow_scale, radius=options.radius, workers=options.workers,
     )  # fmt: skip
-    clips = find_frames(options.frames)
-    systems = {name: labels_by_clip(folder, clips) for name, folder in folders.items()}
-    truth = labels_by_clip(options.gt, clips) if options.gt else None
+    clips = read_library(options.frames, scratch)
+    systems = {
+        name: read_labels_by_clip(folder, clips, scratch / "pred" / name)
+        for name, folder in folders.items()
+    }
+    truth = read_labels_by_clip(options.gt, clips, scratch / "gt") if options.gt else None
     console = plain_console()
     flow = _describe(judge, options)
     console.print(f"judged with {flow}")

@@ -62,13 +62,14 @@ class Objects:
                 self._before[label] = ours
 
     def values(self) -> dict[str, float]:
-        """Return J, F, their recall and decay, foreground recall, and T where wanted."""
+        """Return J, F, their mean, recall and decay, foreground recall, and T where wanted."""
         out = {}
         for name in ("J", "F"):
             each = [statistics(series) for series in self._series[name].values()]
             out[name] = _mean([one.mean for one in each])
             out[f"{name}_recall"] = _mean([one.recall for one in each])
             out[f"{name}_decay"] = _mean([one.decay for one in each])
+        out["J&F"] = (out["J"] + out["F"]) / 2
         for name in ("recall", *(["T"] if self._contours else [])):
             out[name] = _mean([statistics(s).mean for s in self._series[name].values()])
         return out

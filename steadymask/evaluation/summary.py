@@ -21,6 +21,7 @@ MEASURES = {
     "F": (HIGHER, "boundary F-measure, tolerance 0.008 of the diagonal (DAVIS)"),
     "F_recall": (HIGHER, "share of frames with F over 0.5"),
     "F_decay": (LOWER, "F in the first quarter minus F in the last"),
+    "J&F": (HIGHER, "mean of J and F (DAVIS 2017)"),
     "T": (LOWER, "instability of the contours (DAVIS-2016)"),
     "recall": (HIGHER, "share of the true foreground that is found"),
     "mIoU": (HIGHER, "mean intersection over union of the classes"),
@@ -124,7 +125,7 @@ class Gate:
         ConfigError
             If it is none, or there is no such measure.
         """
-        parts = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*", text)
+        parts = re.fullmatch(r"\s*([\w&]+)\s*(<=|>=|<|>)\s*([-+.\deE]+)\s*", text)
         try:
             bound = float(parts[3]) if parts else math.nan
         except ValueError:
