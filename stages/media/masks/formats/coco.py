@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from stages.media.masks.contract import (
     BY_CONTENT,
     BY_NAME,
@@ -18,9 +20,13 @@ from stages.media.masks.contract import (
     Confidence,
     Shape,
 )
+from stages.media.masks.drawing import fill_polygons, pack
 from stages.media.masks.json_files import read_json, read_start
 
 COCO_MARKS = re.compile(rb'"(images|annotations|image_id|videos|video_id|segmentations?)"\s*:')
+RESULT_MARKS = re.compile(rb'"(image_id|video_id)"\s*:')
+# The package supervision writes this for every class.
+SUPERVISION = "common-objects"
 
 
 class CocoFile(AnnotationReader):
@@ -39,7 +45,9 @@ class CocoFile(AnnotationReader):
         """Return whether the file begins as such files do."""
         if path.suffix.lower() not in self.suffixes or not path.is_file():
             return NOT_MINE
-        return BY_CONTENT if COCO_MARKS.search(read_start(path)) else BY_NAME
+        start = read_start(path)
+        marks = RESULT_MARKS if start.lstrip()[:1] == b"[" else COCO_MARKS
+        return BY_CONTENT if marks.search(start) else BY_NAME
 
     def parse(self, path: Path) -> AnnotationSet:
         """Return all annotations of a file."""
@@ -70,11 +78,18 @@ def _images(content: Mapping[str, Any]) -> AnnotationSet:
     if not images:
         raise ValueError("images: expected some, got none")
     shapes: dict[Any, list[Shape]] = {image["id"]: [] for image in images}
+    sizes = {image["id"]: _size(image) or (0, 0) for image in images}
+    above = {str(entry.get("supercategory")) for entry in content.get("categories") or ()}
+    by_supervision = above == {SUPERVISION}
     for entry in content["annotations"]:
         if entry["image_id"] not in shapes:
             raise ValueError(f"annotation of image_id {entry['image_id']!r}, which is not listed")
-        shape = Shape(int(entry["category_id"]), entry.get("segmentation"))
-        shapes[entry["image_id"]].append(shape)
+        drawn = entry.get("segmentation")
+        if by_supervision and isinstance(drawn, list) and drawn:
+            # Its polygons are contours of whole pixels; it fills them with OpenCV.
+            parts = [np.asarray(part, np.float64).reshape(-1, 2).tolist() for part in drawn]
+            drawn = pack(fill_polygons(parts, sizes[entry["image_id"]]))
+        shapes[entry["image_id"]].append(Shape(int(entry["category_id"]), drawn))
     titles = {video["id"]: str(video.get("name", "")) for video in content.get("videos") or ()}
     videos: dict[str, list[AnnotatedFrame]] = defaultdict(list)
     for image in images:
