@@ -81,7 +81,7 @@ def build_steps(
     engine = build(Engine, "engine", given.get("engine", {}), source)
     for stage in (*engine.resources, *engine.drop):
         check_names({stage: None}, types, f"{source}: engine")
-    filled = _with_shared(given, types)
+    filled = with_shared(given, types)
     steps: list[Step] = [
         build(model, name, filled.get(name, {}), source).resolve() for name, model in types.items()
     ]
@@ -110,7 +110,7 @@ def _shared(fields: Mapping[str, Any], model: type[Step]) -> dict[str, Any]:
     return {name: fields[name] for name in model.model_fields if name in fields}
 
 
-def _with_shared(given: Sections, types: Mapping[str, type[Step]]) -> Sections:
+def with_shared(given: Sections, types: Mapping[str, type[Step]]) -> Sections:
     """Return the sections with the settings that stages share, given where they belong."""
     filled = {name: dict(fields) for name, fields in given.items()}
     for section, model in types.items():

@@ -111,7 +111,11 @@ class LibraryRun:
                 chunk=self.engine.chunk, listener=take, retry=self.retry_failed,
                 drop=self.engine.drop, budget=budget, room=room,
             )  # fmt: skip
-            run.go(clips)
+            try:
+                run.go(clips)
+            except KeyboardInterrupt:
+                record.save("interrupted")
+                raise
         record.save("done")
         return record, budget.stored_bytes if budget is not None and budget.over else 0
 
@@ -176,8 +180,9 @@ def _run(
         record, over_bytes = work.go(progress.take)
     if over_bytes:
         print(f"store: {gigabytes(over_bytes)}, over its budget: the last clips needed it")
+    page = write_pages(options.out)  # before anything is printed: nobody may read it
     print_table(record)
-    print(f"report: {write_pages(options.out)}")
+    print(f"report: {page}")
     if options.demo and not record.failures:
         from steadymask.cli.demo import print_truth
 

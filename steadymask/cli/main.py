@@ -5,37 +5,51 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import signal
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 
 from pipeline.errors import NO_ROOM, FullError, PipelineError
 from pipeline.terminal_access import close_standard_input
 from steadymask.cli.commands import COMMANDS, refuse_mistyped
-from steadymask.cli.terminal import seen, write_anything
+from steadymask.cli.interruption import Interrupted, stop_on_signals
+from steadymask.cli.terminal import drop_output, seen, write_anything
+
+UNREAD = 141  # 128 + SIGPIPE, as shells say it
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run a command and return its exit status.
 
-    0 all done, 1 some clips failed, 2 nothing could start, 130 interrupted.
+    0 all done, 1 some clips failed, 2 nothing could start, 130 interrupted, 143 terminated, 129
+    hung up, 141 nobody reads its output.
     """
     # One thread a task: tasks run side by side, and OpenCV's own pool would fight them.
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     close_standard_input()  # no command reads it, and no child may change the terminal through it
     write_anything()
     try:
-        return _run(list(arguments))
+        with stop_on_signals():
+            status = _run(list(arguments))
+            sys.stdout.flush()
+            return status
     except PipelineError as error:
         print(f"error: {seen(str(error))}", file=sys.stderr)
         return error.exit_code
+    except BrokenPipeError:
+        drop_output()
+        return UNREAD
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
         print(f"error: {NO_ROOM}", file=sys.stderr)
         return FullError.exit_code
-    except KeyboardInterrupt:
-        print("\ninterrupted: the same command goes on from here", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        signalled = error if isinstance(error, Interrupted) else Interrupted(signal.SIGINT)
+        with suppress(OSError):  # the terminal may be gone
+            print(f"\n{signalled}", file=sys.stderr, flush=True)
+        return signalled.exit_code
 
 
 def command() -> int:

@@ -11,9 +11,9 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from pipeline.settings import Sections, merge
+from pipeline.settings import Sections
 from pipeline.stage import Step
-from stages.catalogue import Engine, build_steps, step_types
+from stages.catalogue import Engine, build_steps, step_types, with_shared
 from steadymask.cli.options import read_settings
 
 HIDDEN = ("probe", "classes")  # steps whose settings are those of others
@@ -40,10 +40,10 @@ def _lines(settings: Sections, source: str) -> Iterator[str]:
     types = step_types(segmenter=bool(settings.get("segment", {}).get("segmenter")))
     off = sorted(set(types) - {step.name for step in steps})
     switched = [name for name in off if "enabled" in types[name].model_fields]
-    shown = {step.name: step for step in steps}
-    if off:  # they have settings too, which depend on those of others
-        turned_on = merge(settings, {name: {"enabled": True} for name in switched})
-        shown |= {step.name: step for step in build_steps(turned_on, source, key_frames=True)[0]}
+    filled = with_shared(settings, types)
+    shown = {step.name: step for step in steps} | {
+        name: types[name].model_validate(filled.get(name, {})) for name in off
+    }
     for name in types:
         values = shown[name].model_dump(mode="json") | (
             {"enabled": False} if name in switched else {}

@@ -34,6 +34,17 @@ def announce(text: str) -> None:
     print(line(f"steadymask: {text}"), file=sys.stderr, flush=True)
 
 
+def drop_output() -> None:
+    """Send what is still to be written nowhere: whoever read it is gone."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        try:
+            (sys.stdout, sys.stderr)[number - 1].flush()
+        except OSError:
+            os.dup2(null, number)
+    os.close(null)
+
+
 def write_anything() -> None:
     """Let what the terminal's encoding lacks be written as an escape, not stop the program."""
     for stream in (sys.stdout, sys.stderr):
@@ -43,9 +54,16 @@ def write_anything() -> None:
 
 
 def plain_console() -> Console:
-    """Return a console for tables and lines in which names of strangers mean nothing."""
+    """Return a console for tables and lines in which names of strangers mean nothing.
+
+    That nobody reads it raises `BrokenPipeError`, as `print` does.
+    """
     from rich.console import Console  # slow to import
+
+    class Plain(Console):
+        def on_broken_pipe(self) -> None:
+            raise BrokenPipeError
 
     chosen = sys.stdout.isatty() or "COLUMNS" in os.environ
     width = None if chosen else WIDE
-    return Console(markup=False, emoji=False, highlight=False, width=width)
+    return Plain(markup=False, emoji=False, highlight=False, width=width)
