@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 from pipeline.plan import Node
@@ -20,11 +20,16 @@ class Event:
 
 @dataclass(frozen=True)
 class TasksCounted(Event):
-    """It is known how many tasks a clip has left: after its sources, and after a repair."""
+    """It is known how much a clip has left: after each source, and after a repair.
+
+    `frames` is its length, 0 while it is not known; `left` are those that each stage has to do.
+    """
 
     kind: ClassVar[str] = "known"
 
     tasks: int
+    frames: int = 0
+    left: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

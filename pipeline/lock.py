@@ -6,12 +6,16 @@ import fcntl
 import json
 import os
 import socket
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipeline.errors import ConfigError
+
+BEAT_S = 10.0
+DEAD_S = 90.0  # without a heartbeat
 
 
 @contextmanager
@@ -43,18 +47,43 @@ def locked(folder: Path) -> Iterator[None]:
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
         handle.write(json.dumps(holder))
         handle.flush()
+        try:
+            with _heartbeat(path):
+                yield
+        finally:
+            handle.truncate(0)  # nobody is at work here any more, wherever it is looked at from
+
+
+@contextmanager
+def _heartbeat(path: Path) -> Iterator[None]:
+    """Set the time of a file to now every few seconds, as long as this process lives."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(BEAT_S):
+            with suppress(OSError):  # a file system that is away for a moment
+                os.utime(path)
+
+    thread = threading.Thread(target=beat, daemon=True)
+    thread.start()
+    try:
         yield
+    finally:
+        ended.set()
+        thread.join()
 
 
 def at_work(folder: Path) -> bool:
     """Return whether a run holds `folder`, as far as can be seen from here without holding it.
 
-    A run on another machine counts as at work.
+    On this machine its process must be there; on another one its last heartbeat counts, so that the
+    clocks of both must agree to within a minute.
     """
+    path = folder / ".lock"
     try:
-        who = json.loads((folder / ".lock").read_text(encoding="utf-8"))
+        who = json.loads(path.read_text(encoding="utf-8"))
         if who["host"] != socket.gethostname():
-            return True
+            return time.time() - path.stat().st_mtime < DEAD_S
         os.kill(who["pid"], 0)
     except (OSError, ValueError, KeyError):
         return False

@@ -178,6 +178,20 @@ class ClipPlan:
         """Whether nothing is left to do."""
         return not self.waiting
 
+    @property
+    def length(self) -> int:
+        """Frames of the clip; 0 while no source has said `frames`."""
+        return int(self.facts.get("frames", 0))
+
+    def frames_left(self) -> dict[str, int]:
+        """Return the frames that each step has still to do, as far as the length is known."""
+        left = {step.name: self.length for step in self.steps if step.name not in self._spans}
+        for node in self.waiting:
+            joins = node.whole and len(self._spans[node.stage]) > 1
+            frames = self.length if node.whole else node.stop - node.start
+            left[node.stage] = left.get(node.stage, 0) + (0 if joins else frames)
+        return left
+
     def next_ready(self) -> Task | None:
         """Return a task that can be done now, earliest frames first, and not again; else None."""
         node = self._graph.pop()

@@ -195,11 +195,15 @@ class Run:
             if other.stage in self._drop:
                 self._store.drop(key)
         if len(plan.waiting) >= before:
-            self._tell(TasksCounted(plan.clip.name, len(plan.waiting)))
+            self._count(plan)
         seconds = float(manifest.provenance.get("seconds", 0.0))
         stored = manifest.bytes_stored()
         attempts = self._attempts.pop(node, 0)
         self._tell(ended(plan.clip.name, node, seconds, stored, attempts))
+
+    def _count(self, plan: ClipPlan) -> None:
+        left = plan.frames_left()
+        self._tell(TasksCounted(plan.clip.name, len(plan.waiting), plan.length, left))
 
     def _take(self, task: Task, outcome: Manifest | BaseException) -> None:
         self._in_flight -= 1
@@ -251,7 +255,7 @@ class Run:
                 self._repairs[key] += 1
                 self._store.remove(key)
             plan.undo(gone, task.node)
-            self._tell(TasksCounted(plan.clip.name, len(plan.waiting)))
+            self._count(plan)
         name = type(error).__name__
         self._tell(TaskRetried(plan.clip.name, task.node, str(error), name, attempts))
 

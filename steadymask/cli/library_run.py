@@ -37,6 +37,7 @@ from steadymask.cli.size_estimates import SPENDABLE, clip_bytes, written_bytes
 from steadymask.cli.terminal import announce
 from steadymask.cli.uncovered import print_uncovered
 from steadymask.cli.units import size_bytes
+from steadymask.cli.work_meter import WorkMeter
 
 WARNED, UNCOVERED = 5, 6  # exit statuses
 AGAIN = ("failed", "quarantined")  # states of the ledger that --retry-failed runs
@@ -60,6 +61,8 @@ class LibraryRun:
         Run only the clips that failed the last time.
     budget_bytes : int
         The store is kept below it; 0: as large as it gets.
+    workers : int
+        Tasks at a time; 0: as many as this machine has processors.
     """
 
     out: Path
@@ -71,6 +74,7 @@ class LibraryRun:
     start: Callable[[], Executor]
     retry_failed: bool = False
     budget_bytes: int = 0
+    workers: int = 0
 
     def clips_to_do(self) -> list[Clip]:
         """Return the clips that `go` runs."""
@@ -93,6 +97,7 @@ class LibraryRun:
             record.keep({clip.name for clip in clips})
         record.passed_over = self.library.passed_over
         record.failures.update(self.library.failures)
+        record.meter = WorkMeter(len(clips), self.workers)
         record.save("running")
 
         def take(event: Event) -> None:
@@ -174,9 +179,9 @@ def _run(
     work = LibraryRun(
         options.out, options.footage.resolve().name, library, steps, engine, store,
         starter(options, store, engine, steps, early),
-        retry_failed=options.retry_failed, budget_bytes=most,
+        retry_failed=options.retry_failed, budget_bytes=most, workers=options.workers,
     )  # fmt: skip
-    with Progress(len(work.clips_to_do())) as progress:
+    with Progress(len(work.clips_to_do()), options.workers) as progress:
         record, over_bytes = work.go(progress.take)
     if over_bytes:
         print(f"store: {gigabytes(over_bytes)}, over its budget: the last clips needed it")

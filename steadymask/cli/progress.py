@@ -1,48 +1,60 @@
-"""Progress on standard error: a bar on a terminal, plain lines elsewhere."""
+"""Progress on standard error: bars on a terminal, a line now and then elsewhere."""
 
 from __future__ import annotations
 
 import sys
+import threading
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
-import rich.progress
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
 
-from pipeline.events import (
-    ClipFailed,
-    ClipFinished,
-    Event,
-    Notice,
-    TaskEnded,
-    TaskRetried,
-    TasksCounted,
-)
+from pipeline.events import ClipFailed, ClipFinished, Event, Notice, TaskRetried
 from steadymask.cli.terminal import line
+from steadymask.cli.units import duration_text
+from steadymask.cli.work_meter import WorkMeter
+
+EVERY_S = 30.0  # a line, where there is no terminal
+CLIPS_SHOWN = 8
+NARROW = 60  # columns
+
+
+class _Quiet(Console):
+    """Goes on where nobody reads it: a run is not for its progress."""
+
+    def on_broken_pipe(self) -> None:
+        self.quiet = True
 
 
 class Progress:
-    """Shows the events of a run of `clips` clips."""
+    """Shows the events of a run of `clips` clips, `workers` tasks at a time."""
 
-    def __init__(self, clips: int) -> None:
-        self._console = Console(stderr=True)
+    def __init__(self, clips: int, workers: int = 0) -> None:
+        self._console = _Quiet(stderr=True)
         self._clips, self._ended, self._began = clips, 0, time.monotonic()
-        self._bar: rich.progress.Progress | None = None
-        self._steps: dict[str, rich.progress.TaskID] = {}
-        if sys.stderr.isatty():
-            self._bar = rich.progress.Progress(
-                rich.progress.TextColumn("{task.description}", markup=False),
-                rich.progress.BarColumn(),
-                rich.progress.MofNCompleteColumn(),
-                rich.progress.TimeRemainingColumn(),
-                console=self._console,
-            )
+        self._meter = WorkMeter(clips, workers)
+        self._lock = threading.RLock()
+        self._stopped = threading.Event()
+        self._live: Live | None = None
+        self._ticker: threading.Thread | None = None
 
     def __enter__(self) -> Self:
-        """Start the bar."""
-        if self._bar is not None:
-            self._bar.start()
+        """Start showing."""
+        if sys.stderr.isatty() and not self._console.is_dumb_terminal:
+            self._live = Live(
+                console=self._console, get_renderable=self._screen, refresh_per_second=4,
+                transient=True, redirect_stdout=False, redirect_stderr=False,
+            )  # fmt: skip
+            self._live.start()
+        else:
+            self._ticker = threading.Thread(target=self._tick, daemon=True)
+            self._ticker.start()
         return self
 
     def __exit__(
@@ -51,38 +63,74 @@ class Progress:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        """Stop the bar."""
-        if self._bar is not None:
-            self._bar.stop()
+        """Stop showing."""
+        self._stopped.set()
+        if self._live is not None:
+            with suppress(OSError):  # the terminal may be gone
+                self._live.stop()
+        if self._ticker is not None:
+            self._ticker.join()
 
     def take(self, event: Event) -> None:
         """Show one event."""
+        with self._lock:
+            self._meter.take(event)
         if isinstance(event, ClipFinished | ClipFailed):
             self._ended += 1
             self._end(event)
         elif isinstance(event, TaskRetried | Notice):
             retry = "once more: " if isinstance(event, TaskRetried) else ""
-            text = f"{event.clip}: {retry}{event.text}"
-            self._console.print(text, markup=False, highlight=False, soft_wrap=True)
-        elif self._bar is not None and isinstance(event, TasksCounted | TaskEnded):
-            self._advance(self._bar, event)
+            self._print(f"{event.clip}: {retry}{event.text}")
 
-    def _advance(self, bar: rich.progress.Progress, event: TasksCounted | TaskEnded) -> None:
-        if event.clip not in self._steps:
-            self._steps[event.clip] = bar.add_task(line(event.clip), total=None)
-        step = self._steps[event.clip]
-        if isinstance(event, TasksCounted):
-            bar.update(step, total=bar.tasks[bar.task_ids.index(step)].completed + event.tasks)
-        else:
-            bar.update(step, advance=1, description=f"{line(event.clip)}  {event.node.stage}")
+    def _tick(self) -> None:
+        while not self._stopped.wait(EVERY_S):
+            with self._lock:
+                text, running = self._overall(), self._meter.running()
+            work = "; ".join(f"{clip}: {', '.join(names)}" for clip, names in running.items())
+            self._print(f"{time.strftime('%H:%M:%S')} {text}" + (f"; at work: {work}" * bool(work)))
+
+    def _overall(self, *, short: bool = False) -> str:
+        found = self._meter.estimate()
+        if not found.frames:
+            return "looking at the footage"
+        left = "" if found.seconds_left is None else duration_text(found.seconds_left)
+        done, frames = f"{found.frames_done:,.0f}", f"{found.frames:,.0f}"
+        if short:
+            return f"{found.share:.0%} {done}/{frames} {left}".rstrip()
+        ending = f", about {left} left" if left else ""
+        return f"{found.share:.0%}, {done} of {frames} frames, {found.rate:.1f} frames/s{ending}"
+
+    def _screen(self) -> Group:
+        """Return all that stands below the lines: a bar of all, and the clips at work."""
+        narrow = self._console.width < NARROW
+        with self._lock:
+            text, share = self._overall(short=narrow), self._meter.estimate().share
+            running = [
+                (clip, stages, self._meter.share_of(clip))
+                for clip, stages in self._meter.running().items()
+            ]
+        head = Table.grid(padding=(0, 1))
+        head.add_column(width=8 if narrow else 16)
+        head.add_column(no_wrap=True, overflow="ellipsis")
+        head.add_row(ProgressBar(total=1.0, completed=share), Text(text))
+        lines = [
+            Text(
+                f"  {line(clip)}  {', '.join(stages)}  {part:.0%}",
+                no_wrap=True,
+                overflow="ellipsis",
+            )
+            for clip, stages, part in running[:CLIPS_SHOWN]
+        ]
+        more = len(running) - CLIPS_SHOWN
+        return Group(head, *lines, *([Text(f"  and {more} more clips")] if more > 0 else []))
 
     def _end(self, event: ClipFinished | ClipFailed) -> None:
-        if self._bar is not None and event.clip in self._steps:
-            self._bar.remove_task(self._steps.pop(event.clip))
         said = "done"
         if isinstance(event, ClipFailed):
             place = f" ({event.node.stage})" if event.node else ""
             said = f"failed{place}: {event.text}"
         spent = time.monotonic() - self._began
-        text = f"[{self._ended}/{self._clips}] {event.clip}: {said}  ({spent:.1f} s)"
+        self._print(f"[{self._ended}/{self._clips}] {event.clip}: {said}  ({spent:.1f} s)")
+
+    def _print(self, text: str) -> None:
         self._console.print(line(text), markup=False, highlight=False, soft_wrap=True)

@@ -6,7 +6,6 @@ import importlib.metadata
 import json
 import platform
 import time
-from collections import deque
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,14 +20,14 @@ from pipeline.events import (
     TaskCached,
     TaskEnded,
     TaskRetried,
-    TasksCounted,
     TaskStarted,
 )
 from steadymask.cli.terminal import line, plain_console
+from steadymask.cli.work_meter import WorkMeter
 
 SAVE_EVERY_S = 2.0
 ROWS = 40  # of the table of clips, at most
-MARKS = 100  # how far the run was, at the last so many savings
+NARROW = 70  # columns, in which the table of clips cannot be read
 
 PACKAGES = ("numpy", "opencv-contrib-python", "numba", "numcodecs", "ray", "torch", "ptlflow", "av")
 
@@ -48,8 +47,7 @@ class Record:
         self._library = library
         self.out, self._settings, self._order, self._clips = out, settings, order, clips
         self._running: dict[str, float] = {}
-        self._left: dict[str, int] = {}  # nodes of the clips begun
-        self._marks: deque[tuple[float, float]] = deque(maxlen=MARKS)
+        self.meter = WorkMeter(clips)
         self._next_save = 0.0
         self.failures: dict[str, str] = {}
         self.passed_over: dict[str, str] = {}  # what was no clip, and why
@@ -72,36 +70,27 @@ class Record:
 
     def _follow(self, event: Event) -> None:
         """Keep count of what is being done and what is left."""
-        if isinstance(event, TasksCounted):
-            self._left[event.clip] = event.tasks
-        elif isinstance(event, ClipFinished | ClipFailed):
-            self._left.pop(event.clip, None)
+        self.meter.take(event)
+        if isinstance(event, ClipFinished | ClipFailed):
             mine = f"{event.clip}: "
             self._running = {k: t for k, t in self._running.items() if not k.startswith(mine)}
         elif isinstance(event, TaskStarted):
             self._running[f"{event.clip}: {event.node}"] = time.time()
-        elif isinstance(event, TaskRetried):
+        elif isinstance(event, TaskRetried | TaskEnded):
             self._running.pop(f"{event.clip}: {event.node}", None)
-        elif isinstance(event, TaskEnded):
-            self._running.pop(f"{event.clip}: {event.node}", None)
-            self._left[event.clip] = max(self._left.get(event.clip, 1) - 1, 0)
 
     def _progress(self) -> dict[str, Any]:
         """Return how far the run is."""
-        ended, part = len(self.finished) + len(self.failures), 0.0
-        for clip, left in self._left.items():
-            stages = self._stages.get(clip, {}).values()
-            done = sum(stage["hits"] + stage["computed"] for stage in stages)
-            part += done / max(done + left, 1)
-        share = min((ended + part) / max(self._clips, 1), 1.0)
-        self._marks.append((round(time.time(), 2), round(share, 6)))
+        found = self.meter.estimate()
         return {
             "clips": self._clips,
             "finished": len(self.finished),
             "failed": len(self.failures),
-            "share": round(share, 6),
+            "share": round(found.share, 6),
+            "frames": round(found.frames),
+            "frames_done": round(found.frames_done, 1),
+            "seconds_left": None if found.seconds_left is None else round(found.seconds_left, 1),
             "running": dict(self._running),
-            "marks": list(self._marks),
             "updated": time.time(),
         }
 
@@ -199,22 +188,10 @@ def print_table(record: Record) -> None:
     for name, (computed, hits, seconds, size) in record.spent().items():
         stages.add_row(name, str(computed), str(hits), f"{seconds:.1f}", f"{size / 1e6:.0f}")
     console.print(stages)
-    clips = Table(
-        "clip", "frames", "E_cons in", "out", "E_smooth in", "out", "IoU in/out", "to look at",
-        title="clips (lower E is stabler; judged with the pipeline's own flow)",
-    )  # fmt: skip
     every = [(clip, record.scores(clip)) for clip in record.finished]
     if len(every) > ROWS:
         every.sort(key=lambda one: (not one[1]["warnings"], -(one[1]["output"]["E_cons"] or 0.0)))
-    for clip, scores in every[:ROWS]:
-        values = [
-            _number(scores[system][name])
-            for name in ("E_cons", "E_smooth_mean")
-            for system in ("input", "output")
-        ]
-        iou = f"{scores['iou_with_input']:.3f}"
-        clips.add_row(line(clip), str(scores["frames"]), *values, iou, remarks(scores))
-    console.print(clips)
+    _print_clips(console, every[:ROWS])
     if len(every) > ROWS:
         console.print(f"the {ROWS} clips with most left of {len(every)}; all are in the report")
     _print_warnings(console, every)
@@ -223,6 +200,28 @@ def print_table(record: Record) -> None:
         console.print(said, markup=False, highlight=False, soft_wrap=True)
     done = f"{len(record.finished)} clips done, {len(record.failures)} failed: {record.out}"
     console.print(done, markup=False, highlight=False, soft_wrap=True)
+
+
+def _print_clips(console: Console, every: Sequence[tuple[str, dict[str, Any]]]) -> None:
+    """Print the clips in a table, or, where the window is too narrow for it, in lines."""
+    table = Table(
+        "clip", "frames", "E_cons in", "out", "E_smooth in", "out", "IoU in/out", "to look at",
+        title="clips (lower E is stabler; judged with the pipeline's own flow)",
+    )  # fmt: skip
+    for clip, scores in every:
+        values = [
+            _number(scores[system][name])
+            for name in ("E_cons", "E_smooth_mean")
+            for system in ("input", "output")
+        ]
+        iou = f"{scores['iou_with_input']:.3f}"
+        if console.width < NARROW:
+            text = f"{line(clip)}: E_cons {values[0]} in, {values[1]} out; IoU {iou}"
+            console.print(f"{text}; {remarks(scores)}".removesuffix("; "), soft_wrap=True)
+        else:
+            table.add_row(line(clip), str(scores["frames"]), *values, iou, remarks(scores))
+    if console.width >= NARROW:
+        console.print(table)
 
 
 def _print_warnings(console: Console, every: Sequence[tuple[str, dict[str, Any]]]) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from pipeline.errors import ConfigError
 from pipeline.lock import at_work
 from steadymask.cli.terminal import line, plain_console
+from steadymask.cli.units import duration_text
 
 EPILOG = "Exit status: 0 done or at work, 1 interrupted or with failed clips, 2 no run there."
 
@@ -61,7 +62,8 @@ def state_of(run: dict[str, Any], *, held: bool, now: float) -> dict[str, Any]:
         Seconds since 1970.
     """
     progress = run["progress"]
-    state = "done" if run["state"] == "done" else "running" if held else "interrupted"
+    gone = run["state"] == "running" and not held
+    state = "interrupted" if gone else run["state"]
     stages: dict[str, dict[str, float]] = {}
     for clip in run["clips"].values():
         for name, spent in clip["stages"].items():
@@ -70,12 +72,13 @@ def state_of(run: dict[str, Any], *, held: bool, now: float) -> dict[str, Any]:
                 total[key] = round(total[key] + spent[key], 3)
     return {
         "state": state,
+        "gone": gone,
         "clips": progress["clips"],
         "finished": progress["finished"],
         "failed": progress["failed"],
         "share": progress["share"],
         "seconds": round((now if state == "running" else progress["updated"]) - run["began"], 1),
-        "seconds_left": seconds_left(progress["marks"]) if state == "running" else None,
+        "seconds_left": seconds_left(progress, now) if state == "running" else None,
         "seconds_since_news": round(now - progress["updated"], 1),
         "running": (
             {name: round(now - since, 1) for name, since in progress["running"].items()}
@@ -87,20 +90,10 @@ def state_of(run: dict[str, Any], *, held: bool, now: float) -> dict[str, Any]:
     }
 
 
-def seconds_left(marks: Sequence[Sequence[float]]) -> float | None:
-    """Return the time left at the speed of the last while; None where nothing moved.
-
-    Parameters
-    ----------
-    marks : sequence of (time, share done)
-        In order.
-    """
-    if len(marks) < 2:
-        return None
-    (began, before), (ended, after) = marks[0], marks[-1]
-    if after <= before or ended <= began:
-        return None
-    return round((1 - after) * (ended - began) / (after - before), 1)
+def seconds_left(progress: dict[str, Any], now: float) -> float | None:
+    """Return the time left as the run estimated it, less the time since; None where unknown."""
+    left = progress["seconds_left"]
+    return None if left is None else round(max(left - (now - progress["updated"]), 0.0), 1)
 
 
 def _of_clip(run: dict[str, Any], name: str, found: dict[str, Any]) -> dict[str, Any]:
@@ -128,14 +121,15 @@ def _print(found: dict[str, Any]) -> None:
     share = "" if found["share"] is None else f", {found['share']:.0%} of the work"
     say(
         f"{found['state']}: {found['finished']} of {found['clips']} clips done, "
-        f"{found['failed']} failed{share}, {_duration(found['seconds'])} so far"
+        f"{found['failed']} failed{share}, {duration_text(found['seconds'])} so far"
     )
     if found["seconds_left"] is not None:
-        say(f"about {_duration(found['seconds_left'])} left at the speed of the last minutes")
+        say(f"about {duration_text(found['seconds_left'])} left at the speed so far")
     if found["state"] == "interrupted":
-        say("the same command goes on from here")
+        silent = f"no sign of its command for {duration_text(found['seconds_since_news'])}: "
+        say((silent if found["gone"] else "") + "the same command goes on from here")
     for name, spent in found["running"].items():
-        say(f"now: {name} ({_duration(spent)})")
+        say(f"now: {name} ({duration_text(spent)})")
     if found["stages"]:
         table = Table("stage", "computed", "cached", "seconds")
         for name, total in found["stages"].items():
@@ -146,15 +140,6 @@ def _print(found: dict[str, Any]) -> None:
         say(f"failed: {name}: {why}")
 
 
-def _duration(seconds: float) -> str:
-    if seconds < 60:
-        return f"{seconds:.0f} s"
-    minutes, rest = divmod(round(seconds), 60)
-    if minutes < 60:
-        return f"{minutes} min {rest} s"
-    return f"{minutes // 60} h {minutes % 60} min"
-
-
 def _read(out: Path) -> dict[str, Any]:
     path = out / "run.json"
     try:
@@ -163,6 +148,6 @@ def _read(out: Path) -> dict[str, Any]:
         raise ConfigError(f"{path}: expected the record of a run, found none") from None
     except ValueError as error:
         raise ConfigError(f"{path}: not the record of a run ({error})") from error
-    if "progress" not in run:
-        raise ConfigError(f"{path}: written by an older version, which kept no progress")
+    if "seconds_left" not in run.get("progress", {}):
+        raise ConfigError(f"{path}: written by an older version, which kept less of its progress")
     return run

@@ -47,6 +47,16 @@ def size_text(size: float) -> str:
     return f"{size:.4g} TB"
 
 
+def duration_text(seconds: float) -> str:
+    """Return a time as people read it: 12 s, 3 min 5 s, 2 h 7 min."""
+    if round(seconds) < 60:
+        return f"{seconds:.0f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    if minutes < 60:
+        return f"{minutes} min {rest} s"
+    return f"{minutes // 60} h {minutes % 60} min"
+
+
 def age_text(seconds: float) -> str:
     """Return an age as people read it: 12 min ago."""
     if seconds < 3600:
