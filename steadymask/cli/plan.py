@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import time
 from collections import Counter
 from collections.abc import Sequence
 from functools import partial
@@ -16,16 +18,21 @@ from pipeline.errors import PipelineError
 from pipeline.plan import ClipPlan
 from pipeline.scheduler import look_up
 from pipeline.source_digests import remembered
-from pipeline.stage import Clip, Sink, Source, Step
+from pipeline.stage import WHOLE, Clip, Sink, Source, Step
 from pipeline.store.store import Store
 from stages.facts import ClipFacts
 from steadymask.cli.size_estimates import clip_bytes, written_bytes
 from steadymask.cli.terminal import line, plain_console
+from steadymask.cli.units import duration_text
 from steadymask.record import RunRecord
 
 # Measured on 2 cores at 854x480, one class; scaled by pixels. See docs/benchmarks.md.
 REFERENCE_PIXELS = 854 * 480
 SECONDS_A_FRAME = 0.3
+PROBE_S = 20.0  # spent on looking at clips that were never begun
+
+Cost = tuple[float, float, float]
+"""Pixels to compute, bytes in the store and in OUT."""
 
 
 def print_plan(
@@ -35,32 +42,57 @@ def print_plan(
     console = plain_console()
     before = _settings_before(out)
     table = Table("clip", "stage", "chunks there", "to do", "why")
-    total, unknown = np.zeros(3), 0
+    total, unknown, planned = np.zeros(3), 0, 0
+    until = time.monotonic() + PROBE_S
     for clip in clips:
         where = str(out / clip.name)
         plan = ClipPlan(clip, steps, chunk, where, partial(remembered, store))
         try:
             there = _settle(plan, store)
+            probed = None if there else _probe(plan, time.monotonic() < until)
         except PipelineError as error:
             table.add_row(line(clip.name), "", "", "", line(str(error)))
             continue
-        known = _rows(table, plan, there, before)
-        if known is None:
-            unknown += 1
-        else:
-            total += known
+        known = probed or _rows(table, plan, there, before)
+        if probed is not None:
+            table.add_row(line(clip.name), "all", "0", f"{plan.length} frames", "never computed")
+        unknown += known is None
+        planned += known is not None
+        total += known or np.zeros(3)
     console.print(table)
+    if unknown and planned:  # those not looked at are taken to be like the others
+        total *= (planned + unknown) / planned
     pixels, size, labels = total
-    share = pixels / REFERENCE_PIXELS
+    seconds, cores = pixels / REFERENCE_PIXELS * SECONDS_A_FRAME, os.cpu_count() or 1
     room = shutil.disk_usage(_existing(out)).free
     sets = f", {labels / 1e9:.1f} GB of pseudo-labels in {out}" if labels else ""
     console.print(
-        f"to compute: about {share * SECONDS_A_FRAME:.0f} processor seconds and "
+        f"to compute: about {seconds:.0f} processor seconds, {duration_text(seconds / cores)} on "
+        f"{cores} processors with nothing else to do, and "
         f"{size / 1e9:.1f} GB in the store{sets} ({room / 1e9:.0f} GB are free)"
-        + (f"; besides {unknown} clips whose length is not known yet" if unknown else ""),
+        + (
+            f"; {unknown} clips were not looked at and are taken to be like the others"
+            * bool(unknown)
+        ),
         soft_wrap=True,
     )
     return 0
+
+
+def _probe(plan: ClipPlan, allowed: bool) -> Cost | None:
+    """Return the cost of a clip that was never begun, from a look at its file; None if it has none.
+
+    The facts of the first source are added to those of the plan.
+    """
+    if not allowed:
+        return None
+    first = next(step for step in plan.steps if isinstance(step, Source))
+    plan.facts.update(first.conclude([first.run(plan.clip, {}, WHOLE, lambda arrays: None)]))
+    if not plan.length:
+        return None
+    rows, columns = ClipFacts(plan.facts).size
+    labels = sum(written_bytes(plan.steps, plan.facts).values())
+    return plan.length * rows * columns, sum(clip_bytes(plan.steps, plan.facts).values()), labels
 
 
 def _settle(plan: ClipPlan, store: Store) -> Counter[str]:
@@ -74,10 +106,8 @@ def _settle(plan: ClipPlan, store: Store) -> Counter[str]:
     return there
 
 
-def _rows(
-    table: Table, plan: ClipPlan, there: Counter[str], before: dict[str, Any]
-) -> tuple[float, float, float] | None:
-    """Add a clip's rows; return pixels to compute, bytes in the store and in OUT, if known."""
+def _rows(table: Table, plan: ClipPlan, there: Counter[str], before: dict[str, Any]) -> Cost | None:
+    """Add a clip's rows; return its cost, if it is known."""
     todo = Counter(node.stage for node in plan.waiting)
     changed_above, name = "", line(plan.clip.name)
     for step in plan.steps:

@@ -74,6 +74,17 @@ def test_one_command_gives_one_mask_per_frame_and_everything_promised(tmp_path):
     assert set(json.loads((out / "metrics.json").read_text())["clips"]) == {"a", "deep/b"}
 
 
+def test_a_plan_before_the_first_run_tells_frames_room_and_time(tmp_path):
+    write_clip(tmp_path, "a", 6)
+    plan = stabilise(tmp_path, "--plan")
+    assert plan.returncode == 0
+    assert "6 frames" in plan.stdout
+    assert "never computed" in plan.stdout
+    assert "to compute: about" in plan.stdout
+    assert "not known" not in plan.stdout
+    assert not (tmp_path / "out" / "a").exists()
+
+
 def test_a_second_run_computes_nothing_and_a_setting_only_what_depends_on_it(tmp_path):
     write_clip(tmp_path, "a", 12)
     stabilise(tmp_path)
