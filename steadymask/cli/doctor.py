@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import importlib.metadata
+import os
 import shutil
 import subprocess
-from collections.abc import Callable, Sequence
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from stages.media.footage.ffmpeg import ffmpeg_path
 
@@ -24,11 +27,32 @@ def main(arguments: Sequence[str]) -> int:
     failed = 0
     for name, check in checks:
         try:
-            print(f"ok      {name}: {check()}")
+            with _no_noise():
+                found = check()
+            print(f"ok      {name}: {found}", flush=True)
         except (ImportError, AttributeError, OSError, subprocess.CalledProcessError) as error:
             failed += 1
             print(f"failed  {name}: {error}")
     return 1 if failed else 0
+
+
+@contextmanager
+def _no_noise() -> Iterator[None]:
+    """Send what libraries say on being imported nowhere, also what they write past Python."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    null, kept = os.open(os.devnull, os.O_WRONLY), [os.dup(1), os.dup(2)]
+    try:
+        for number in (1, 2):
+            os.dup2(null, number)
+        yield
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        for number, copy in enumerate(kept, start=1):
+            os.dup2(copy, number)
+            os.close(copy)
+        os.close(null)
 
 
 def _ffmpeg() -> str:
