@@ -79,6 +79,13 @@ PAIRS = ArrayHandle(
 AREAS = ArrayHandle(
     "measure", "areas", "int64", (2, "C + 1"), "in/out: pixels of each label, background first"
 )
+CARRIED = ArrayHandle(
+    "measure", "carried", "int64", (2, "K2", "C + 1", 3),
+    "in/out, per neighbour and label: pixels here, there, in both; of those that both show",
+)  # fmt: skip
+OBJECTS = ArrayHandle(
+    "measure", "objects", "int64", ("C", 2), "per class: pixels in both in and out; in either"
+)
 BOUNDARY = ArrayHandle("measure", "boundary", "int64", (2,), "in/out: boundary pixels")
 RESTLESS = ArrayHandle(
     "measure", "restless", "float64", (2,), "in/out: L2 distance to the Gaussian mean in time"

@@ -51,6 +51,7 @@ def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
     from stages.pseudo_labels.stage import PseudoLabels
     from stages.refine.stage import Refine
     from stages.report.stage import Report
+    from stages.review import Review
     from stages.scores import Scores
     from stages.segment import Segment
     from stages.smooth.stage import Smooth
@@ -58,7 +59,7 @@ def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
 
     segment: type[Step] = Segment if segmenter else ImportMasks
     stages = (Ingest, segment, Flow, CarryMasks, Visibility, Refine, Smooth, Cover, Measure)
-    steps = (*stages, Export, PseudoLabels, Scores, Report)
+    steps = (*stages, Export, PseudoLabels, Scores, Review, Report)
     return {step.name: step for step in steps}
 
 

@@ -12,8 +12,10 @@ from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
 from stages.arrays import (
     AREAS,
     BOUNDARY,
+    CARRIED,
     FLOW,
     INPUT_LABELS,
+    OBJECTS,
     OVERLAP,
     PAIRS,
     RESTLESS,
@@ -24,8 +26,9 @@ from stages.arrays import (
 from stages.facts import ClipFacts
 from stages.metrics.stability import (
     boundary_pixels,
-    disagreement,
+    label_agreement,
     label_areas,
+    object_overlap,
     restlessness,
 )
 from stages.ops.fixed_point import unpack_flow
@@ -39,8 +42,10 @@ class Measure(Stage):
     """Counts behind E_cons and E_smooth, masks in and out; see `stages.metrics.stability`."""
 
     name: ClassVar[str] = "measure"
-    version: ClassVar[int] = 2
-    writes: ClassVar[tuple[ArrayHandle, ...]] = (PAIRS, OVERLAP, AREAS, BOUNDARY, RESTLESS)
+    version: ClassVar[int] = 3
+    writes: ClassVar[tuple[ArrayHandle, ...]] = (
+        *(PAIRS, OVERLAP, AREAS, BOUNDARY, RESTLESS, CARRIED, OBJECTS),
+    )
     uses: ClassVar[tuple[str, ...]] = ("rate", "classes")
 
     radius: Radius = DEFAULT_RADIUS
@@ -60,16 +65,23 @@ class Measure(Stage):
         systems = window[INPUT_LABELS], window[SMOOTH_LABELS]
         count = len(window.frames)
         pairs = np.zeros((count, 2, 2 * self.radius, 2), np.int64)
+        labels_count = len(ClipFacts(window.facts).classes) + 1
+        carried = np.zeros((count, 2, 2 * self.radius, labels_count, 3), np.int64)
+        objects = np.zeros((count, labels_count - 1, 2), np.int64)
         overlap = np.zeros((count, 2), np.int64)
-        areas = np.zeros((count, 2, len(ClipFacts(window.facts).classes) + 1), np.int64)
+        areas = np.zeros((count, 2, labels_count), np.int64)
         for row, t in enumerate(window.frames):
             for k, step in enumerate(offsets(self.radius)):
                 if not systems[0].start <= t + step < systems[0].stop:
                     continue
                 flow, seen = self._along(window, t, k)
                 for which, labels in enumerate(systems):
-                    pairs[row, which, k] = disagreement(labels[t], labels[t + step], flow, seen)
+                    counts = label_agreement(labels[t], labels[t + step], flow, seen, labels_count)
+                    carried[row, which, k] = counts
+                    shown = counts[:, 0].sum()
+                    pairs[row, which, k] = shown - counts[:, 2].sum(), shown
             before, after = systems[0][t], systems[1][t]
+            objects[row] = object_overlap(before, after, labels_count)[1:]
             areas[row] = [label_areas(mask, areas.shape[-1]) for mask in (before, after)]
             overlap[row] = (
                 np.count_nonzero((before == after) & (before > 0)),
@@ -84,6 +96,8 @@ class Measure(Stage):
         return {
             "pairs": pairs,
             "overlap": overlap,
+            "carried": carried,
+            "objects": objects,
             "areas": areas,
             "boundary": np.array(boundary, np.int64),
             "restless": np.array(restless, np.float64).T,

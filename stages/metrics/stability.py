@@ -73,6 +73,82 @@ def _count(
     return wrong, seen
 
 
+def label_agreement(
+    labels: NDArray[np.uint8],
+    others: NDArray[np.uint8],
+    flow: NDArray[np.float32],
+    visible: NDArray[np.bool_],
+    count: int,
+) -> NDArray[np.int64]:
+    """Count by label what `disagreement` counts as a whole.
+
+    Parameters
+    ----------
+    labels, others, flow, visible : ndarray
+        As for `disagreement`.
+    count : int
+        Labels are under it.
+
+    Returns
+    -------
+    ndarray, shape (count, 3), int64
+        Counted pixels that have a label in frame i, in frame j where the flow leads, and in both.
+    """
+    bind_shapes(
+        labels=(labels, "H W"),
+        others=(others, "H W"),
+        flow=(flow, "2 H W"),
+        visible=(visible, "H W"),
+    )
+    counts = np.zeros((count, 3), np.int64)
+    _count_labels(labels, others, flow, visible, counts)
+    return counts
+
+
+@njit(nogil=True, cache=True)
+def _count_labels(
+    labels: NDArray[np.uint8],
+    others: NDArray[np.uint8],
+    flow: NDArray[np.float32],
+    visible: NDArray[np.bool_],
+    counts: NDArray[np.int64],
+) -> None:
+    rows, columns = labels.shape
+    for y in range(rows):
+        for x in range(columns):
+            if visible[y, x]:
+                px = int(np.floor(x + flow[0, y, x] + np.float32(0.5)))
+                py = int(np.floor(y + flow[1, y, x] + np.float32(0.5)))
+                if 0 <= px < columns and 0 <= py < rows:
+                    own, other = labels[y, x], others[py, px]
+                    counts[own, 0] += 1
+                    counts[other, 1] += 1
+                    if own == other:
+                        counts[own, 2] += 1
+
+
+def object_overlap(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], count: int
+) -> NDArray[np.int64]:
+    """Return for the labels 0 … `count` - 1 the pixels that have it in both frames, and in either.
+
+    Parameters
+    ----------
+    before, after : ndarray, shape (H, W), uint8
+    count : int
+
+    Returns
+    -------
+    ndarray, shape (count, 2), int64
+    """
+    bind_shapes(before=(before, "H W"), after=(after, "H W"))
+    both = np.bincount(before[before == after], minlength=count)
+    either = np.bincount(before.ravel(), minlength=count) + np.bincount(
+        after.ravel(), minlength=count
+    )
+    return np.stack([both, either - both], axis=1)
+
+
 def restlessness(labels: NDArray[np.uint8], frames: range, *, sigma: float) -> list[float]:
     """Return ``‖O_t − G_σ(O)_t‖₂`` over one-hot foreground classes for each t; lower is smoother.
 

@@ -27,6 +27,11 @@ GLOSSARY = {
         "Share of the masks that is not as it came in, frame by frame: 1 less the IoU in/out. "
         "High values are large repairs, or harm: look at these first."
     ),
+    "risk": (
+        "How likely a frame's mask of an object is clearly wrong (an IoU under .8 with the true "
+        "mask), from how much was changed, how far the frames around it disagree, and how well "
+        "its colours fit. It is an estimate: of frames at .2 about one in five is wrong."
+    ),
     "to look at": (
         "What a person should check: warnings (the clip came out worse than it went in), frames "
         "that could not be decoded, and frames whose masks were changed a lot."

@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from stages.report.curves import curve
 from steadymask.cli.glossary import GLOSSARY
+from steadymask.cli.review_list import read_review
 from steadymask.cli.run_record import remarks
 from steadymask.cli.terminal import line
 
@@ -48,6 +51,7 @@ def write_pages(out: Path) -> Path:
             clip["page"] = _page(name)
             shown |= {"folder": clip["folder"], "clip": clip["name"]}
             shown |= {"opens": _opening(clip, shown), "checks": _checks(clip, shown)}
+            shown["risk"] = _risk_lane(clip)
             page = templates.get_template("clip.html.j2").render(
                 clip=clip | {"shown": shown}, run=run
             )
@@ -58,7 +62,7 @@ def write_pages(out: Path) -> Path:
     clips.sort(key=_urgency)
     index = templates.get_template("index.html.j2").render(
         clips=clips, moments=moments, run=run, stages=_stages(run), failures=_failures(run),
-        looks=[clip for clip in clips if clip["look"]],
+        looks=[clip for clip in clips if clip["look"]], checks=_library_checks(clips),
     )  # fmt: skip
     _write(folder / "index.html", index)
     return folder / "index.html"
@@ -80,12 +84,19 @@ def _clip(out: Path, name: str, run: dict[str, Any]) -> dict[str, Any]:
     metrics = _read(out / name / "metrics.json")
     iou = metrics["iou_with_input"]
     stages = run["clips"][name]["stages"]
+    reviewed = "review" in run.get("settings", {})
+    review = read_review(out, name) if reviewed else {"rows": [], "risk": {}}
+    metrics["review"] = review["rows"]
     return {
         "name": _readable(name),
         "page": "",
         "folder": f"../{quote(os.fsencode(name))}/report/",
         "files": _files(out, name),
-        "look": bool(metrics["warnings"] or metrics["holes"] or metrics["changed_frames"]),
+        "look": bool(
+            review["rows"] or metrics["warnings"] or metrics["holes"] or metrics["changed_frames"]
+        ),
+        "review": review["rows"],
+        "risk": review["risk"],
         "frames": metrics["frames"],
         "before": metrics["input"]["E_cons"],
         "left": metrics["output"]["E_cons"],
@@ -126,20 +137,42 @@ def _checks(clip: dict[str, Any], shown: dict[str, Any]) -> list[dict[str, Any]]
     }
     for said, frames in (("changed a lot", clip["changed"]), ("not decoded", clip["holes"])):
         reasons |= {t: said for t in frames if t - 1 not in frames}
+    several = len(clip["risk"]) > 1
+    for row in reversed(clip["review"]):  # the riskiest last: a frame has one reason
+        whose = f"class {row['object']}: " if several else ""
+        reasons[row["frame"]] = f"risk {row['risk']:.2f}: {whose}{row['reason']}"
     for warning in clip["warnings"]:
         reasons |= {run[0]: warning["words"] for run in warning["frames"]}
     return [{"frame": t, "words": reasons[t]} for t in sorted(reasons)]
 
 
+def _risk_lane(clip: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the highest risk of any object over the frames, or None where none was computed."""
+    risks = [values for values in clip["risk"].values() if values]
+    return curve(np.max(np.array(risks, np.float64), axis=0)) if risks else None
+
+
 def _urgency(clip: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what the clips are sorted by: those with a warning, to look at, least stable."""
+    """Return what the clips are sorted by: those with a warning, at risk, least stable."""
     left = clip["left"]
-    return not clip["warnings"], not clip["look"], left is None, -(left or 0.0), clip["name"]
+    risk = max((row["risk"] for row in clip["review"]), default=0.0)
+    worst = (not clip["warnings"], not clip["look"], -risk)
+    return *worst, left is None, -(left or 0.0), clip["name"]
 
 
 def _moments(clip: dict[str, Any], shown: dict[str, Any]) -> list[dict[str, Any]]:
     known = {"clip": clip["name"], "page": clip["page"], "folder": clip["folder"]}
     return [known | moment for moment in shown["moments"]]
+
+
+def _library_checks(clips: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the riskiest stretches of the library, each with the page of its clip."""
+    rows = [
+        row | {"clip": clip["name"], "page": clip["page"]}
+        for clip in clips
+        for row in clip["review"]
+    ]
+    return sorted(rows, key=lambda row: -row["risk"])[:WORST]
 
 
 def _worst(moments: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:

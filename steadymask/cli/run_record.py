@@ -22,6 +22,7 @@ from pipeline.events import (
     TaskRetried,
     TaskStarted,
 )
+from steadymask.cli.review_list import read_review, write_review
 from steadymask.cli.terminal import line, plain_console
 from steadymask.cli.work_meter import WorkMeter
 
@@ -156,6 +157,15 @@ class Record:
         if state == "done":
             scores = {clip: self.scores(clip) for clip in sorted(self.finished)}
             _write(self.out / "metrics.json", {"clips": scores, "failures": self.failures})
+            if self._reviews:
+                write_review(self.out, sorted(self.finished))
+            else:
+                (self.out / "review.csv").unlink(missing_ok=True)
+
+    @property
+    def _reviews(self) -> bool:
+        """Whether this run says which frames to look at."""
+        return "review" in self._order
 
     @property
     def warned(self) -> list[str]:
@@ -171,6 +181,7 @@ class Record:
             full[system] = {k: v for k, v in full[system].items() if k not in long}
         iou = full.pop("iou_with_input")
         full["iou_with_input"] = round(sum(iou) / len(iou), 4)
+        full["review"] = read_review(self.out, clip)["rows"] if self._reviews else []
         return full
 
     def spent(self) -> dict[str, tuple[int, int, float, float]]:
@@ -251,6 +262,9 @@ def remarks(scores: dict[str, Any]) -> str:
         first = ", ".join(str(t) for t in scores["changed_frames"][:3])
         more = ", …" if len(scores["changed_frames"]) > 3 else ""
         parts.append(f"{len(scores['changed_frames'])} frames changed a lot ({first}{more})")
+    if scores["review"]:
+        count = len(scores["review"])
+        parts.append(f"{count} {'stretch' if count == 1 else 'stretches'} of frames at risk")
     return "; ".join(parts)
 
 

@@ -40,9 +40,15 @@ def visit(driver, path, anchor=""):
     driver.get("about:blank")
     driver.get_log("browser")
     driver.get(path.as_uri() + anchor)
+    loaded(driver)
     if path.name != "index.html":
         until(driver, "film.readyState >= 2 && !film.seeking && !!at('flicker')._fullLayout")
     return driver
+
+
+def loaded(driver):
+    """Wait for a page from the disk: on a busy machine `get` may return before it is there."""
+    until(driver, "location.protocol === 'file:' && document.readyState === 'complete'")
 
 
 def until(driver, condition, seconds=10):

@@ -4,7 +4,15 @@ from skimage.morphology import disk
 from skimage.segmentation import find_boundaries
 
 from stages.metrics.accuracy import boundary_f, jaccard
-from stages.metrics.stability import Consistency, boundary_pixels, disagreement, restlessness
+from stages.metrics.stability import (
+    Consistency,
+    boundary_pixels,
+    disagreement,
+    label_agreement,
+    label_areas,
+    object_overlap,
+    restlessness,
+)
 
 
 @pytest.fixture
@@ -50,6 +58,29 @@ def test_disagreement_equals_its_sum(labels):
             count += 1
             wrong += labels[0, y, x] != labels[1, py, px]
     assert disagreement(labels[0], labels[1], flow, seen) == (wrong, count)
+
+
+def test_agreement_by_label_adds_up_to_the_disagreement_of_all(labels):
+    rng = np.random.default_rng(13)
+    flow = rng.uniform(-6, 6, (2, *labels.shape[1:])).astype(np.float32)
+    seen = rng.random(labels.shape[1:]) < 0.7
+    own, other, both = label_agreement(labels[0], labels[1], flow, seen, 4).T
+    wrong, count = disagreement(labels[0], labels[1], flow, seen)
+    assert own.sum() == other.sum() == count
+    assert count - both.sum() == wrong
+    still = np.zeros_like(flow)
+    counts = label_agreement(labels[0], labels[1], still, np.ones_like(seen), 4)
+    for label in range(4):
+        here, there = labels[0] == label, labels[1] == label
+        assert counts[label].tolist() == [here.sum(), there.sum(), (here & there).sum()]
+
+
+def test_areas_and_overlaps_are_those_of_each_label(labels):
+    found = object_overlap(labels[0], labels[1], 5)
+    for label in range(5):
+        here, there = labels[0] == label, labels[1] == label
+        assert label_areas(labels[0], 5)[label] == here.sum()
+        assert found[label].tolist() == [(here & there).sum(), (here | there).sum()]
 
 
 def test_consistency_is_the_mean_over_pairs_per_boundary_pixel():

@@ -312,3 +312,16 @@ def test_the_files_of_a_clip_are_linked_to_and_there(page, out):
     for link in links:
         path = unquote(urlparse(link.get_attribute("href")).path)
         assert (out / "calm" / link.text.rstrip("/")).samefile(path)
+
+
+def test_the_lanes_show_risk_changes_and_flicker_and_lead_to_a_frame(page):
+    lanes = page.find_elements("css selector", "#lanes div")
+    assert [lane.text for lane in lanes] == ["risk", "changed", "flicker"]
+    lane = lanes[0].find_element("tag name", "canvas")
+    page.execute_script(
+        "const box = arguments[0].getBoundingClientRect();"
+        "arguments[0].dispatchEvent(new MouseEvent('click', {clientX: box.left + box.width * 0.75,"
+        " clientY: box.top + 5, bubbles: true}));",
+        lane,
+    )
+    settled(page, round(0.75 * FRAMES - 0.5))

@@ -1,0 +1,70 @@
+"""The frames that a run lists for review, made by the real pipeline."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from stages.media.masks.palette import read_labels, write_indexed_png
+from steadymask.cli.run import main
+from tests.support.small_library import write_clip
+
+BAD = range(10, 13)
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A clip with true masks but for three frames, in which the disc is another place."""
+    root = tmp_path_factory.mktemp("library")
+    truth = write_clip(root, "=odd, name", 24, size=(120, 160))
+    for t, path in enumerate(sorted((root / "masks" / "=odd, name").iterdir())):
+        labels = truth[t].astype(np.uint16)
+        if t in BAD:
+            labels[labels == 3] = 0
+            labels[5:47, 100:143] = 3
+        write_indexed_png(path, labels)
+    return root
+
+
+def run(root, out, *more):
+    status = main(
+        [
+            *(str(root / "footage"), "--masks", str(root / "masks"), "--out", str(out)),
+            *("--executor", "inline", "--workers", "1", "--set", "refine.method=none"),
+            *("--set", "smooth.method=none", "--set", "smooth.votes=0", *more),
+        ]
+    )
+    assert status == 0
+    return out
+
+
+def test_the_bad_frames_are_those_at_the_highest_risk_and_listed_with_a_reason(root, tmp_path):
+    out = run(root, tmp_path, "--set", "review.least_risk=0")
+    review = json.loads((out / "=odd, name" / "review.json").read_text())
+    risk = np.array(review["risk"]["3"])
+    assert len(risk) == 24
+    assert set(np.argsort(-risk)[:3]) == set(BAD)
+    with (out / "review.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["clip", "frame", "first", "last", "object", "risk", "reason"]
+    assert {row["clip"] for row in rows} == {"=odd, name"}
+    assert [float(row["risk"]) for row in rows] == sorted(float(r["risk"]) for r in rows)[::-1]
+    disc = next(row for row in rows if row["object"] == "3")
+    assert int(disc["frame"]) in BAD
+    assert "disagrees with" in disc["reason"]
+    scores = json.loads((out / "metrics.json").read_text())["clips"]["=odd, name"]
+    assert len(scores["review"]) == len(rows)
+    page = (out / "report" / "index.html").read_text()
+    assert "review.csv" in page
+    assert disc["reason"] in page
+    assert read_labels(next((out / "=odd, name" / "masks").iterdir())) is not None
+
+
+def test_switched_off_there_is_no_list(root, tmp_path):
+    out = run(root, tmp_path)
+    assert (out / "review.csv").exists()
+    run(root, tmp_path, "--set", "review.enabled=false")
+    assert not (out / "review.csv").exists()
+    assert "review.csv" not in (out / "report" / "index.html").read_text()
+    assert json.loads((out / "metrics.json").read_text())["clips"]["=odd, name"]["review"] == []
