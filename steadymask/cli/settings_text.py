@@ -76,12 +76,13 @@ def _noted(text: str, note: str) -> str:
 
 def _meaning(field: FieldInfo) -> str:
     """Return the description of a field, with the words that it may be where these are few."""
-    words = _words(field.annotation)
+    words = field_words(field.annotation)
     parts = [field.description or "", " | ".join(words) if len(words) > 1 else ""]
     return ": ".join(part for part in parts if part)
 
 
-def _words(annotation: Any) -> list[str]:
+def field_words(annotation: Any) -> list[str]:
+    """Return the words that a field may be; empty where it is no choice of words."""
     if typing.get_origin(annotation) is Literal:
         return [str(value) for value in typing.get_args(annotation)]
     return []
