@@ -6,13 +6,14 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from numpy.typing import NDArray
 
+from pipeline.hand_edits import describe_files, find_hand_edits, put_back, set_aside
 from pipeline.plan import Node, Task, record_for
 from pipeline.stage import ArrayHandle, PartedSink, Reader, Sink
 from pipeline.store.artifact import Manifest, Piece
@@ -34,6 +35,7 @@ def write_out(task: Task, store: Store) -> Manifest:
         _write_part(task, store)
         return _manifest(task, (), time.time() - began)
     folder, marker = Path(task.folder), _marker(task)
+    set_aside(folder, find_hand_edits(folder, marker))
     marker.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     left: dict[str, Any] = {"key": task.key, "record": task.record}
@@ -42,6 +44,8 @@ def write_out(task: Task, store: Store) -> Manifest:
     else:
         names = task.step.run(task.clip, task.facts, _reader(task, store), folder)
     left["files"] = {name: _size(folder / name) for name in names}
+    left["looks"] = describe_files(folder, (name for name in names if name in task.step.editable))
+    put_back(folder)
     draft = marker.with_name(f"{marker.name}.draft")
     draft.write_text(json.dumps(left, sort_keys=True))
     draft.replace(marker)
@@ -67,10 +71,20 @@ def written_before(task: Task) -> Manifest | None:
         return _manifest(task, ()) if same and all((folder / f).exists() for f in files) else None
     if left["key"] != task.key:
         return None
+    edited = {Path(edit).parts[0] for edit in find_hand_edits(folder, _marker(task))}
     for name, size in files.items():
-        if not (folder / name).exists() or _size(folder / name) != size:
+        if not (folder / name).exists():
+            return None
+        if _size(folder / name) != size and not (
+            name in edited and _is_complete(folder / name, left["looks"][name])
+        ):
             return None
     return _manifest(task, files)
+
+
+def _is_complete(folder: Path, looks: Mapping[str, object]) -> bool:
+    """Return whether a folder holds all files that were written; some may have been changed."""
+    return looks.keys() <= {entry.name for entry in os.scandir(folder)}
 
 
 def clear_parts(task: Task) -> None:

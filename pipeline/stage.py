@@ -304,6 +304,9 @@ class Reader(Protocol):
 class Sink(Step):
     """Writes a clip's results where the user wants them, once a clip."""
 
+    editable: ClassVar[tuple[str, ...]] = ()
+    """Folders that it writes whose files a person may change: such files are kept."""
+
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Return what `run` reads; the reach counts for nothing."""
         raise NotImplementedError

@@ -62,6 +62,8 @@ class Export(ResultSettings, PartedSink):
         "source_masks", "hard_masks", "shots",
     )  # fmt: skip
 
+    editable: ClassVar[tuple[str, ...]] = ("masks",)
+
     kernel: int = Field(8, ge=1, le=255, description="box of the upsampling to source size")
     eps: float = Field(1e-4, ge=1e-6, description="of the upsampling; see smooth.eps")
 

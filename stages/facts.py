@@ -103,6 +103,11 @@ class ClipFacts:
         return {int(k): str(name) for k, name in self.values.get("class_names", {}).items()}
 
     @property
+    def mask_reading(self) -> str:
+        """How the masks' files were understood, in words; empty where a segmenter made them."""
+        return str(self.values.get("mask_reading", ""))
+
+    @property
     def mask_source(self) -> dict[str, Any]:
         """Description of the masks' files, so that any part of them is read by itself."""
         return dict(self._value("masks"))
@@ -111,7 +116,8 @@ class ClipFacts:
     def mask_meaning(self) -> str | None:
         """Kind of values in the masks' files: labels, binary, soft; None of a segmenter's masks."""
         masks = self.values.get("masks")
-        return str(masks["legend"]["meaning"]) if masks else None
+        legend = (masks or {}).get("legend")  # key frames have one of their own
+        return str(legend["meaning"]) if legend else None
 
     @property
     def mask_parts(self) -> tuple[Frames, ...]:

@@ -26,10 +26,10 @@ class Scores(Sink):
     """E_cons and E_smooth before and after, and the frames that changed a lot."""
 
     name: ClassVar[str] = "scores"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     uses: ClassVar[tuple[str, ...]] = (
         "frames", "shots", "size", "rate", "holes", "classes", "masks", "footage_notes",
-        "mask_warnings",
+        "mask_warnings", "mask_reading", "class_names",
     )  # fmt: skip
 
     radius: Radius = DEFAULT_RADIUS
@@ -69,6 +69,8 @@ class Scores(Sink):
             "frames": ClipFacts(facts).frames,
             "shots": ClipFacts(facts).shots,
             "classes": ClipFacts(facts).classes,
+            "class_names": ClipFacts(facts).class_names,
+            "masks_read_as": ClipFacts(facts).mask_reading,
             "holes": ClipFacts(facts).holes,
             "warnings": [],
             "notes": [*ClipFacts(facts).footage_notes, *ClipFacts(facts).mask_warnings],

@@ -20,6 +20,7 @@ from pipeline.store.retention import Budget, in_use
 from pipeline.store.store import Store
 from stages.catalogue import Engine, build_steps
 from steadymask.cli.execution import fork_early, starter
+from steadymask.cli.hand_edits import gather_hand_edits, print_hand_edits
 from steadymask.cli.library import (
     Pairing,
     add_key_frames,
@@ -121,6 +122,7 @@ class LibraryRun:
             except KeyboardInterrupt:
                 record.save("interrupted")
                 raise
+        record.hand_edits = gather_hand_edits(self.out, record.finished)
         record.save("done")
         return record, budget.stored_bytes if budget is not None and budget.over else 0
 
@@ -187,6 +189,7 @@ def _run(
         print(f"store: {gigabytes(over_bytes)}, over its budget: the last clips needed it")
     page = write_pages(options.out)  # before anything is printed: nobody may read it
     print_table(record)
+    print_hand_edits(options.out, record.hand_edits)
     print(f"report: {page}")
     if options.demo and not record.failures:
         from steadymask.cli.demo import print_truth

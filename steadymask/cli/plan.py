@@ -21,6 +21,7 @@ from pipeline.source_digests import remembered
 from pipeline.stage import WHOLE, Clip, Sink, Source, Step
 from pipeline.store.store import Store
 from stages.facts import ClipFacts
+from steadymask.cli.mask_readings import MaskReadings
 from steadymask.cli.size_estimates import clip_bytes, written_bytes
 from steadymask.cli.terminal import line, plain_console
 from steadymask.cli.units import duration_text
@@ -44,6 +45,7 @@ def print_plan(
     table = Table("clip", "stage", "chunks there", "to do", "why")
     total, unknown, planned = np.zeros(3), 0, 0
     until = time.monotonic() + PROBE_S
+    readings = MaskReadings(steps)
     for clip in clips:
         where = str(out / clip.name)
         plan = ClipPlan(clip, steps, chunk, where, partial(remembered, store))
@@ -53,6 +55,7 @@ def print_plan(
         except PipelineError as error:
             table.add_row(line(clip.name), "", "", "", line(str(error)))
             continue
+        readings.add(clip, plan.facts)
         known = probed or _rows(table, plan, there, before)
         if probed is not None:
             table.add_row(line(clip.name), "all", "0", f"{plan.length} frames", "never computed")
@@ -60,6 +63,7 @@ def print_plan(
         planned += known is not None
         total += known or np.zeros(3)
     console.print(table)
+    readings.print_to(console)
     if unknown and planned:  # those not looked at are taken to be like the others
         total *= (planned + unknown) / planned
     pixels, size, labels = total

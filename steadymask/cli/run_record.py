@@ -50,6 +50,7 @@ class Record:
         self._running: dict[str, float] = {}
         self.meter = WorkMeter(clips)
         self._next_save = 0.0
+        self.hand_edits: dict[str, list[str]] = {}
         self.failures: dict[str, str] = {}
         self.passed_over: dict[str, str] = {}  # what was no clip, and why
         self.finished: list[str] = []
@@ -103,6 +104,8 @@ class Record:
         if isinstance(event, ClipFailed | ClipFinished):
             finished = isinstance(event, ClipFinished)
             entry = {"done": finished, "stages": self._stages.pop(event.clip, {})}
+            if finished:
+                entry |= self._masks_read(event.clip)
             if entry["done"] or entry["stages"]:
                 self._ended[event.clip] = json.dumps(entry)
         elif isinstance(event, TaskEnded):
@@ -144,6 +147,7 @@ class Record:
             "versions": self._versions,
             "failures": self.failures,
             "passed_over": self.passed_over,
+            "changed_by_hand": self.hand_edits,
             "progress": self._progress(),
         }
         at_work = {
@@ -166,6 +170,14 @@ class Record:
     def _reviews(self) -> bool:
         """Whether this run says which frames to look at."""
         return "review" in self._order
+
+    def _masks_read(self, clip: str) -> dict[str, Any]:
+        """Return how a clip's masks were understood, as its own ``metrics.json`` has it."""
+        try:
+            scores = json.loads((self.out / clip / "metrics.json").read_text(encoding="utf-8"))
+        except (OSError, ValueError):
+            return {}
+        return {name: scores[name] for name in ("masks_read_as", "class_names") if scores.get(name)}
 
     @property
     def warned(self) -> list[str]:

@@ -145,6 +145,23 @@ def _main_colours(where: Path, census: Census) -> list[int]:
     return [int(packed(np.round(c).clip(0, 255).astype(np.uint8))) for c in chosen]
 
 
+def name_indexes(where: Path, census: Census, classes: tuple[int, ...]) -> dict[int, str]:
+    """Return names of labels that are indexes: by the colours of a legend file, or of a run.
+
+    Results of an earlier run have their names in the ``metrics.json`` beside the folder ``masks``.
+    """
+    record = where.parent / "metrics.json"
+    if where.name == "masks" and record.is_file():
+        try:
+            names = json.loads(read_bytes(record)).get("class_names") or {}
+            return {label: str(names[str(label)]) for label in classes if str(label) in names}
+        except MALFORMED:
+            return {}
+    known = find_legend(where)
+    by_index = {index: known.get(colour) for index, colour in census.index_colours.items()}
+    return {label: entry[1] for label in classes if (entry := by_index.get(label)) is not None}
+
+
 def find_legend(where: Path) -> Named:
     """Return labels and names by colour, of a legend file beside the masks; empty if there is none.
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.errors import InputError
 from stages.media.masks.census import IGNORE, Census, FloatCensus, Levels
-from stages.media.masks.colour_classes import read_colours
+from stages.media.masks.colour_classes import name_indexes, read_colours
 from stages.media.masks.contract import ReadingChoices
 from stages.media.masks.legend import Legend, View, empty_warning
 
@@ -215,7 +215,9 @@ def _indexed(case: _Case) -> Reading:
         return _of_colours(case, "indexed, by colour since palettes differ")
     if black and 0 not in black and black != [IGNORE]:
         return _of_colours(case, "indexed, by colour since black is not index 0")
-    return _labels(census.stored, "stored", "indexed")
+    reading = _labels(census.stored, "stored", "indexed")
+    names = name_indexes(case.where, census, reading.legend.classes)
+    return reading._replace(legend=replace(reading.legend, names=names))
 
 
 def _alpha(case: _Case) -> Reading | None:
