@@ -11,8 +11,6 @@ from typing import Any
 
 from blake3 import blake3
 
-KEPT = ".kept"  # beside the results, while they are written anew
-
 Looks = dict[str, dict[str, list[Any]]]
 """Size, time of change in ns, and digest of each file, by folder and name."""
 
@@ -43,27 +41,27 @@ def find_hand_edits(folder: Path, marker: Path) -> list[str]:
     """
     try:
         looks: Mapping[str, Mapping[str, list[Any]]] = json.loads(marker.read_text())["looks"]
-    except (OSError, ValueError, KeyError, TypeError):
+        folders = list(looks.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
         return []
     return [
         f"{name}/{file}"
-        for name, files in looks.items()
+        for name, files in folders
         for file, look in files.items()
         if _differs(folder / name / file, look)
     ]
 
 
-def set_aside(folder: Path, edits: Iterable[str]) -> None:
-    """Copy changed files out of the way of results that are about to be written."""
+def set_aside(folder: Path, edits: Iterable[str], kept: Path) -> None:
+    """Copy changed files to `kept`, out of the way of results that are about to be written."""
     for edit in edits:
-        target = folder / KEPT / edit
+        target = kept / edit
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy2(folder / edit, target)
 
 
-def put_back(folder: Path) -> None:
+def put_back(folder: Path, kept: Path) -> None:
     """Put changed files in the place of the new results, those of a run that was killed too."""
-    kept = folder / KEPT
     for file in sorted(kept.rglob("*")) if kept.is_dir() else ():
         place = folder / file.relative_to(kept)
         if file.is_file() and place.parent.is_dir():

@@ -35,7 +35,8 @@ def write_out(task: Task, store: Store) -> Manifest:
         _write_part(task, store)
         return _manifest(task, (), time.time() - began)
     folder, marker = Path(task.folder), _marker(task)
-    set_aside(folder, find_hand_edits(folder, marker))
+    kept = folder / f".{task.step.name}.kept"  # of this sink: others write beside it
+    set_aside(folder, find_hand_edits(folder, marker), kept)
     marker.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     left: dict[str, Any] = {"key": task.key, "record": task.record}
@@ -45,7 +46,7 @@ def write_out(task: Task, store: Store) -> Manifest:
         names = task.step.run(task.clip, task.facts, _reader(task, store), folder)
     left["files"] = {name: _size(folder / name) for name in names}
     left["looks"] = describe_files(folder, (name for name in names if name in task.step.editable))
-    put_back(folder)
+    put_back(folder, kept)
     draft = marker.with_name(f"{marker.name}.draft")
     draft.write_text(json.dumps(left, sort_keys=True))
     draft.replace(marker)

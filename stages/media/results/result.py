@@ -7,7 +7,6 @@ checks it.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import shutil
@@ -29,8 +28,6 @@ from stages.media.footage.tags import SourceTags, source_tags
 from stages.media.footage.timeline import Timeline
 from stages.media.results.settings import ResultSettings
 from stages.media.results.templates import fill_template, rising_numbers, safe_name
-
-REMOVALS = 3  # attempts at removing a folder
 
 
 class WriteError(PipelineError):
@@ -252,18 +249,10 @@ def replacing(target: Path) -> Iterator[Path]:
 
 def remove(path: Path) -> None:
     """Remove a file or a folder with all that it holds."""
-    if not path.is_dir():
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
         path.unlink(missing_ok=True)
-        return
-    for attempt in range(REMOVALS):
-        try:
-            shutil.rmtree(path)
-        except OSError as error:
-            # A file system may list a folder without what another process has just written there.
-            if error.errno != errno.ENOTEMPTY or attempt == REMOVALS - 1:
-                raise
-        else:
-            return
 
 
 def link(file: Path, target: Path) -> None:
