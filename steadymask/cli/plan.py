@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+from rich.console import Console
 from rich.table import Table
 
 from pipeline.errors import PipelineError
@@ -66,6 +68,12 @@ def print_plan(
     readings.print_to(console)
     if unknown and planned:  # those not looked at are taken to be like the others
         total *= (planned + unknown) / planned
+    _print_cost(console, total, unknown, out)
+    return 0
+
+
+def _print_cost(console: Console, total: NDArray[np.float64], unknown: int, out: Path) -> None:
+    """Print what is to be computed and stored."""
     pixels, size, labels = total
     seconds, cores = pixels / REFERENCE_PIXELS * SECONDS_A_FRAME, os.cpu_count() or 1
     room = shutil.disk_usage(_existing(out)).free
@@ -80,7 +88,6 @@ def print_plan(
         ),
         soft_wrap=True,
     )
-    return 0
 
 
 def _probe(plan: ClipPlan, allowed: bool) -> Cost | None:
