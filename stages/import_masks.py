@@ -27,6 +27,7 @@ from stages.arrays import (
     SOURCE_SOFT,
 )
 from stages.facts import ClipFacts
+from stages.media.footage.extraction import extraction_note
 from stages.media.masks.contract import FootageFacts, ReadingChoices
 from stages.media.masks.key_frames import open_evidence
 from stages.media.masks.legend import Legend
@@ -190,7 +191,13 @@ def _open(
         aspect=timeline.aspect,
     )
     choices = ReadingChoices(**{name: getattr(step, name) for name in ReadingChoices.model_fields})
-    return open_evidence(clip.files, footage, choices, known=known)
+    try:
+        return open_evidence(clip.files, footage, choices, known=known)
+    except InputError as error:
+        note = extraction_note(timeline)
+        if not note or f" {view.frames} " not in str(error):
+            raise
+        raise InputError(f"{error}; {note}") from error
 
 
 def _files_digest(clip: Clip) -> str:
