@@ -23,7 +23,7 @@ class Review(Sink):
     """The risk of every frame and object, and the frames to look at; see `metrics.risk`."""
 
     name: ClassVar[str] = "review"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     uses: ClassVar[tuple[str, ...]] = ("frames", "shots", "classes")
 
     enabled: bool = Field(True, description="say which frames a person should look at")

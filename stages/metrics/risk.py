@@ -135,6 +135,8 @@ def review_rows(
 ) -> list[dict[str, Any]]:
     """Return the runs of frames to look at, the riskiest first, each with a reason in words.
 
+    The reason is that of the riskiest frame, with the frames around it of which it is true.
+
     Parameters
     ----------
     risk : ndarray, shape (T, C), float64
@@ -153,13 +155,18 @@ def review_rows(
                 run = (start + low, start + high)
                 worst = run[0] + int(np.argmax(risk[run[0] : run[1], number]))
                 reason = _reason(evidence, usual, worst, number)
+                alike = np.array(
+                    [_reason(evidence, usual, t, number) == reason for t in range(*run)]
+                )
+                spot = next(r for r in runs_of(alike) if r[0] <= worst - run[0] < r[1])
+                spot = spot[0] + run[0], spot[1] + run[0]
                 rows.append(
                     {
                         "frame": worst,
                         "frames": list(run),
                         "object": int(label),
                         "risk": round(float(risk[worst, number]), 3),
-                        "reason": f"{reason}, {name_frames((run,))}",
+                        "reason": f"{reason}, {name_frames((spot,))}",
                     }
                 )
     return sorted(rows, key=lambda row: (-row["risk"], row["frame"], row["object"]))
@@ -184,7 +191,7 @@ def _reason(evidence: Evidence, usual: NDArray[np.float64], t: int, number: int)
     if area < HALF * around:
         return "half of it missing"
     if around > 0 and area > LARGER * around:
-        return f"{area / around:.1f} times as large as around it"
+        return "far larger than in the frames around"
     if np.isnan(sides).all():
         return "nobody vouches"
     return _disagreement(sides, evidence.changed[t, number], evidence.misfit[t, number])

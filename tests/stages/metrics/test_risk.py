@@ -79,7 +79,7 @@ def test_pooled_values_are_means_over_the_window_of_the_shot():
     [
         ({"area": 0}, "the object is missing, frame 12"),
         ({"area": 450}, "half of it missing, frame 12"),
-        ({"area": 1900}, "2.1 times as large as around it, frame 12"),
+        ({"area": 1900}, "far larger than in the frames around, frame 12"),
         ({"earlier": np.nan, "later": np.nan}, "nobody vouches, frame 12"),
         ({"earlier": 0.5, "later": 0.6}, "disagrees with both sides, frame 12"),
         ({"earlier": np.nan, "later": 0.6}, "disagrees with both sides, frame 12"),
@@ -90,6 +90,14 @@ def test_pooled_values_are_means_over_the_window_of_the_shot():
 )
 def test_the_reason_says_what_a_person_would_see(changes, words):
     assert reason(**changes) == words
+
+
+def test_the_reason_names_the_frames_of_which_it_is_true():
+    found, risk = evidence(), np.full((T, 1), 0.9)
+    found.area[12:15] = 400
+    risk[13] = 0.95
+    (row,) = review_rows(risk, found, [7], SHOTS, least=0.5)
+    assert (row["frames"], row["reason"]) == ([0, T], "half of it missing, frames 12–14")
 
 
 def test_rows_are_runs_of_risky_frames_that_end_at_cuts_the_riskiest_first():
