@@ -93,6 +93,16 @@ def named_reader(name: str) -> MaskReader:
     raise ConfigError(f"segment.format = {name!r}: expected auto, module:object, or one of {known}")
 
 
+def format_table() -> str:
+    """Return a Markdown table of all formats: how each is recognised, and what may be ambiguous."""
+    rows = [
+        f"| {reader.format} | {reader.recognised_by} | {reader.ambiguity} | `{reader.name}` |"
+        for reader in mask_readers()
+    ]
+    head = "| format | recognised by | ambiguity and the setting | `segment.format` |"
+    return "\n".join([head, "|---|---|---|---|", *rows])
+
+
 def _own_readers() -> Iterator[tuple[str, MaskReader]]:
     for module in sorted(m.name for m in pkgutil.iter_modules(formats.__path__)):
         content = importlib.import_module(f"{formats.__name__}.{module}")

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from stages.media.footage.limits import Limits
 from stages.media.masks.frame_matching import FrameMatch, complete_match, match_frames
 from stages.media.masks.json_files import MALFORMED
 from stages.media.masks.legend import Legend, empty_warning
@@ -101,6 +102,9 @@ class ShapeMasks(MaskSource):
         return occurring, empty
 
     def _check_sizes(self, frames: Sequence[AnnotatedFrame], footage: FootageFacts) -> str:
+        limits = Limits.like(footage.frames, footage.size)
+        for size in {frame.size for frame in frames if frame.size is not None}:
+            limits.check_size(self._path, size)
         notes = {
             fit_note(self._path, frame.size, footage.size, footage.rotation, footage.aspect,
                      stretch=self._fit == "stretch")
