@@ -28,6 +28,10 @@ QUEUED = 2  # tasks in flight for each that runs, so that no worker waits for th
 IMPORT_WAIT_S = 30.0
 RECOUNT_S = 10.0  # the processors of a cluster
 GENERATION = "STEADYMASK_GENERATION"
+TOKEN_ADVICE = (
+    "the cluster asks for a token: give that of its head (ray get-auth-token) in RAY_AUTH_TOKEN, "
+    "or as a file in RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token, with RAY_AUTH_MODE=token"
+)
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -217,7 +221,8 @@ def _join(address: str, path: str) -> None:
             log_to_driver=False,
             logging_level=logging.ERROR,
             runtime_env={"env_vars": {"PYTHONPATH": path}},
-            job_config=_without_this_folder(),
+            # A job of Ray's client has none of this machine's folders anyway.
+            **({} if address.startswith("ray://") else {"job_config": _without_this_folder()}),
         )
 
 
@@ -241,6 +246,8 @@ def _explained(what: str) -> Iterator[None]:
         yield
     except Exception as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
+        if isinstance(error, ray.exceptions.AuthenticationError):
+            why = f"{why}: {TOKEN_ADVICE}"
         raise NowhereError(f"{what}: {why}: run it again, or with --executor inline") from error
 
 

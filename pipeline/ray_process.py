@@ -7,6 +7,7 @@ end. Its signals, its messages and its state stay out of this process, which may
 from __future__ import annotations
 
 import os
+import pickle
 import secrets
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from queue import SimpleQueue
 from tempfile import TemporaryFile
 from typing import Any
 
-from pipeline.errors import NowhereError
+from pipeline.errors import NowhereError, PipelineError
 from pipeline.executor import Outcome
 from pipeline.forked_workers import portable
 from pipeline.plan import Task
@@ -137,7 +138,7 @@ def _own_token() -> dict[str, str]:
 def serve(connection: Connection[Any, Any]) -> None:
     """Run the tasks that come over a connection until it is closed."""
     options, modules = connection.recv()
-    tasks: SimpleQueue[tuple[int, Task]] = SimpleQueue()
+    tasks: SimpleQueue[bytes] = SimpleQueue()
     leave = threading.Event()
     at_once = not options["address"]  # Ray's processes here end with this one
     threading.Thread(target=_receive, args=(connection, tasks, leave, at_once), daemon=True).start()
@@ -147,8 +148,8 @@ def serve(connection: Connection[Any, Any]) -> None:
         executor = RayExecutor(**options)
         if at_once:
             executor.import_in_workers(modules)
-    except Exception as error:  # noqa: BLE001 - told to who asked
-        connection.send(("failed", portable(error)))
+    except PipelineError as error:
+        connection.send(("failed", error))
         return
     with suppress(OSError):  # the other end has closed
         _work(connection, executor, tasks, leave)
@@ -158,16 +159,17 @@ def serve(connection: Connection[Any, Any]) -> None:
 def _work(
     connection: Connection[Any, Any],
     executor: Any,
-    tasks: SimpleQueue[tuple[int, Task]],
+    tasks: SimpleQueue[bytes],
     leave: threading.Event,
 ) -> None:
     numbers: dict[int, int] = {}
     connection.send(("ready", executor.slots))
     while not leave.is_set():
         while not numbers or not tasks.empty():
-            number, task = tasks.get()
+            content = tasks.get()
             if leave.is_set():
                 return
+            number, task = pickle.loads(content)
             numbers[id(task)] = number
             executor.submit(task)
         done = executor.poll_done(POLL_S)
@@ -179,17 +181,22 @@ def _work(
 
 def _receive(
     connection: Connection[Any, Any],
-    tasks: SimpleQueue[Any],
+    tasks: SimpleQueue[bytes],
     leave: threading.Event,
     at_once: bool,
 ) -> None:
+    """Queue what comes, as bytes.
+
+    To make tasks of them imports OpenCV, which must not happen while the other thread imports Ray:
+    both change the path of imports, and OpenCV sets it back.
+    """
     with suppress(EOFError, OSError):
         while True:
-            tasks.put(connection.recv())
+            tasks.put(connection.recv_bytes())
     if at_once:
         os._exit(0)
     leave.set()
-    tasks.put((0, None))
+    tasks.put(b"")
 
 
 if __name__ == "__main__":

@@ -130,6 +130,10 @@ class LibraryRun:
 def run_library(options: argparse.Namespace) -> int:
     """Do what the options of ``run`` ask for; return the exit status."""
     settings, source = read_settings(options)
+    if options.address:  # workers elsewhere have another current folder
+        for name in ("footage", "masks", "keyframes", "out"):
+            path = getattr(options, name, None)
+            setattr(options, name, path and path.absolute())
     if options.demo:
         from steadymask.cli.demo import make_demo
 

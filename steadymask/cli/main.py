@@ -13,6 +13,7 @@ from contextlib import suppress
 from pipeline.errors import NO_ROOM, FullError, PipelineError
 from pipeline.terminal_access import close_standard_input
 from steadymask.cli.commands import COMMANDS, refuse_mistyped
+from steadymask.cli.compiled_code import place_compiled_code
 from steadymask.cli.interruption import Interrupted, stop_on_signals
 from steadymask.cli.terminal import drop_output, seen, write_anything
 
@@ -27,6 +28,7 @@ def main(arguments: Sequence[str]) -> int:
     """
     # One thread a task: tasks run side by side, and OpenCV's own pool would fight them.
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
+    place_compiled_code()
     close_standard_input()  # no command reads it, and no child may change the terminal through it
     write_anything()
     try:
