@@ -63,7 +63,7 @@ class Room:
         by_stage = self.needs(facts)
         lasting = {name: size for name, size in by_stage.items() if name not in dropped}
         least = sum(size for name, size in by_stage.items() if name not in self.spendable)
-        free = self._free(self.store.root)
+        free = self._free_bytes(self.store.root)
         if least > free:
             results = self._results.get(clip)
             beside = f" beside {gigabytes(results)} of results" if results else ""
@@ -95,7 +95,7 @@ class Room:
             return
         by_sink = self.writes(facts)
         size = by_sink.get(sink, 0) if sink else sum(by_sink.values())
-        free = self._free(self.out)
+        free = self._free_bytes(self.out)
         if size > free:
             raise FullError(
                 f"{self.out}: expected room for about {gigabytes(size)} of results "
@@ -104,14 +104,14 @@ class Room:
             )
         self._results[clip] = size
 
-    def _free(self, place: str | Path) -> int:
+    def _free_bytes(self, place: str | Path) -> int:
         """Return what is free on the disk of a folder, less what open clips will take there."""
         taken = 0
-        if self.store.local and _disk(self.store.root) == _disk(place):
+        if self.store.local and _disk_of(self.store.root) == _disk_of(place):
             taken += sum(self._open.values())
-        if self.out is not None and _disk(self.out) == _disk(place):
+        if self.out is not None and _disk_of(self.out) == _disk_of(place):
             taken += sum(self._results.values())
-        return shutil.disk_usage(_existing(place)).free - taken
+        return shutil.disk_usage(_existing_folder(place)).free - taken
 
     def leave(self, clip: str) -> None:
         """Take down that a clip has ended."""
@@ -119,11 +119,11 @@ class Room:
         self._results.pop(clip, None)
 
 
-def _disk(place: str | Path) -> int:
-    return _existing(place).stat().st_dev
+def _disk_of(place: str | Path) -> int:
+    return _existing_folder(place).stat().st_dev
 
 
-def _existing(place: str | Path) -> Path:
+def _existing_folder(place: str | Path) -> Path:
     return next(
         folder for folder in (Path(place), *Path(place).absolute().parents) if folder.exists()
     )

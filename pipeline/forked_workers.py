@@ -131,7 +131,7 @@ def _become_worker(
         for other in others:
             other.close()
         calls: SimpleQueue[Call] = SimpleQueue()
-        threading.Thread(target=_receive, args=(connection, calls), daemon=True).start()
+        threading.Thread(target=_receive_task, args=(connection, calls), daemon=True).start()
         while True:
             try:
                 outcome: Manifest | BaseException = perform_logged(*calls.get())
@@ -142,7 +142,7 @@ def _become_worker(
         os._exit(1)
 
 
-def _receive(connection: Connection[Any, Any], calls: SimpleQueue[Call]) -> None:
+def _receive_task(connection: Connection[Any, Any], calls: SimpleQueue[Call]) -> None:
     """Queue what is asked for; end this process, whatever it is at, when nobody asks any more."""
     try:
         while True:

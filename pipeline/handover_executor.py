@@ -63,7 +63,7 @@ class HandoverExecutor:
         while True:
             busy: dict[Any, ForkedWorker] = {w.connection: w for w in self._early.busy}
             for connection in wait([*busy, self._ray.connection], TICK_S):
-                outcome = self._receive(busy.get(connection))
+                outcome = self._receive_outcome(busy.get(connection))
                 if self._ray.ready:
                     self._early.stop(self._early.idle)
                 if outcome is not None:
@@ -77,7 +77,7 @@ class HandoverExecutor:
                         "(engine.task_limit_s)"
                     )
 
-    def _receive(self, worker: ForkedWorker | None) -> Outcome | None:
+    def _receive_outcome(self, worker: ForkedWorker | None) -> Outcome | None:
         return self._ray.receive() if worker is None else self._early.take(worker)
 
     def close(self) -> None:

@@ -66,9 +66,9 @@ class Ledger:
 
     def entry(self, clip: str) -> Entry | None:
         """Return what is known of a clip; None if it was never begun, or the entry is damaged."""
-        text = self._store.note(self._place(clip))
+        text = self._store.note(self._entry_name(clip))
         if text is None:  # before 0.2 a backslash and a zero stood for NUL
-            text = self._store.note(_place(f"{self._out}\\0{clip}"))
+            text = self._store.note(_entry_name(f"{self._out}\\0{clip}"))
         try:
             plain: dict[str, Any] = json.loads(text or "")
             stages = {name: StageEntry(**stage) for name, stage in plain.pop("stages").items()}
@@ -90,7 +90,7 @@ class Ledger:
             return
         node = event.node if isinstance(event, TaskEvent | ClipFailed) else None
         if node is not None:
-            self._add(entry.stages.setdefault(node.stage, StageEntry()), event)
+            self._add_event(entry.stages.setdefault(node.stage, StageEntry()), event)
         begun = isinstance(event, TaskStarted) and self._before[event.clip] != "open"
         if isinstance(event, ClipFailed | ClipFinished):
             entry.state = "done"
@@ -98,18 +98,18 @@ class Ledger:
                 entry.state = "quarantined" if event.quarantined else "failed"
                 entry.log = event.log
             if entry.state != "done" or self._before[event.clip] != "done":
-                self._write(event.clip)
+                self._write_entry(event.clip)
             del self._open[event.clip], self._before[event.clip]
         elif begun or isinstance(event, TaskRetried):
             self._before[event.clip] = "open"
-            self._write(event.clip)
+            self._write_entry(event.clip)
 
     def leave(self, clip: str) -> None:
         """Follow a clip no more; what was known of it stays."""
         del self._open[clip], self._before[clip]
 
     @staticmethod
-    def _add(stage: StageEntry, event: Event) -> None:
+    def _add_event(stage: StageEntry, event: Event) -> None:
         if isinstance(event, TaskEnded):
             stage.done += 1
             stage.state = "done"
@@ -120,15 +120,15 @@ class Ledger:
         if isinstance(event, TaskEnded | ClipFailed | TaskRetried):
             stage.attempts = max(stage.attempts, event.attempts)
 
-    def _write(self, clip: str) -> None:
+    def _write_entry(self, clip: str) -> None:
         entry = self._open[clip]
         entry.updated = time.time()
-        self._store.write_note(self._place(clip), json.dumps(asdict(entry), sort_keys=True))
+        self._store.write_note(self._entry_name(clip), json.dumps(asdict(entry), sort_keys=True))
 
-    def _place(self, clip: str) -> str:
-        return _place(f"{self._out}\0{clip}")  # NUL is in no path
+    def _entry_name(self, clip: str) -> str:
+        return _entry_name(f"{self._out}\0{clip}")  # NUL is in no path
 
 
-def _place(name: str) -> str:
+def _entry_name(name: str) -> str:
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()
     return f"ledger/{digest[:2]}/{digest}.json"

@@ -41,21 +41,21 @@ def locked(folder: Path) -> Iterator[None]:
         except BlockingIOError:
             handle.seek(0)
             raise ConfigError(
-                f"{folder}: {_holder(handle.read())}: wait for it, or choose another --out"
+                f"{folder}: {_lock_holder(handle.read())}: wait for it, or choose another --out"
             ) from None
         handle.truncate(0)
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.strftime("%F %T")}
         handle.write(json.dumps(holder))
         handle.flush()
         try:
-            with _heartbeat(path):
+            with _refresh_lock(path):
                 yield
         finally:
             handle.truncate(0)  # nobody is at work here any more, wherever it is looked at from
 
 
 @contextmanager
-def _heartbeat(path: Path) -> Iterator[None]:
+def _refresh_lock(path: Path) -> Iterator[None]:
     """Set the time of a file to now every few seconds, as long as this process lives."""
     ended = threading.Event()
 
@@ -90,7 +90,7 @@ def at_work(folder: Path) -> bool:
     return True
 
 
-def _holder(text: str) -> str:
+def _lock_holder(text: str) -> str:
     try:
         who = json.loads(text)
         return (

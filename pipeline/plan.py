@@ -195,7 +195,7 @@ class ClipPlan:
     def next_ready(self) -> Task | None:
         """Return a task that can be done now, earliest frames first, and not again; else None."""
         node = self._graph.pop()
-        return None if node is None else self._task(node, self.waiting[node])
+        return None if node is None else self._build_task(node, self.waiting[node])
 
     def complete(self, node: Node, manifest: Manifest) -> list[tuple[Node, str]]:
         """Take down that `node` is done. The facts of the last source make the chunks known.
@@ -206,7 +206,7 @@ class ClipPlan:
         self.done[node] = manifest.lean()
         spent = self._graph.complete(node)
         if isinstance(step, Source) and self._source_complete(step):
-            self._conclude(step)
+            self._conclude_source(step)
         return [(other, self.done[other].key) for other in spent if other in self.done]
 
     def undo(self, keys: Collection[str], reader: Node) -> None:
@@ -215,7 +215,7 @@ class ClipPlan:
             step = self.steps[self._rank[node.stage]]
             del self.done[node]
             self.waiting[node] = step
-            needs = () if isinstance(step, Source) else self._needs(node, step)
+            needs = () if isinstance(step, Source) else self._needed_nodes(node, step)
             self._graph.undo(node, sum(other not in self.done for other in needs))
         self._graph.give_back(reader)
 
@@ -225,7 +225,7 @@ class ClipPlan:
 
     def find(self, stage: str, array: str, start: int, stop: int) -> tuple[Piece, ...] | None:
         """Return where frames `start` to `stop` of an array are, or None while some are missing."""
-        nodes = self._nodes(stage, start, stop)
+        nodes = self._nodes_between(stage, start, stop)
         if any(node not in self.done for node in nodes):
             return None
         held = [self.done[node] for node in nodes]
@@ -244,7 +244,7 @@ class ClipPlan:
         spans = list(step.parts(self._visible_facts(step)))
         self._spans[step.name] = spans
         for start, stop in spans:
-            self._add(Node(self.clip.name, step.name, start, stop), step, ())
+            self._add_node(Node(self.clip.name, step.name, start, stop), step, ())
 
     def _source_complete(self, step: Source) -> bool:
         """Return whether the last part of the newest source has just been done."""
@@ -253,7 +253,7 @@ class ClipPlan:
         nodes = (Node(self.clip.name, step.name, a, b) for a, b in self._spans[step.name])
         return not any(node in self.waiting for node in nodes)
 
-    def _conclude(self, step: Source) -> None:
+    def _conclude_source(self, step: Source) -> None:
         nodes = [Node(self.clip.name, step.name, a, b) for a, b in self._spans[step.name]]
         self.facts.update(step.conclude([self.done[node].facts for node in nodes]))
         for node in nodes:
@@ -272,27 +272,27 @@ class ClipPlan:
         for step in self.steps:
             if isinstance(step, Source):
                 continue
-            self._spans[step.name] = chunks if isinstance(step, Stage) else self._written(step)
+            self._spans[step.name] = chunks if isinstance(step, Stage) else self._sink_spans(step)
             for start, stop in self._spans[step.name]:
                 node = Node(self.clip.name, step.name, start, stop)
-                self._add(node, step, self._needs(node, step))
+                self._add_node(node, step, self._needed_nodes(node, step))
 
-    def _written(self, step: Step) -> list[tuple[int, int]]:
+    def _sink_spans(self, step: Step) -> list[tuple[int, int]]:
         """Return the parts of a sink, if there are several, and the whole of it."""
         parts = step.parts(self._visible_facts(step)) if isinstance(step, PartedSink) else ()
         return [*parts, WHOLE] if len(parts) > 1 else [WHOLE]
 
-    def _add(self, node: Node, step: Step, needs: Sequence[Node]) -> None:
+    def _add_node(self, node: Node, step: Step, needs: Sequence[Node]) -> None:
         self.waiting[node] = step
         missing = sum(other not in self.done for other in needs)
         self._graph.add(node, (node.start, self._rank[step.name]), needs, missing)
 
-    def _needs(self, node: Node, step: Step) -> list[Node]:
+    def _needed_nodes(self, node: Node, step: Step) -> list[Node]:
         """Return the nodes that `node` reads, and the parts that it joins."""
         read = [
             other
             for wanted in self._inputs_of(step)
-            for other in self._nodes(wanted.stage, *self._range(node, wanted.reach))
+            for other in self._nodes_between(wanted.stage, *self._frames_read(node, wanted.reach))
         ]
         parts = self._spans[step.name][:-1] if isinstance(step, Sink) and node.whole else ()
         return read + [Node(self.clip.name, step.name, start, stop) for start, stop in parts]
@@ -309,7 +309,7 @@ class ClipPlan:
     def _visible_facts(self, step: Step) -> dict[str, Any]:
         return {name: self.facts[name] for name in step.uses if name in self.facts}
 
-    def _range(self, node: Node, reach: int) -> tuple[int, int]:
+    def _frames_read(self, node: Node, reach: int) -> tuple[int, int]:
         """Return the frames that a node sees: its own and `reach` more, inside its shot."""
         if node.whole:
             return self._shots[0][0], self._shots[-1][1]
@@ -318,7 +318,7 @@ class ClipPlan:
         first, last = self._shots[bisect_right(self._shots, (node.start, self._shots[-1][1])) - 1]
         return max(node.start - reach, first), min(node.stop + reach, last)
 
-    def _nodes(self, stage: str, start: int, stop: int) -> list[Node]:
+    def _nodes_between(self, stage: str, start: int, stop: int) -> list[Node]:
         """Return the nodes of a stage that make frames `start` to `stop`."""
         spans = self._spans[stage]
         low = max(bisect_right(spans, start, key=lambda span: span[0]) - 1, 0)
@@ -329,13 +329,15 @@ class ClipPlan:
             found.append(Node(self.clip.name, stage, a, b))
         return found
 
-    def _task(self, node: Node, step: Step) -> Task:
+    def _build_task(self, node: Node, step: Step) -> Task:
         facts = self._visible_facts(step)
         pieces: dict[str, tuple[Piece, ...]] = {}
         files = self._identify(step, self.clip) if isinstance(step, Source) else None
         if files is None:
             for wanted in self._inputs_of(step):
-                found = self.find(wanted.stage, wanted.array, *self._range(node, wanted.reach))
+                found = self.find(
+                    wanted.stage, wanted.array, *self._frames_read(node, wanted.reach)
+                )
                 pieces[f"{wanted.stage}.{wanted.array}"] = found or ()
         record = record_for(step, (node.start, node.stop), facts, pieces, files)
         return Task(node, step, self.clip, facts, digest_json(record), record, pieces, self.out)

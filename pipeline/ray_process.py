@@ -66,7 +66,7 @@ class RayProcess:
             start_new_session=True,  # no terminal, and none of its signals
         )  # fmt: skip
         there.close()
-        self._send((dict(options), list(modules)))
+        self._send_message((dict(options), list(modules)))
 
     @property
     def working(self) -> bool:
@@ -77,7 +77,7 @@ class RayProcess:
         """Pass a task on."""
         self._number += 1
         self._tasks[self._number] = task
-        self._send((self._number, task))
+        self._send_message((self._number, task))
 
     def receive(self) -> Outcome | None:
         """Take the next message; return the outcome of a task if it is one.
@@ -90,7 +90,7 @@ class RayProcess:
         try:
             kind, *content = self.connection.recv()
         except (EOFError, OSError):
-            raise self._dead() from None
+            raise self._is_dead() from None
         if kind == "failed":
             raise content[0]
         self.slots = content[-1]
@@ -110,13 +110,13 @@ class RayProcess:
             self._process.wait()
         self._messages.close()
 
-    def _send(self, content: Any) -> None:
+    def _send_message(self, content: Any) -> None:
         try:
             self.connection.send(content)
         except OSError:
-            raise self._dead() from None
+            raise self._is_dead() from None
 
-    def _dead(self) -> NowhereError:
+    def _is_dead(self) -> NowhereError:
         self._process.wait()
         self._messages.seek(0)
         lines = self._messages.read().decode(errors="replace").strip().splitlines()
@@ -141,7 +141,9 @@ def serve(connection: Connection[Any, Any]) -> None:
     tasks: SimpleQueue[bytes] = SimpleQueue()
     leave = threading.Event()
     at_once = not options["address"]  # Ray's processes here end with this one
-    threading.Thread(target=_receive, args=(connection, tasks, leave, at_once), daemon=True).start()
+    threading.Thread(
+        target=_receive_message, args=(connection, tasks, leave, at_once), daemon=True
+    ).start()
     try:
         from pipeline.ray_executor import RayExecutor
 
@@ -152,11 +154,11 @@ def serve(connection: Connection[Any, Any]) -> None:
         connection.send(("failed", error))
         return
     with suppress(OSError):  # the other end has closed
-        _work(connection, executor, tasks, leave)
+        _run_tasks(connection, executor, tasks, leave)
     executor.close()
 
 
-def _work(
+def _run_tasks(
     connection: Connection[Any, Any],
     executor: Any,
     tasks: SimpleQueue[bytes],
@@ -179,7 +181,7 @@ def _work(
             connection.send(("done", numbers.pop(id(task)), sent, executor.slots))
 
 
-def _receive(
+def _receive_message(
     connection: Connection[Any, Any],
     tasks: SimpleQueue[bytes],
     leave: threading.Event,

@@ -30,7 +30,7 @@ class Graph(Generic[N]):
         self._unread.update(needs)
         for other in needs:
             self._readers[other].append(node)
-        self._offer(node)
+        self._offer_node(node)
 
     def pop(self) -> N | None:
         """Return a node that waits for none, and not again; None if there is none now."""
@@ -48,7 +48,7 @@ class Graph(Generic[N]):
         for reader in self._readers[node]:
             if reader in self._missing:
                 self._missing[reader] -= 1
-                self._offer(reader)
+                self._offer_node(reader)
         self._unread.subtract(self._needs[node])
         return [other for other in self._needs[node] if not self._unread[other]]
 
@@ -59,13 +59,13 @@ class Graph(Generic[N]):
         for reader in self._readers[node]:
             if reader in self._missing:
                 self._missing[reader] += 1
-        self._offer(node)
+        self._offer_node(node)
 
     def give_back(self, node: N) -> None:
         """Take down that a node given by `pop` was not done after all."""
         self._given.discard(node)
-        self._offer(node)
+        self._offer_node(node)
 
-    def _offer(self, node: N) -> None:
+    def _offer_node(self, node: N) -> None:
         if self._missing[node] == 0:
             heappush(self._ready, (self._rank[node], node))

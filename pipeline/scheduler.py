@@ -113,31 +113,31 @@ class Run:
         """
         coming = iter(clips)
         try:
-            while self._advance(coming):
+            while self._advance_run(coming):
                 if self._executor is not None and self._in_flight:
-                    self._take(*self._executor.next_done())
+                    self._take_outcome(*self._executor.next_done())
         finally:
             if self._executor is not None:
                 self._executor.close()
 
-    def _tell(self, event: Event) -> None:
+    def _tell_event(self, event: Event) -> None:
         self._ledger.take(event)
         self._listener(event)
 
-    def _advance(self, coming: Iterator[Clip]) -> bool:
+    def _advance_run(self, coming: Iterator[Clip]) -> bool:
         """Settle what the store has, submit what it lacks; return whether anything is left."""
         while True:
             for plan in list(self._open.values()):
-                self._serve(plan)
+                self._serve_plan(plan)
             slots = self._executor.slots if self._executor else 1
             if self._in_flight >= slots or len(self._open) > 2 * slots:
                 return True
             clip = next(coming, None)
             if clip is None:
                 return bool(self._open)
-            self._begin(clip)
+            self._begin_clip(clip)
 
-    def _begin(self, clip: Clip) -> None:
+    def _begin_clip(self, clip: Clip) -> None:
         """Open a clip, unless it kills whatever works at it."""
         before = self._ledger.begin(clip.name, clip.files)
         if before is not None and before.state == "quarantined" and not self._retry:
@@ -152,42 +152,42 @@ class Run:
         where, identify = str(self._out / clip.name), partial(remembered, self._store)
         self._open[clip.name] = ClipPlan(clip, self._steps, self._chunk, where, identify)
 
-    def _serve(self, plan: ClipPlan) -> None:
+    def _serve_plan(self, plan: ClipPlan) -> None:
         """Take hits until none is left, and submit misses while there are free slots."""
         try:
-            while not self._full() and (task := plan.next_ready()) is not None:
+            while not self._is_full() and (task := plan.next_ready()) is not None:
                 found = look_up(task, self._store)
                 if found is not None:
                     if isinstance(task.step, Sink) and task.node.whole:
                         clear_parts(task)
-                    self._settle(plan, task.node, found, TaskCached)
+                    self._settle_task(plan, task.node, found, TaskCached)
                 else:
-                    self._submit(plan, task)
+                    self._submit_task(plan, task)
         except (NowhereError, GraphError):
             raise  # it would be the same with every clip
         except (PipelineError, OSError) as error:
-            self._fail(plan, None, error)
+            self._fail_clip(plan, None, error)
             return
         if plan.finished:
-            self._close(plan)
-            self._tell(ClipFinished(plan.clip.name))
+            self._close_clip(plan)
+            self._tell_event(ClipFinished(plan.clip.name))
 
-    def _full(self) -> bool:
+    def _is_full(self) -> bool:
         return self._executor is not None and self._in_flight >= self._executor.slots
 
-    def _submit(self, plan: ClipPlan, task: Task) -> None:
+    def _submit_task(self, plan: ClipPlan, task: Task) -> None:
         if isinstance(task.step, Stage):
-            self._admit(plan)
+            self._admit_clip(plan)
         elif isinstance(task.step, Sink) and self._room is not None:
             self._room.admit_results(plan.clip.name, plan.facts, task.step.name)
         if self._executor is None:
             self._executor = self._start_executor()
         self._executor.submit(task)
         self._attempts[task.node] += 1
-        self._tell(TaskStarted(plan.clip.name, task.node))
+        self._tell_event(TaskStarted(plan.clip.name, task.node))
         self._in_flight += 1
 
-    def _settle(
+    def _settle_task(
         self, plan: ClipPlan, node: Node, manifest: Manifest, ended: type[TaskCached | TaskDone]
     ) -> None:
         before = len(plan.waiting)
@@ -195,38 +195,38 @@ class Run:
             if other.stage in self._drop:
                 self._store.drop(key)
         if len(plan.waiting) >= before:
-            self._count(plan)
+            self._count_tasks(plan)
         seconds = float(manifest.provenance.get("seconds", 0.0))
         stored = manifest.bytes_stored()
         attempts = self._attempts.pop(node, 0)
-        self._tell(ended(plan.clip.name, node, seconds, stored, attempts))
+        self._tell_event(ended(plan.clip.name, node, seconds, stored, attempts))
 
-    def _count(self, plan: ClipPlan) -> None:
+    def _count_tasks(self, plan: ClipPlan) -> None:
         left = plan.frames_left()
-        self._tell(TasksCounted(plan.clip.name, len(plan.waiting), plan.length, left))
+        self._tell_event(TasksCounted(plan.clip.name, len(plan.waiting), plan.length, left))
 
-    def _take(self, task: Task, outcome: Manifest | BaseException) -> None:
+    def _take_outcome(self, task: Task, outcome: Manifest | BaseException) -> None:
         self._in_flight -= 1
         plan = self._open.get(task.clip.name)
         if plan is None:
             return  # its clip has failed meanwhile
         if isinstance(outcome, Manifest):
-            self._settle(plan, task.node, outcome, TaskDone)
+            self._settle_task(plan, task.node, outcome, TaskDone)
             self._make_room(outcome)
         elif isinstance(outcome, DamageError | LostError):
-            self._again(plan, task, outcome)
+            self._repeat_task(plan, task, outcome)
         elif isinstance(outcome, FullError) or not isinstance(outcome, Exception):
             raise outcome
         else:
-            self._fail(plan, task.node, outcome)
+            self._fail_clip(plan, task.node, outcome)
 
-    def _admit(self, plan: ClipPlan) -> None:
+    def _admit_clip(self, plan: ClipPlan) -> None:
         """Step down, or raise, where what a clip is about to make does not fit."""
         if self._room is not None and self._room.admit(plan.clip.name, plan.facts, self._drop):
             self._drop |= frozenset(self._room.spendable)
             names = " and ".join(self._room.spendable)
             text = f"little room: from here on {names} are deleted after use"
-            self._tell(Notice(plan.clip.name, text))
+            self._tell_event(Notice(plan.clip.name, text))
 
     def _make_room(self, made: Manifest) -> None:
         if self._budget is None:
@@ -236,12 +236,12 @@ class Run:
             kept = {m.key for plan in self._open.values() for m in plan.done.values()}
             self._budget.make_room(kept)
 
-    def _again(self, plan: ClipPlan, task: Task, error: DamageError | LostError) -> None:
+    def _repeat_task(self, plan: ClipPlan, task: Task, error: DamageError | LostError) -> None:
         """Have a task done once more, and before it what it found damaged or gone."""
         attempts = self._attempts[task.node]
         if isinstance(error, LostError):
             if attempts >= ATTEMPTS:
-                self._fail(plan, task.node, error, quarantined=True)
+                self._fail_clip(plan, task.node, error, quarantined=True)
                 return
             plan.retry(task.node)
         else:
@@ -249,30 +249,30 @@ class Run:
             keys = {piece.key for pieces in task.pieces.values() for piece in pieces}
             gone = [key for key in keys if key == error.key or not self._store.holds(key)]
             if max(self._repairs[key] for key in gone) >= REPAIRS:
-                self._fail(plan, task.node, error)
+                self._fail_clip(plan, task.node, error)
                 return
             for key in gone:
                 self._repairs[key] += 1
                 self._store.remove(key)
             plan.undo(gone, task.node)
-            self._count(plan)
+            self._count_tasks(plan)
         name = type(error).__name__
-        self._tell(TaskRetried(plan.clip.name, task.node, str(error), name, attempts))
+        self._tell_event(TaskRetried(plan.clip.name, task.node, str(error), name, attempts))
 
-    def _close(self, plan: ClipPlan) -> None:
+    def _close_clip(self, plan: ClipPlan) -> None:
         del self._open[plan.clip.name]
         if self._room is not None:
             self._room.leave(plan.clip.name)
 
-    def _fail(
+    def _fail_clip(
         self, plan: ClipPlan, node: Node | None, error: Exception, *, quarantined: bool = False
     ) -> None:
-        self._close(plan)
+        self._close_clip(plan)
         expected = isinstance(error, PipelineError)
         text = str(error) if expected else f"{type(error).__name__}: {error}"
         cause = error.__cause__ or error
         log = log_file(plan.out, node) if node is not None else None
-        self._tell(
+        self._tell_event(
             ClipFailed(
                 plan.clip.name, text, node, error=type(cause).__name__,
                 attempts=self._attempts.pop(node, 0) if node else 0, quarantined=quarantined,

@@ -36,20 +36,22 @@ def read_preset(path: Path) -> Sections:
             text = file.read(MOST_BYTES + 1)
         if len(text) > MOST_BYTES:
             raise ConfigError(f"{path}: expected at most {MOST_BYTES} bytes of settings, got more")
-        content = _read(text.decode("utf-8")) or {}
+        content = _read_yaml(text.decode("utf-8")) or {}
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from error
     except BROKEN as error:
         raise ConfigError(f"{path}: not YAML: {' '.join(str(error).split())[:LONGEST]}") from error
     if not isinstance(content, dict):
-        raise ConfigError(f"{path}: expected sections such as 'flow:', got {_short(content)}")
+        raise ConfigError(
+            f"{path}: expected sections such as 'flow:', got {_shortened_text(content)}"
+        )
     for name, fields in content.items():
         if fields is not None and not isinstance(fields, dict):
-            raise ConfigError(f"{path}: {name}: expected fields, got {_short(fields)}")
+            raise ConfigError(f"{path}: {name}: expected fields, got {_shortened_text(fields)}")
     return {str(name): dict(fields or {}) for name, fields in content.items()}
 
 
-class _Loader(yaml.SafeLoader):
+class _PlainLoader(yaml.SafeLoader):
     """Makes plain values only, and each once: by aliases a few lines can stand for billions."""
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -59,11 +61,11 @@ class _Loader(yaml.SafeLoader):
         return super().compose_node(parent, index)
 
 
-def _read(text: str) -> Any:
-    return yaml.load(text, _Loader)
+def _read_yaml(text: str) -> Any:
+    return yaml.load(text, _PlainLoader)
 
 
-def _short(value: Any) -> str:
+def _shortened_text(value: Any) -> str:
     try:
         text = repr(value)
     except ValueError:  # Python writes no number of more than 4300 digits
@@ -80,17 +82,17 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Sections:
     merged: Sections = {}
     for layer in layers:
         for name, fields in layer.items():
-            merged[name] = _merged(merged.get(name, {}), fields)
+            merged[name] = _merged_fields(merged.get(name, {}), fields)
     return merged
 
 
-def _merged(early: Mapping[Any, Any], late: Mapping[Any, Any]) -> dict[Any, Any]:
+def _merged_fields(early: Mapping[Any, Any], late: Mapping[Any, Any]) -> dict[Any, Any]:
     out = dict(early)
     names = {str(name): name for name in out}  # those of --set are text, in YAML also numbers
     for given, value in late.items():
         name = names.get(str(given), given)
         if value and isinstance(out.get(name), Mapping) and isinstance(value, Mapping):
-            value = _merged(out[name], value)
+            value = _merged_fields(out[name], value)
         out[name] = value
     return out
 
@@ -112,16 +114,16 @@ def read_overrides(texts: Iterable[str]) -> Sections:
         if not (equals and dot and all(field.split("."))):
             raise ConfigError(f"--set {text!r}: expected section.field=value, e.g. smooth.eps=1e-3")
         *outer, last = field.split(".")
-        said = {last: _value(text, value)}
+        said = {last: _parsed_value(text, value)}
         for name in reversed(outer):
             said = {name: said}
         given = merge(given, {section: said})
     return given
 
 
-def _value(text: str, value: str) -> Any:
+def _parsed_value(text: str, value: str) -> Any:
     try:
-        read = _read(value)
+        read = _read_yaml(value)
     except BROKEN as error:
         raise ConfigError(f"--set {text!r}: the value is not YAML") from error
     if isinstance(read, str):  # YAML 1.1 takes 1e-3 for a word
@@ -142,7 +144,7 @@ def check_names(given: Mapping[str, Any], known: Iterable[str], source: str) -> 
     names = list(known)
     for name in given:
         if name not in names:
-            raise ConfigError(f"{source}: no section {name!r}{_hint(name, names)}")
+            raise ConfigError(f"{source}: no section {name!r}{_nearest_hint(name, names)}")
 
 
 def build(model: type[Model], section: str, fields: Mapping[str, Any], source: str) -> Model:
@@ -155,7 +157,7 @@ def build(model: type[Model], section: str, fields: Mapping[str, Any], source: s
     """
     for field in map(str, fields):
         if field not in model.model_fields:
-            hint = _hint(field, list(model.model_fields))
+            hint = _nearest_hint(field, list(model.model_fields))
             raise ConfigError(f"{source}: no setting {section}.{field[:LONGEST]}{hint}")
     try:
         return model(**fields)
@@ -163,10 +165,12 @@ def build(model: type[Model], section: str, fields: Mapping[str, Any], source: s
         first = error.errors()[0]
         name = ".".join([section, *(str(part) for part in first["loc"] if isinstance(part, str))])
         expected = first["msg"][:1].lower() + first["msg"][1:]
-        raise ConfigError(f"{source}: {name} = {_short(first['input'])}: {expected}") from error
+        raise ConfigError(
+            f"{source}: {name} = {_shortened_text(first['input'])}: {expected}"
+        ) from error
 
 
-def _hint(name: str, known: list[str]) -> str:
+def _nearest_hint(name: str, known: list[str]) -> str:
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     best = f": did you mean {near[0]!r}?" if near else ":"
     return f"{best} (there are: {', '.join(known)})"

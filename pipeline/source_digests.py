@@ -17,7 +17,7 @@ def remembered(store: Store, step: Source, clip: Clip) -> str:
     """
     paths = [clip.files[name] for name in (step.reads, *step.also_reads) if name in clip.files]
     asked = step.identified_as or step.name
-    appearance = [part for path in paths for part in (str(path.resolve()), _looks(path))]
+    appearance = [part for path in paths for part in (str(path.resolve()), _file_stamps(path))]
     place = f"digests/{digest_json([asked, *appearance])}"
     known = store.note(place)
     if known is not None:
@@ -27,7 +27,7 @@ def remembered(store: Store, step: Source, clip: Clip) -> str:
     return found
 
 
-def _looks(path: Path) -> list[tuple[str, int, int]]:
+def _file_stamps(path: Path) -> list[tuple[str, int, int]]:
     """Return name, size and time of change of a file, or of the files in a folder, at any depth.
 
     A path that is not there is a pattern: it stands for files of its folder.

@@ -56,7 +56,7 @@ def perform(task: Task, store: Store) -> Manifest:
     """
     for attempt in count(1):
         try:
-            return _do(task, store)
+            return _do_task(task, store)
         except (DamageError, FullError):
             raise
         except LostError as error:
@@ -65,7 +65,7 @@ def perform(task: Task, store: Store) -> Manifest:
             if not store.reachable():
                 store.wait()
             elif attempt >= STORE_ATTEMPTS or not store.concerns(error):
-                raise _told(task, error) from error
+                raise _explained_error(task, error) from error
     raise AssertionError
 
 
@@ -74,7 +74,7 @@ def perform_reported(task: Task, find_store: Callable[[], Store]) -> Manifest:
     try:
         return perform(task, find_store())
     except Exception:
-        with suppress(OSError), _log(task) as log:
+        with suppress(OSError), _task_log(task) as log:
             traceback.print_exc(file=log)
         raise
 
@@ -88,7 +88,7 @@ def perform_logged(task: Task, store_url: str, recent: int = 0) -> Manifest:
     leave_terminal()
     find_store = partial(open_store, store_url, recent=recent)
     try:
-        log = _log(task)
+        log = _task_log(task)
     except OSError:  # nowhere to write: the sink will say so
         return perform(task, find_store())
     kept = [os.dup(1), os.dup(2)]
@@ -125,7 +125,7 @@ def log_file(folder: str, node: Node) -> Path:
     return Path(folder, "logs", f"{node.stage}{frames}.log")
 
 
-def _log(task: Task) -> TextIO:
+def _task_log(task: Task) -> TextIO:
     path = log_file(task.folder, task.node)
     path.parent.mkdir(parents=True, exist_ok=True)
     log = path.open("a", encoding="utf-8", errors="backslashreplace")
@@ -134,7 +134,7 @@ def _log(task: Task) -> TextIO:
     return log
 
 
-def _told(task: Task, error: Exception) -> PipelineError:
+def _explained_error(task: Task, error: Exception) -> PipelineError:
     """Return what a user should read of an error: the stage is named, the cause is kept."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return FullError(f"{task.node}: {NO_ROOM}")
@@ -145,21 +145,23 @@ def _told(task: Task, error: Exception) -> PipelineError:
     return StageError(f"{task.node}: {type(error).__name__}: {error}")
 
 
-def _do(task: Task, store: Store) -> Manifest:
+def _do_task(task: Task, store: Store) -> Manifest:
     if isinstance(task.step, Sink):
         return write_out(task, store)
     found = store.find(task.key)
-    return found if found is not None else _make(task, store)
+    return found if found is not None else _make_artifact(task, store)
 
 
-def _make(task: Task, store: Store) -> Manifest:
+def _make_artifact(task: Task, store: Store) -> Manifest:
     began, spent = time.time(), time.process_time()
     with store.draft(task.key) as draft:
         facts: dict[str, Any] = {}
         arrays: Arrays = {}
         if isinstance(task.step, Source):
             part = (task.node.start, task.node.stop)
-            facts = dict(task.step.run(task.clip, task.facts, part, _checked(task, draft.append)))
+            facts = dict(
+                task.step.run(task.clip, task.facts, part, _checked_emit(task, draft.append))
+            )
         elif isinstance(task.step, Stage):
             arrays = _run_stage(task, task.step, store)
             draft.append(arrays)
@@ -187,7 +189,7 @@ def _make(task: Task, store: Store) -> Manifest:
 
 
 def _run_stage(task: Task, step: Stage, store: Store) -> Arrays:
-    spans = {name: _load(store, pieces) for name, pieces in task.pieces.items()}
+    spans = {name: _load_span(store, pieces) for name, pieces in task.pieces.items()}
     window = Window(task.node.start, task.node.stop, task.facts, spans)
     arrays = step.run(window)
     for name, values in arrays.items():
@@ -199,7 +201,7 @@ def _run_stage(task: Task, step: Stage, store: Store) -> Arrays:
     return arrays
 
 
-def _checked(task: Task, append: Callable[[Arrays], None]) -> Callable[[Arrays], None]:
+def _checked_emit(task: Task, append: Callable[[Arrays], None]) -> Callable[[Arrays], None]:
     """Return what a source emits to: arrays are checked before they are appended."""
 
     def emit(arrays: Arrays) -> None:
@@ -209,6 +211,6 @@ def _checked(task: Task, append: Callable[[Arrays], None]) -> Callable[[Arrays],
     return emit
 
 
-def _load(store: Store, pieces: tuple[Piece, ...]) -> Span:
+def _load_span(store: Store, pieces: tuple[Piece, ...]) -> Span:
     names = [name for piece in pieces for name in piece.names()]
     return Span(pieces[0].start, store.read(*pieces, remember=True), names)

@@ -62,17 +62,17 @@ class CarryMasks(Stage):
         masks = np.array(window[INPUT_MASKS].between(window.start, window.stop))
         labels = np.array(window[INPUT_LABELS].array)
         if ClipFacts(window.facts).sparse:
-            for t, mask in _carried(window, self.reach):
+            for t, mask in _carried_masks(window, self.reach):
                 masks[t - window.start] = pack_mask(mask)
                 labels[t - window.start] = winners(mask)
         return {CARRIED_MASKS.name: masks, CARRIED_LABELS.name: labels}
 
 
-def _carried(window: Window, reach: int) -> Iterator[tuple[int, Floats]]:
+def _carried_masks(window: Window, reach: int) -> Iterator[tuple[int, Floats]]:
     """Yield the frames of a window that have no mask and can be reached, with their masks."""
     evidence = window[EVIDENCE]
     labelled = [t for t in range(evidence.start, evidence.stop) if evidence[t][0]]
-    paths: dict[tuple[int, int], _Path] = {}
+    paths: dict[tuple[int, int], _CarryPath] = {}
     for t in window.frames:
         if evidence[t][0]:
             continue
@@ -81,13 +81,13 @@ def _carried(window: Window, reach: int) -> Iterator[tuple[int, Floats]]:
         sides = []
         for origin, step in ((before, FORWARD), (after, BACKWARD)):
             if origin is not None:
-                path = paths.setdefault((origin, step), _Path(window, origin, step))
+                path = paths.setdefault((origin, step), _CarryPath(window, origin, step))
                 sides.append((path, abs(t - origin)))
         if sides:
-            yield t, _mixed(sides, t, window[INPUT_MASKS].array.shape[1:])
+            yield t, _mixed_mask(sides, t, window[INPUT_MASKS].array.shape[1:])
 
 
-def _mixed(sides: list[tuple[_Path, int]], t: int, shape: tuple[int, ...]) -> Floats:
+def _mixed_mask(sides: list[tuple[_CarryPath, int]], t: int, shape: tuple[int, ...]) -> Floats:
     """Return the mask of a frame at working size from what its sides carry there."""
     rows, columns, classes = shape
     out = np.zeros(shape, np.float32)
@@ -98,7 +98,7 @@ def _mixed(sides: list[tuple[_Path, int]], t: int, shape: tuple[int, ...]) -> Fl
     return np.asarray(out / np.maximum(out.sum(axis=-1, keepdims=True), 1), np.float32)
 
 
-class _Path:
+class _CarryPath:
     """Masks of one labelled frame, carried step by step in one direction, on the flow's grid."""
 
     def __init__(self, window: Window, origin: int, step: int) -> None:
@@ -106,7 +106,7 @@ class _Path:
         self._size = (self._flow.array.shape[-1], self._flow.array.shape[-2])
         mask = unpack_mask(window[INPUT_MASKS][origin])
         small = [self._shrink_mask(mask[..., k]) for k in range(mask.shape[-1])]
-        picture = self._picture(origin)
+        picture = self._frame_picture(origin)
         self._colours: list[ColourModel] = [learn_colours(picture, plane) for plane in small]
         self._local = [local_separation(picture, plane) for plane in small]
         self._masks: dict[int, list[CarriedMask]] = {origin: [labelled_mask(p) for p in small]}
@@ -115,13 +115,13 @@ class _Path:
     def at(self, t: int) -> list[CarriedMask]:
         """Return the masks of all classes on frame `t`, which lies on the way."""
         while t not in self._masks:
-            self._carry()
+            self._carry_step()
         return self._masks[t]
 
-    def _carry(self) -> None:
+    def _carry_step(self) -> None:
         t, before = self._last + self._step, self._last
-        old, new = self._picture(before), self._picture(t)
-        back, there = self._between(t, -self._step), self._between(before, self._step)
+        old, new = self._frame_picture(before), self._frame_picture(t)
+        back, there = self._frames_between(t, -self._step), self._frames_between(before, self._step)
         self._masks[t] = [
             carry_on(own, old, new, back, there, colours, local_weight=local)
             for own, colours, local in zip(
@@ -130,11 +130,11 @@ class _Path:
         ]
         self._last = t
 
-    def _between(self, t: int, step: int) -> Floats:
+    def _frames_between(self, t: int, step: int) -> Floats:
         steps = offsets(self._flow.array.shape[1] // 2)
         return unpack_flow(self._flow[t][steps.index(step)])
 
-    def _picture(self, t: int) -> NDArray[np.uint8]:
+    def _frame_picture(self, t: int) -> NDArray[np.uint8]:
         small = cv2.resize(self._frames[t], self._size, interpolation=cv2.INTER_AREA)
         return np.asarray(small, np.uint8)
 

@@ -71,11 +71,11 @@ class Cover(Stage):
             self.edges and frames.start > window.start - reach,
             self.edges and frames.stop < window.stop + reach,
         )
-        backward, forward = self._flows(window, frames)
+        backward, forward = self._flow_pairs(window, frames)
         classes = window[SMOOTH_MASKS].array.shape[-1]
         covers, states = [], []
         for k in range(classes):
-            evidence = self._evidence(window, k)
+            evidence = self._class_evidence(window, k)
             cover, state = cover_frames(
                 evidence, backward, forward, wanted,
                 gap=self.gap, growth=self.growth, edges=edges,
@@ -88,14 +88,14 @@ class Cover(Stage):
             "states": np.stack(states, axis=-1) if states else np.zeros((size[0], 0), np.uint8),
         }
 
-    def _evidence(self, window: Window, k: int) -> NDArray[np.bool_]:
+    def _class_evidence(self, window: Window, k: int) -> NDArray[np.bool_]:
         """Return the pixels (T, H, W) that either mask gives to a class."""
         evidence: NDArray[np.bool_] = window[INPUT_LABELS].array == k + 1
         evidence |= window[SMOOTH_LABELS].array == k + 1
         evidence |= window[SMOOTH_MASKS].array[..., k] >= np.ceil(255 * self.floor)
         return evidence
 
-    def _flows(self, window: Window, frames: range) -> tuple[Flows, Flows]:
+    def _flow_pairs(self, window: Window, frames: range) -> tuple[Flows, Flows]:
         """Return each frame's flow to the one before and the one after, at working size."""
         size = window[SMOOTH_LABELS].array.shape[1:]
         steps, flow = offsets(self.radius), window[FLOW]

@@ -38,7 +38,7 @@ class Resident:
         """Return the tensor of this name; brought to the device if it is not there."""
         kept = self._kept.get(device)
         if kept is None:
-            kept = self._kept.setdefault(device, LastUsed(self._limit(device)))
+            kept = self._kept.setdefault(device, LastUsed(self._byte_limit(device)))
         found = kept.find(name)
         if found is None:
             found = bring()
@@ -49,7 +49,7 @@ class Resident:
         """Give the memory back."""
         self._kept.clear()
 
-    def _limit(self, device: torch.device) -> int:
+    def _byte_limit(self, device: torch.device) -> int:
         if device.type != "cuda":
             return self._elsewhere
         import torch

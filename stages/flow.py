@@ -71,7 +71,7 @@ class Flow(Stage):
 
     def model_post_init(self, context: object) -> None:
         """Refuse settings that the method does not know."""
-        find_method(self.method).check(self._choice)
+        find_method(self.method).check(self._flow_choice)
         if self.far_iterations and self.far == "composed":
             raise ConfigError(
                 f"flow.far_iterations = {self.far_iterations}: expected 0 with flow.far = "
@@ -82,7 +82,7 @@ class Flow(Stage):
     @cached_property
     def weights_digest(self) -> str:
         """Digest of a network's weights or of a user's code, for keys."""
-        return find_method(self.method).digest(self._choice)
+        return find_method(self.method).digest(self._flow_choice)
 
     def resolve(self) -> Self:
         """Return the step with the folder of the user's modules, and its digest known."""
@@ -92,7 +92,7 @@ class Flow(Stage):
         return step
 
     @property
-    def _choice(self) -> FlowChoice:
+    def _flow_choice(self) -> FlowChoice:
         network = NetworkSettings(
             self.iterations, self.far_iterations, self.precision, self.recorded
         )
@@ -107,11 +107,11 @@ class Flow(Stage):
 
     def run(self, window: Window) -> Arrays:
         """Return the flow from each frame to its neighbours, 0 where there is none."""
-        small = _shrunk(window[FRAMES], self.scale)
-        model = load_flow(self._choice)
+        small = _shrunk_frames(window[FRAMES], self.scale)
+        model = load_flow(self._flow_choice)
         reach = 1 if self.far == "composed" else self.radius
-        pairs = self._pairs(window, small)
-        flows = _Composed(open_run(model, small, pairs, reach=reach), reach)
+        pairs = self._estimated_pairs(window, small)
+        flows = _ComposedFlows(open_run(model, small, pairs, reach=reach), reach)
         shape = small.array.shape[1:3]
         out = np.zeros((len(window.frames), 2 * self.radius, 2, *shape), np.int16)
         for t in window.frames:
@@ -121,7 +121,7 @@ class Flow(Stage):
             flows.forget(t - self.radius)
         return {"flow": out}
 
-    def _pairs(self, window: Window, frames: Span) -> set[tuple[int, int]]:
+    def _estimated_pairs(self, window: Window, frames: Span) -> set[tuple[int, int]]:
         """Return the pairs that are estimated: to all neighbours, or what those are composed of."""
         pairs = set()
         for t in window.frames:
@@ -133,7 +133,7 @@ class Flow(Stage):
         return pairs
 
 
-class _Composed:
+class _ComposedFlows:
     """Flows estimated to frames within `reach`, and composed of such to those beyond."""
 
     def __init__(self, near: FlowRun, reach: int) -> None:
@@ -155,7 +155,7 @@ class _Composed:
         self._far = {pair: flow for pair, flow in self._far.items() if pair[0] > frame}
 
 
-def _shrunk(frames: Span, scale: float) -> Span:
+def _shrunk_frames(frames: Span, scale: float) -> Span:
     rows, columns = frames.array.shape[1:3]
     size = max(round(columns * scale), 1), max(round(rows * scale), 1)
     if size == (columns, rows):

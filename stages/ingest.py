@@ -117,7 +117,7 @@ class Ingest(Source):
             "part": list(part),
             "holes": frames.holes,
             "changes": changes.values if changes else [],
-            "ends": [_packed(small) for small in changes.ends] if changes else [],
+            "ends": [_packed_picture(small) for small in changes.ends] if changes else [],
         }
 
     def conclude(self, said: Sequence[Facts]) -> Facts:
@@ -129,21 +129,21 @@ class Ingest(Source):
         if cuts == "auto":
             changes = [value for facts in said for value in facts["changes"]]
             for before, after in pairwise(said):
-                small = _unpacked(before["ends"][1]), _unpacked(after["ends"][0])
+                small = _unpacked_picture(before["ends"][1]), _unpacked_picture(after["ends"][0])
                 changes[after["part"][0]] = Changes.between(*small)
             cuts = tuple(find_cuts(changes, self.cut_threshold))
         shots = shots_between(cuts, said[-1]["part"][1])
         return {"holes": holes, "shots": [list(shot) for shot in shots]}
 
 
-def _packed(picture: NDArray[np.uint8]) -> str:
+def _packed_picture(picture: NDArray[np.uint8]) -> str:
     done, data = cv2.imencode(".png", picture)
     if not done:
         raise RuntimeError("a small picture could not be packed")
     return b64encode(data.tobytes()).decode()
 
 
-def _unpacked(text: str) -> NDArray[Any]:
+def _unpacked_picture(text: str) -> NDArray[Any]:
     picture: NDArray[Any] | None = cv2.imdecode(
         np.frombuffer(b64decode(text), np.uint8), cv2.IMREAD_COLOR
     )

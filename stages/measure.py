@@ -74,7 +74,7 @@ class Measure(Stage):
             for k, step in enumerate(offsets(self.radius)):
                 if not systems[0].start <= t + step < systems[0].stop:
                     continue
-                flow, seen = self._along(window, t, k)
+                flow, seen = self._flow_and_visibility(window, t, k)
                 for which, labels in enumerate(systems):
                     counts = label_agreement(labels[t], labels[t + step], flow, seen, labels_count)
                     carried[row, which, k] = counts
@@ -104,7 +104,9 @@ class Measure(Stage):
         }
 
     @staticmethod
-    def _along(window: Window, t: int, k: int) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+    def _flow_and_visibility(
+        window: Window, t: int, k: int
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
         """Return flow and visibility of one pair on the grid of the labels."""
         rows, columns = window[SMOOTH_LABELS].array.shape[1:]
         flow = resize_flow(unpack_flow(window[FLOW][t][k]), (rows, columns))

@@ -39,7 +39,7 @@ class Review(Sink):
         """Write ``review.json``."""
         known = ClipFacts(facts)
         carried, objects, areas = (np.stack(list(read(array))) for array in COUNTS)
-        evidence = gather_evidence(carried, objects, areas, self._misfit(known, read))
+        evidence = gather_evidence(carried, objects, areas, self._colour_misfit(known, read))
         risk = frame_risk(evidence, known.shots)
         rows = review_rows(risk, evidence, known.classes, known.shots, least=self.least_risk)
         content: dict[str, Any] = {
@@ -56,7 +56,7 @@ class Review(Sink):
         return ["review.json"]
 
     @staticmethod
-    def _misfit(known: ClipFacts, read: Reader) -> NDArray[np.float64]:
+    def _colour_misfit(known: ClipFacts, read: Reader) -> NDArray[np.float64]:
         """Return how badly each frame's masks fit the colours of their shot: (T, C)."""
         out = np.full((known.frames, len(known.classes)), np.nan)
         for start, stop in known.shots:

@@ -59,7 +59,9 @@ class Classes(Source):
         segment = Segment(**{name: self.settings[name] for name in Segment.model_fields})
         segmenter = segment.load()
         if segment.check:
-            self._check(segmenter, clip.files[self.reads], ClipFacts(facts), segment.segmenter)
+            self._check_segmenter(
+                segmenter, clip.files[self.reads], ClipFacts(facts), segment.segmenter
+            )
         names = {k: name for k, name in segmenter.class_names.items() if k in segmenter.class_ids}
         return {
             "classes": list(segmenter.class_ids),
@@ -68,7 +70,7 @@ class Classes(Source):
         }
 
     @staticmethod
-    def _check(segmenter: Segmenter, footage: Path, facts: ClipFacts, where: str) -> None:
+    def _check_segmenter(segmenter: Segmenter, footage: Path, facts: ClipFacts, where: str) -> None:
         """Refuse a segmenter that finds nothing, everything or the picture; see `check_masks`."""
         numbers = sample_frames(facts.frames)
         frames = read_frames(footage, facts.timeline, size=facts.size, frames=(0, numbers[-1] + 1))

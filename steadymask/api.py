@@ -95,11 +95,11 @@ def stabilize(
         _run_clip(clip, steps, engine, folder, workers, progress)
         scores = json.loads((folder / "clip" / "metrics.json").read_text(encoding="utf-8"))
         for part in ("footage", "masks", "store"):
-            _remove(folder / part)
+            _remove_folder(folder / part)
         stable = StableMasks(folder, tuple(scores["classes"]), scores, converter(frames))
     finally:
         if stable is None:
-            _remove(folder)
+            _remove_folder(folder)
     return stable
 
 
@@ -175,7 +175,7 @@ def run(
             place, source.resolve().name, library, steps, engine, storage, start,
             retry_failed=retry_failed,
         )  # fmt: skip
-        work.go(progress or _ignore)
+        work.go(progress or _ignore_event)
         write_pages(place)
     return RunRecord.load(place)
 
@@ -288,7 +288,7 @@ def _run_clip(
     def listen(event: Event) -> None:
         if isinstance(event, ClipFailed):
             failures.append(event.text)
-        (progress or _ignore)(event)
+        (progress or _ignore_event)(event)
 
     store = Store(str(folder / "store"))
     count = workers or os.cpu_count() or 1
@@ -302,9 +302,9 @@ def _run_clip(
         raise InputError(failures[0])
 
 
-def _ignore(event: Event) -> None:
+def _ignore_event(event: Event) -> None:
     """Leave an event alone."""
 
 
-def _remove(folder: Path) -> None:
+def _remove_folder(folder: Path) -> None:
     shutil.rmtree(folder, ignore_errors=True)

@@ -173,19 +173,19 @@ def write_clip(frames: Frames, masks: Frames | None, folder: Path) -> Clip:
         (folder / "masks").mkdir()
     size: tuple[int, int] | None = None
     layers: set[tuple[int, ...]] = set()
-    for t, (frame, mask) in enumerate(zip_longest(_each(frames), _each(masks))):
+    for t, (frame, mask) in enumerate(zip_longest(_each_array(frames), _each_array(masks))):
         if frame is None or (mask is None and masks is not None):
             short, more = ("frame", "mask") if frame is None else ("mask", "frame")
             raise ShapeError(
                 f"expected as many masks as frames: there is no {short} for {more} {t}"
             )
-        picture = _picture(np.asarray(frame), t, size)
+        picture = _checked_picture(np.asarray(frame), t, size)
         size = picture.shape[0], picture.shape[1]
         path = folder / "footage" / f"{t:08d}.png"
         if not cv2.imwrite(str(path), picture[..., ::-1], FAST_PNG):
             raise OSError(f"{path}: cannot be written")
         if mask is not None:
-            values = _mask(np.asarray(mask), t, size)
+            values = _checked_mask(np.asarray(mask), t, size)
             layers.add((values.ndim, *values.shape[:-2]))
             if len(layers) > 1:
                 raise ShapeError(f"mask {t}: expected as many channels as in mask 0")
@@ -208,12 +208,14 @@ def converter(frames: Frames) -> Callable[[NDArray[Any]], Any]:
     return as_tensor
 
 
-def _each(values: Frames | None) -> Iterator[Any]:
+def _each_array(values: Frames | None) -> Iterator[Any]:
     for value in () if values is None else values:
         yield value.detach().cpu().numpy() if hasattr(value, "detach") else value
 
 
-def _picture(frame: NDArray[Any], t: int, size: tuple[int, int] | None) -> NDArray[np.uint8]:
+def _checked_picture(
+    frame: NDArray[Any], t: int, size: tuple[int, int] | None
+) -> NDArray[np.uint8]:
     fits = frame.ndim == 3 and frame.shape[-1] == 3 and frame.dtype == np.uint8
     if not fits or (size is not None and frame.shape[:2] != size):
         wanted = "(H, W, 3)" if size is None else f"{(*size, 3)} as frame 0"
@@ -221,7 +223,7 @@ def _picture(frame: NDArray[Any], t: int, size: tuple[int, int] | None) -> NDArr
     return frame
 
 
-def _mask(mask: NDArray[Any], t: int, size: tuple[int, int]) -> NDArray[Any]:
+def _checked_mask(mask: NDArray[Any], t: int, size: tuple[int, int]) -> NDArray[Any]:
     """Return a mask as a file has it: labels (H, W) uint16, or soft (C, H, W) float32."""
     soft = mask.dtype.kind == "f"
     if mask.shape[:2] != size or mask.ndim not in ((2, 3) if soft else (2,)):

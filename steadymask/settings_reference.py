@@ -28,35 +28,35 @@ def settings_reference() -> str:
     """Return the reference of the settings as a page of Markdown."""
     pages = [HEAD]
     for name, model in step_types(segmenter=False).items():
-        pages += _section(name, model)
-    pages += _section("segment", step_types(segmenter=True)["segment"], ", with a segmenter")
-    pages += _section("engine", Engine)
+        pages += _section_table(name, model)
+    pages += _section_table("segment", step_types(segmenter=True)["segment"], ", with a segmenter")
+    pages += _section_table("engine", Engine)
     return "\n".join(pages)
 
 
-def _section(name: str, model: type[BaseModel], remark: str = "") -> Iterator[str]:
+def _section_table(name: str, model: type[BaseModel], remark: str = "") -> Iterator[str]:
     summary = (model.__doc__ or "").strip().splitlines()[0]
     yield f"## {name}{remark}\n\n{summary}\n"
     yield "| setting | default | bounds | meaning |\n|---|---|---|---|"
     shared = shared_fields(name, model)
-    yield from _rows(name, model, shared)
+    yield from _field_rows(name, model, shared)
     yield ""
 
 
-def _rows(name: str, model: type[BaseModel], shared: Mapping[str, str]) -> Iterator[str]:
+def _field_rows(name: str, model: type[BaseModel], shared: Mapping[str, str]) -> Iterator[str]:
     for field, info in model.model_fields.items():
         inner = info.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             meaning = info.description or (inner.__doc__ or "").strip().splitlines()[0]
             yield f"| `{name}.{field}` | | | {meaning} |"
-            yield from _rows(f"{name}.{field}", inner, {})
+            yield from _field_rows(f"{name}.{field}", inner, {})
             continue
-        default = f"that of `{shared[field]}`" if field in shared else f"`{_default(info)}`"
+        default = f"that of `{shared[field]}`" if field in shared else f"`{_default_text(info)}`"
         meaning = (info.description or "").replace("|", "\\|")
-        yield f"| `{name}.{field}` | {default} | {_bounds(info)} | {meaning} |"
+        yield f"| `{name}.{field}` | {default} | {_bounds_text(info)} | {meaning} |"
 
 
-def _default(info: FieldInfo) -> str:
+def _default_text(info: FieldInfo) -> str:
     if info.is_required():
         return "(to be given)"
     value: Any = info.get_default(call_default_factory=True)
@@ -65,7 +65,7 @@ def _default(info: FieldInfo) -> str:
     return str(list(value) if isinstance(value, tuple) else value).replace("|", "\\|") or '""'
 
 
-def _bounds(info: FieldInfo) -> str:
+def _bounds_text(info: FieldInfo) -> str:
     words = field_words(info.annotation)
     if words:
         return ", ".join(f"`{word}`" for word in words)

@@ -56,7 +56,7 @@ class ArrayWriter:
             self._waiting[self._frames % self._together] = frame
             self._frames += 1
             if self._frames % self._together == 0:
-                objects |= self._packed()
+                objects |= self._packed_object()
             if len(objects) == AT_ONCE:
                 self._fs.pipe(objects)
                 objects = {}
@@ -67,19 +67,19 @@ class ArrayWriter:
         left = self._frames % self._together
         if left:
             self._waiting[left:] = 0
-            self._fs.pipe(self._packed())
-        self._fs.pipe_file(f"{self._folder}/{ABOUT}", self._about())
+            self._fs.pipe(self._packed_object())
+        self._fs.pipe_file(f"{self._folder}/{ABOUT}", self._array_metadata())
 
-    def _packed(self) -> dict[str, bytes]:
+    def _packed_object(self) -> dict[str, bytes]:
         """Return the object that the frames waiting make."""
         if not self._waiting.nbytes:
             return {}
         number = (self._frames - 1) // self._together
         name, level = self._codec
         packed = blosc.compress(self._waiting, name.encode(), level, blosc.SHUFFLE)
-        return {_object(self._folder, number, self._waiting.ndim): packed}
+        return {_object_path(self._folder, number, self._waiting.ndim): packed}
 
-    def _about(self) -> bytes:
+    def _array_metadata(self) -> bytes:
         """Return what the array is; see the specification of Zarr, version 3."""
         name, level = self._codec
         together, *sizes = self._waiting.shape
@@ -146,31 +146,31 @@ class StoredArray:
         if not to.nbytes:
             return
         if self._together == 1:
-            for frame, packed in enumerate(self._objects(start, stop)):
-                _unpack(packed, to[frame])
+            for frame, packed in enumerate(self._read_objects(start, stop)):
+                _unpack_object(packed, to[frame])
             return
         first = start // self._together
         last = -(-stop // self._together)
         shared = np.empty((self._together, *self.shape), self.dtype)
-        for number, packed in enumerate(self._objects(first, last), first):
-            _unpack(packed, shared)
+        for number, packed in enumerate(self._read_objects(first, last), first):
+            _unpack_object(packed, shared)
             begin = number * self._together
             low, high = max(start, begin), min(stop, begin + self._together)
             to[low - start : high - start] = shared[low - begin : high - begin]
 
-    def _objects(self, first: int, last: int) -> Iterator[bytes]:
+    def _read_objects(self, first: int, last: int) -> Iterator[bytes]:
         for low in range(first, last, AT_ONCE):
             numbers = range(low, min(low + AT_ONCE, last))
-            paths = [_object(self._folder, number, len(self.shape) + 1) for number in numbers]
+            paths = [_object_path(self._folder, number, len(self.shape) + 1) for number in numbers]
             yield from self._fs.cat_ranges(paths, None, None, on_error="raise")
 
 
-def _object(folder: str, number: int, axes: int) -> str:
+def _object_path(folder: str, number: int, axes: int) -> str:
     """Return where an object of an array lies."""
     return f"{folder}/c.{number}" + (axes - 1) * ".0"
 
 
-def _unpack(packed: bytes, to: NDArray[Any]) -> None:
+def _unpack_object(packed: bytes, to: NDArray[Any]) -> None:
     """Decompress an object whose own idea of its sizes is right, for Blosc trusts it."""
     sizes = np.frombuffer(packed[:HEADER_BYTES].ljust(HEADER_BYTES, b"\0"), "<u4")
     if (sizes[1], sizes[3]) != (to.nbytes, len(packed)):

@@ -83,7 +83,7 @@ class Manifest:
 def sealed(manifest: Manifest) -> bytes:
     """Return a manifest as JSON, with a digest of what decides anything."""
     said = json.loads(json.dumps(asdict(manifest)))  # as it will be read: names are text
-    return json.dumps(said | {SEAL: _seal(said)}, sort_keys=True).encode()
+    return json.dumps(said | {SEAL: _manifest_seal(said)}, sort_keys=True).encode()
 
 
 def unsealed(text: str | bytes) -> Manifest:
@@ -95,12 +95,12 @@ def unsealed(text: str | bytes) -> Manifest:
         If it is none, or not what was written.
     """
     said = dict(json.loads(text))
-    if said.pop(SEAL, None) != _seal(said):
+    if said.pop(SEAL, None) != _manifest_seal(said):
         raise ValueError("not what was written")
     return Manifest(**said)
 
 
-def _seal(said: Mapping[str, Any]) -> str:
+def _manifest_seal(said: Mapping[str, Any]) -> str:
     return digest_json({name: said[name] for name in said if name != "provenance"})
 
 
@@ -127,11 +127,11 @@ class Draft:
             if name not in self._open:
                 shape = values.shape[1:]
                 self.arrays[name] = {"dtype": values.dtype.str, "shape": list(shape), "digests": []}
-                self._open[name] = self._new(name, values.dtype, shape)
+                self._open[name] = self._new_array(name, values.dtype, shape)
             self._open[name].append(values)
             self.arrays[name]["digests"] += [digest_array(frame) for frame in values]
 
-    def _new(self, name: str, dtype: Any, shape: tuple[int, ...]) -> ArrayWriter:
+    def _new_array(self, name: str, dtype: Any, shape: tuple[int, ...]) -> ArrayWriter:
         place = f"{self.folder}/{name}"
         if self._local:
             Path(place).mkdir()  # without its parents: a store that is away is not made anew

@@ -71,7 +71,7 @@ class Stock:
 def keys_of(store: Store) -> Iterator[str]:
     """Yield the keys of all artifacts, also of unfinished ones, in order."""
     for shelf in names_in(store, "objects"):
-        yield from _keys(store, shelf)
+        yield from _shelf_keys(store, shelf)
 
 
 def take_stock(store: Store) -> Stock:
@@ -83,16 +83,16 @@ def take_stock(store: Store) -> Stock:
     entries: list[Entry] = []
     unfinished: list[str] = []
     for shelf in names_in(store, "objects"):
-        known = _remembered(store, shelf)
+        known = _remembered_entries(store, shelf)
         found: dict[str, Entry] = {}
-        for key in _keys(store, shelf):
-            entry = _entry(store, key, known.get(key))
+        for key in _shelf_keys(store, shelf):
+            entry = _find_entry(store, key, known.get(key))
             if entry is None:
                 unfinished.append(key)
             else:
                 found[key] = entry
         entries += found.values()
-        _remember(store, shelf, found, known)
+        _remember_entries(store, shelf, found, known)
     return Stock(entries, unfinished)
 
 
@@ -128,7 +128,7 @@ def room_of(store: Store, folder: str) -> int:
 
     On a file system the blocks of files and folders, as `du` counts them; else sizes of objects.
     """
-    return _blocks(folder) if store.local else int(store.fs.du(folder))
+    return _block_bytes(folder) if store.local else int(store.fs.du(folder))
 
 
 def leftovers(store: Store, stock: Stock, *, before: float) -> list[Leftover]:
@@ -163,7 +163,7 @@ def sweep(store: Store, found: list[Leftover]) -> None:
                 store.fs.rm(leftover.path, recursive=True)
 
 
-def _entry(store: Store, key: str, known: Entry | None) -> Entry | None:
+def _find_entry(store: Store, key: str, known: Entry | None) -> Entry | None:
     """Return what is remembered or found of an artifact; None if it lacks its manifest."""
     used = 0.0
     if store.local:
@@ -171,11 +171,11 @@ def _entry(store: Store, key: str, known: Entry | None) -> Entry | None:
             used = Path(store.place(key), MANIFEST).stat().st_mtime
         except (FileNotFoundError, NotADirectoryError):
             return None
-    entry = known if known is not None else _measured(store, key)
+    entry = known if known is not None else _measured_entry(store, key)
     return replace(entry, used=used or entry.used) if entry is not None else None
 
 
-def _measured(store: Store, key: str) -> Entry | None:
+def _measured_entry(store: Store, key: str) -> Entry | None:
     """Return an entry from the artifact itself; `used` is when it was written."""
     try:
         manifest = manifest_of(store, key)
@@ -190,7 +190,7 @@ def _measured(store: Store, key: str) -> Entry | None:
     return Entry(key, stage, str(made.get("clip", "")), spent, size, ended)
 
 
-def _remembered(store: Store, shelf: str) -> dict[str, Entry]:
+def _remembered_entries(store: Store, shelf: str) -> dict[str, Entry]:
     """Return what was measured before of the artifacts under ``objects/<shelf>``."""
     try:
         rows = json.loads(store.note(f"{INDEX}/{shelf}.json") or "{}")
@@ -199,7 +199,9 @@ def _remembered(store: Store, shelf: str) -> dict[str, Entry]:
         return {}
 
 
-def _remember(store: Store, shelf: str, found: dict[str, Entry], known: dict[str, Entry]) -> None:
+def _remember_entries(
+    store: Store, shelf: str, found: dict[str, Entry], known: dict[str, Entry]
+) -> None:
     kept = {key: entry for key, entry in found.items() if entry.stage != UNREADABLE}
     if kept.keys() == known.keys():
         return
@@ -208,7 +210,7 @@ def _remember(store: Store, shelf: str, found: dict[str, Entry], known: dict[str
         store.write_note(f"{INDEX}/{shelf}.json", json.dumps(rows))
 
 
-def _keys(store: Store, shelf: str) -> list[str]:
+def _shelf_keys(store: Store, shelf: str) -> list[str]:
     """Return the keys under ``objects/<shelf>``; other names there are not ours."""
     names = names_in(store, f"objects/{shelf}")
     return [name for name in names if len(name) == KEY_LENGTH and name.startswith(shelf)]
@@ -224,14 +226,14 @@ def names_in(store: Store, folder: str) -> list[str]:
     return sorted(path.rstrip("/").rsplit("/", 1)[-1] for path in paths)
 
 
-def _blocks(path: str) -> int:
+def _block_bytes(path: str) -> int:
     """Return the bytes of the blocks of a folder and all in it; what vanishes counts nothing."""
     total = 0
     with suppress(FileNotFoundError, NotADirectoryError), os.scandir(path) as inside:
         total += Path(path).stat().st_blocks * BLOCK
         for entry in inside:
             if entry.is_dir(follow_symlinks=False):
-                total += _blocks(entry.path)
+                total += _block_bytes(entry.path)
             else:
                 total += entry.stat(follow_symlinks=False).st_blocks * BLOCK
     return total

@@ -35,13 +35,13 @@ def record_of(step: Step, frames: tuple[int, int], inputs: Mapping[str, str]) ->
         "schema": SCHEMA,
         "stage": step.name,
         "version": step.version,
-        "settings": _settings(step),
+        "settings": _keyed_settings(step),
         "frames": list(frames),
         "inputs": dict(inputs),
     }
 
 
-def _settings(step: Step) -> dict[str, Any]:
+def _keyed_settings(step: Step) -> dict[str, Any]:
     """Return the fields that count; the same for every task of a step, which is frozen."""
     if id(step) not in _known or _known[id(step)][0] is not step:
         if len(_known) > MOST_KNOWN:

@@ -63,7 +63,7 @@ def in_use(store: Store, out: str) -> Iterator[str]:
 
     def write() -> None:
         who = {"host": socket.gethostname(), "pid": os.getpid(), "out": out}
-        store.write_note(_note(name), json.dumps(who | {"since": since, "seen": time.time()}))
+        store.write_note(_note_name(name), json.dumps(who | {"since": since, "seen": time.time()}))
 
     def refresh() -> None:
         while not over.wait(REFRESH_S):
@@ -80,15 +80,15 @@ def in_use(store: Store, out: str) -> Iterator[str]:
     finally:
         over.set()
         thread.join()
-        _drop(store, name)
+        _drop_note(store, name)
 
 
 def running(store: Store, *, mine: str = "") -> list[Running]:
     """Return the runs that use a store now, but for the one whose note is called `mine`."""
     alive = []
-    for name in _notes(store):
-        run, seen = _read(store, name)
-        if run is not None and name != mine and _lives(run, seen):
+    for name in _note_names(store):
+        run, seen = _read_note(store, name)
+        if run is not None and name != mine and _is_alive(run, seen):
             alive.append(run)
     return alive
 
@@ -142,9 +142,9 @@ def prune(
     if not dry_run:
         sweep(store, leftovers(store, stock, before=dead_before(others, now)))
     free = [entry for entry in stock.entries if entry.key not in spare]
-    free.sort(key=lambda entry: _rank(entry, old=now - entry.used > keep_s))
+    free.sort(key=lambda entry: _removal_rank(entry, old=now - entry.used > keep_s))
     left, removed = stock.stored_bytes, []
-    for entry in _unused(store, free, mine):
+    for entry in _unused_entries(store, free, mine):
         if left <= max_bytes and now - entry.used <= keep_s:
             break
         if not dry_run:
@@ -154,12 +154,12 @@ def prune(
     return Pruned(tuple(removed), left, tuple(others))
 
 
-def _unused(store: Store, entries: list[Entry], mine: str) -> Iterator[Entry]:
+def _unused_entries(store: Store, entries: list[Entry], mine: str) -> Iterator[Entry]:
     """Yield the entries that no other run may be using, looking every while who is there."""
     look_at, horizon = -math.inf, 0.0
     for entry in entries:
         if time.monotonic() >= look_at:
-            horizon = _horizon(store, running(store, mine=mine))
+            horizon = _use_horizon(store, running(store, mine=mine))
             look_at = time.monotonic() + LOOK_EVERY_S
         if entry.used < horizon:
             yield entry
@@ -235,7 +235,7 @@ def dead_before(others: list[Running], now: float) -> float:
     return min([now - DAY_S, *(run.since for run in others)])
 
 
-def _horizon(store: Store, others: list[Running]) -> float:
+def _use_horizon(store: Store, others: list[Running]) -> float:
     """Return since when what was used may be in use."""
     if not others:
         return math.inf
@@ -244,32 +244,32 @@ def _horizon(store: Store, others: list[Running]) -> float:
     return min(run.since for run in others) - USED_EVERY_S - SKEW_S
 
 
-def _rank(entry: Entry, *, old: bool) -> tuple[bool, float, float]:
+def _removal_rank(entry: Entry, *, old: bool) -> tuple[bool, float, float]:
     """Return what sorts first what is to go first."""
     cost = max(entry.seconds, 1e-3) / max(entry.stored_bytes, 1)
     return not old, math.floor(math.log2(cost)), entry.used
 
 
-def _note(name: str) -> str:
+def _note_name(name: str) -> str:
     return f"runs/{name}"
 
 
-def _notes(store: Store) -> list[str]:
+def _note_names(store: Store) -> list[str]:
     """Return the names of the notes; not those that are being written."""
     return [name for name in names_in(store, "runs") if "." not in name]
 
 
-def _read(store: Store, name: str) -> tuple[Running | None, float]:
+def _read_note(store: Store, name: str) -> tuple[Running | None, float]:
     """Return what a note says and when it was last refreshed; None if it says nothing."""
     try:
-        who = json.loads(store.note(_note(name)) or "{}")
+        who = json.loads(store.note(_note_name(name)) or "{}")
         since, seen = float(who["since"]), float(who["seen"])
         return Running(name, str(who["host"]), int(who["pid"]), str(who["out"]), since), seen
     except (ValueError, KeyError, TypeError):
         return None, 0.0
 
 
-def _lives(run: Running, seen: float) -> bool:
+def _is_alive(run: Running, seen: float) -> bool:
     if time.time() - seen > GONE_AFTER_S:
         return False
     if run.host != socket.gethostname():
@@ -284,12 +284,12 @@ def _lives(run: Running, seen: float) -> bool:
 
 
 def _forget_dead(store: Store) -> None:
-    for name in _notes(store):
-        run, seen = _read(store, name)
-        if run is None or not _lives(run, seen):
-            _drop(store, name)
+    for name in _note_names(store):
+        run, seen = _read_note(store, name)
+        if run is None or not _is_alive(run, seen):
+            _drop_note(store, name)
 
 
-def _drop(store: Store, name: str) -> None:
+def _drop_note(store: Store, name: str) -> None:
     with suppress(OSError):  # gone already, or the store is: a dead note does no harm
-        store.fs.rm_file(f"{store.root}/{_note(name)}")
+        store.fs.rm_file(f"{store.root}/{_note_name(name)}")

@@ -54,10 +54,10 @@ class Store:
         self.local = protocol == "file"
         self._seen = self.reachable()
         if create and not self._seen:
-            self._create()
+            self._create_store()
             self._seen = True
 
-    def _create(self) -> None:
+    def _create_store(self) -> None:
         try:
             if self.local:
                 Path(self.root, "drafts").mkdir(parents=True, exist_ok=True)
@@ -107,7 +107,7 @@ class Store:
 
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of `key`; None if that artifact is not there, or not whole."""
-        text = self._text(f"{self.place(key)}/{MANIFEST}")
+        text = self._read_text(f"{self.place(key)}/{MANIFEST}")
         try:
             found = None if text is None else unsealed(text)
         except (ValueError, TypeError):
@@ -156,13 +156,13 @@ class Store:
         if self.local:
             place = Path(self.place(manifest.key))
             place.parent.mkdir(parents=True, exist_ok=True)
-            while not self._moved(Path(draft.folder), place):
+            while not self._move_folder(Path(draft.folder), place):
                 if self.find(manifest.key) is not None:
                     return
                 self.remove(manifest.key)  # what lies there is not whole
 
     @staticmethod
-    def _moved(draft: Path, place: Path) -> bool:
+    def _move_folder(draft: Path, place: Path) -> bool:
         """Move a folder; return False where another lies, whoever put it there meanwhile."""
         try:
             draft.rename(place)
@@ -187,7 +187,7 @@ class Store:
         place = self.place(key)
         try:
             if self.local:
-                self._delete(Path(place))
+                self._delete_folder(Path(place))
             else:
                 with suppress(FileNotFoundError):
                     self.fs.rm_file(f"{place}/{MANIFEST}")
@@ -211,11 +211,11 @@ class Store:
         for name in manifest.arrays:
             with suppress(FileNotFoundError):
                 if self.local:
-                    self._delete(Path(self.place(key), name))
+                    self._delete_folder(Path(self.place(key), name))
                 else:
                     self.fs.rm(f"{self.place(key)}/{name}", recursive=True)
 
-    def _delete(self, folder: Path) -> None:
+    def _delete_folder(self, folder: Path) -> None:
         away = Path(self.root, "drafts", f"{REMOVED}{uuid.uuid4().hex}")
         away.parent.mkdir(parents=True, exist_ok=True)
         folder.rename(away)
@@ -235,26 +235,26 @@ class Store:
         DamageError
             If a frame is missing or is not what was written, naming the folder.
         """
-        parts = [part for piece in pieces for part in self._parts(piece)]
+        parts = [part for piece in pieces for part in self._split_piece(piece)]
         frames, like = sum(piece.frames for piece in pieces), parts[0][1]
         values, start = np.empty((frames, *like.shape), like.dtype), 0
         for piece, source in parts:
             to = values[start : start + piece.frames]
             start += piece.frames
             if isinstance(source, StoredArray):
-                self._read(piece, source, to)
+                self._read_piece(piece, source, to)
                 if remember:
                     self.remember(piece, to)
             else:
                 to[:] = source
         return values
 
-    def _parts(self, piece: Piece) -> Iterator[tuple[Piece, StoredArray | NDArray[Any]]]:
+    def _split_piece(self, piece: Piece) -> Iterator[tuple[Piece, StoredArray | NDArray[Any]]]:
         """Yield a piece in parts with where they are: frames in memory one by one, and the rest."""
         found = [self._recent.find(name) for name in piece.names()] if self._recent.limit else []
         held = {piece.start + k: frame for k, frame in enumerate(found) if frame is not None}
         if len(held) < piece.frames or not held:
-            stored = self._opened(piece)
+            stored = self._open_array(piece)
         start = piece.start
         for frame in [*held, piece.start + piece.frames]:
             if start < frame or not held:
@@ -269,19 +269,19 @@ class Store:
             for digest, frame in zip(piece.names(), values, strict=True):
                 self._recent.keep(digest, frame)
 
-    def _opened(self, piece: Piece) -> StoredArray:
+    def _open_array(self, piece: Piece) -> StoredArray:
         with self._naming_damage(piece):
-            return StoredArray(self.fs, self._named(piece))
+            return StoredArray(self.fs, self._array_path(piece))
 
-    def _read(self, piece: Piece, array: StoredArray, to: NDArray[Any]) -> None:
+    def _read_piece(self, piece: Piece, array: StoredArray, to: NDArray[Any]) -> None:
         with self._naming_damage(piece):
             array.read(piece.offset, to)
         for frame in range(len(to)):
             if digest_array(to[frame]) != piece.digests[frame * DIGEST : (frame + 1) * DIGEST]:
-                text = f"{self._named(piece)}: frame {piece.start + frame} is damaged"
+                text = f"{self._array_path(piece)}: frame {piece.start + frame} is damaged"
                 raise DamageError(text, piece.key)
 
-    def _named(self, piece: Piece) -> str:
+    def _array_path(self, piece: Piece) -> str:
         return f"{self.place(piece.key)}/{piece.array}"
 
     @contextmanager
@@ -291,15 +291,15 @@ class Store:
         except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
             if not self.reachable():
                 raise
-            text = f"{self._named(piece)}: cannot be read ({error})"
+            text = f"{self._array_path(piece)}: cannot be read ({error})"
             raise DamageError(text, piece.key) from error
 
     def note(self, name: str) -> str | None:
         """Return a small text kept beside the artifacts, or None."""
-        text = self._text(f"{self.root}/{name}")
+        text = self._read_text(f"{self.root}/{name}")
         return None if text is None else text.decode()
 
-    def _text(self, path: str) -> bytes | None:
+    def _read_text(self, path: str) -> bytes | None:
         """Return a small file, or None if there is none; waits for a store that does not answer."""
         while True:
             try:

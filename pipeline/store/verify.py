@@ -38,26 +38,26 @@ def verify(store: Store, keys: Sequence[str], *, workers: int) -> Iterator[Verdi
     """
     pool = ThreadPoolExecutor(workers)
     try:
-        yield from pool.map(partial(_verdict, store), keys)
+        yield from pool.map(partial(_verify_artifact, store), keys)
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _verdict(store: Store, key: str) -> Verdict:
+def _verify_artifact(store: Store, key: str) -> Verdict:
     try:
         manifest = manifest_of(store, key)
     except ValueError as error:
         return Verdict(key, UNREADABLE, "", f"{MANIFEST}: {error}")
     if manifest is None:
         return Verdict(key, "", "", "")
-    problem = _problem(store, key, manifest)
+    problem = _find_problem(store, key, manifest)
     if problem and manifest_of(store, key) is None:
         problem = ""
     clip = str(manifest.provenance.get("clip", ""))
     return Verdict(key, str(manifest.record.get("stage", "")), clip, problem)
 
 
-def _problem(store: Store, key: str, manifest: Manifest) -> str:
+def _find_problem(store: Store, key: str, manifest: Manifest) -> str:
     """Return what is wrong with an artifact: the first thing found, or nothing."""
     found = {manifest.key, digest_json(manifest.record)} - {key}
     if found:
@@ -70,12 +70,12 @@ def _problem(store: Store, key: str, manifest: Manifest) -> str:
             some = "".join(digests[low : low + BATCH])
             piece = Piece(key, name, manifest.start + low, low, some)
             # The first failure may be one of the network, so the frames are read again.
-            if _unreadable(store, piece) and (problem := _unreadable(store, piece)):
+            if _read_problem(store, piece) and (problem := _read_problem(store, piece)):
                 return problem
     return ""
 
 
-def _unreadable(store: Store, piece: Piece) -> str:
+def _read_problem(store: Store, piece: Piece) -> str:
     try:
         store.read(piece)
     except CacheError as error:

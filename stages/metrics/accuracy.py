@@ -58,8 +58,8 @@ def boundary_f(
     ours, theirs = contour(prediction), contour(truth)
     if not ours.any() or not theirs.any():
         return float(ours.any() == theirs.any())
-    precision = np.count_nonzero(ours & _widened(theirs, int(tolerance))) / ours.sum()
-    recall = np.count_nonzero(theirs & _widened(ours, int(tolerance))) / theirs.sum()
+    precision = np.count_nonzero(ours & _widened_boundary(theirs, int(tolerance))) / ours.sum()
+    recall = np.count_nonzero(theirs & _widened_boundary(ours, int(tolerance))) / theirs.sum()
     total = precision + recall
     return float(2 * precision * recall / total) if total else 0.0
 
@@ -138,7 +138,7 @@ def _known_mean(values: NDArray[np.float64]) -> float:
     return float(known.mean()) if len(known) else float("nan")
 
 
-def _widened(marks: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
+def _widened_boundary(marks: NDArray[np.bool_], radius: int) -> NDArray[np.bool_]:
     """Dilate by a disk, `x² + y² <= r²`."""
     span = np.arange(-radius, radius + 1)
     disk = (span[:, None] ** 2 + span**2 <= radius**2).astype(np.uint8)

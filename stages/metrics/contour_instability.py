@@ -36,11 +36,11 @@ def contour_instability(mask: NDArray[np.bool_], following: NDArray[np.bool_]) -
         NaN where a mask is empty or a single point.
     """
     bind_shapes(mask=(mask, "H W"), following=(following, "H W"))
-    outlines = [_outline(each) for each in (mask, following)]
+    outlines = [_object_outline(each) for each in (mask, following)]
     if any(len(outline) < 2 for outline in outlines):
         return float("nan")
-    first, second = (shape_contexts(_resampled(outline)) for outline in outlines)
-    return float(_cheapest(_chi_squared(first, second)))
+    first, second = (shape_contexts(_resampled_outline(outline)) for outline in outlines)
+    return float(_cheapest_path(_chi_squared(first, second)))
 
 
 def shape_contexts(points: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -64,7 +64,7 @@ def shape_contexts(points: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(out / np.maximum(out.sum(axis=1, keepdims=True), 1), np.float64)
 
 
-def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+def _object_outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     if not found:
         return np.zeros((0, 2))
@@ -72,7 +72,7 @@ def _outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     return np.asarray(longest[:, 0], np.float64)
 
 
-def _resampled(outline: NDArray[np.float64]) -> NDArray[np.float64]:
+def _resampled_outline(outline: NDArray[np.float64]) -> NDArray[np.float64]:
     closed = np.concatenate([outline, outline[:1]])
     lengths = np.hypot(*np.diff(closed, axis=0).T)
     along = np.concatenate([[0.0], np.cumsum(lengths)])
@@ -95,7 +95,7 @@ def _chi_squared(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDA
 
 
 @njit(nogil=True, cache=True)
-def _cheapest(cost: NDArray[np.float64]) -> float:
+def _cheapest_path(cost: NDArray[np.float64]) -> float:
     """Return the mean cost along the cheapest warping path, over all starts on the second."""
     count = len(cost)
     best = np.inf

@@ -138,7 +138,7 @@ def find_gone(
     harms = []
     for number, label in enumerate(labels, start=1):
         own, left = before[:, number], after[:, number]
-        present = _present(own)
+        present = _present_frames(own)
         lost = _lost_stretches(own, left, present, stretch=stretch, share=share)
         if present.sum() >= stretch and not left.any():
             lost = present
@@ -149,7 +149,7 @@ def find_gone(
     return harms
 
 
-def _present(area: NDArray[np.int64]) -> NDArray[np.bool_]:
+def _present_frames(area: NDArray[np.int64]) -> NDArray[np.bool_]:
     """Return the frames that have a class: not those with a few stray pixels of it."""
     there = area[area > 0]
     least = max(LEAST_SHARE * float(np.median(there)), LEAST_PIXELS) if len(there) else 1

@@ -67,8 +67,8 @@ def gather_evidence(
     agreed, either = np.moveaxis(objects.astype(np.float64), -1, 0)
     return Evidence(
         changed=np.where(either > 0, 1 - agreed / np.maximum(either, 1), np.nan),
-        earlier=_mean(apart[:, :middle], axis=1),
-        later=_mean(apart[:, middle:], axis=1),
+        earlier=_mean_without_nan(apart[:, :middle], axis=1),
+        later=_mean_without_nan(apart[:, middle:], axis=1),
         misfit=misfit,
         area=areas[:, 1, 1:],
     )
@@ -97,7 +97,7 @@ def frame_risk(evidence: Evidence, shots: Sequence[Sequence[int]]) -> NDArray[np
 
 def risk_score(evidence: Evidence, shots: Sequence[Sequence[int]]) -> NDArray[np.float64]:
     """Return the sum of logarithms that `frame_risk` turns into a probability; higher is worse."""
-    neighbours = _mean(np.stack([evidence.earlier, evidence.later]), axis=0)
+    neighbours = _mean_without_nan(np.stack([evidence.earlier, evidence.later]), axis=0)
     score = np.zeros(evidence.changed.shape)
     for values in (evidence.changed, neighbours):
         here = np.nan_to_num(values)
@@ -154,9 +154,9 @@ def review_rows(
             for low, high in runs_of(risk[start:stop, number] >= least):
                 run = (start + low, start + high)
                 worst = run[0] + int(np.argmax(risk[run[0] : run[1], number]))
-                reason = _reason(evidence, usual, worst, number)
+                reason = _plainest_reason(evidence, usual, worst, number)
                 alike = np.array(
-                    [_reason(evidence, usual, t, number) == reason for t in range(*run)]
+                    [_plainest_reason(evidence, usual, t, number) == reason for t in range(*run)]
                 )
                 spot = next(r for r in runs_of(alike) if r[0] <= worst - run[0] < r[1])
                 spot = spot[0] + run[0], spot[1] + run[0]
@@ -182,7 +182,7 @@ def _usual_area(area: NDArray[np.int64], shots: Sequence[Sequence[int]]) -> NDAr
     return out
 
 
-def _reason(evidence: Evidence, usual: NDArray[np.float64], t: int, number: int) -> str:
+def _plainest_reason(evidence: Evidence, usual: NDArray[np.float64], t: int, number: int) -> str:
     """Return the plainest thing that is wrong with an object in a frame."""
     area, around = float(evidence.area[t, number]), float(usual[t, number])
     sides = np.array([evidence.earlier[t, number], evidence.later[t, number]])
@@ -194,10 +194,10 @@ def _reason(evidence: Evidence, usual: NDArray[np.float64], t: int, number: int)
         return "far larger than in the frames around"
     if np.isnan(sides).all():
         return "nobody vouches"
-    return _disagreement(sides, evidence.changed[t, number], evidence.misfit[t, number])
+    return _mask_disagreement(sides, evidence.changed[t, number], evidence.misfit[t, number])
 
 
-def _disagreement(sides: NDArray[np.float64], changed: float, misfit: float) -> str:
+def _mask_disagreement(sides: NDArray[np.float64], changed: float, misfit: float) -> str:
     """Return what disagrees with a mask of the usual size."""
     if min(np.nan_to_num(sides, nan=1.0)) > DISAGREES:
         return "disagrees with both sides"
@@ -210,7 +210,7 @@ def _disagreement(sides: NDArray[np.float64], changed: float, misfit: float) -> 
     return "masks around it were changed or disagree"
 
 
-def _mean(values: NDArray[np.float64], *, axis: int) -> NDArray[np.float64]:
+def _mean_without_nan(values: NDArray[np.float64], *, axis: int) -> NDArray[np.float64]:
     """Return means that pass over NaN, and are NaN where there is nothing else."""
     known = ~np.isnan(values)
     count = known.sum(axis=axis)

@@ -43,50 +43,50 @@ class Confusion:
     def add(self, prediction: NDArray[np.integer], truth: NDArray[np.integer]) -> None:
         """Add the pixels of a frame; both of shape (H, W), uint8 or uint16."""
         bind_shapes(prediction=(prediction, "H W"), truth=(truth, "H W"))
-        _count(prediction, truth, self.ignore, self.counts)
+        _count_pixels(prediction, truth, self.ignore, self.counts)
 
     def iou(self) -> NDArray[np.float64]:
         """Return the intersection over union of each class; NaN where it never occurs."""
-        right, true, predicted = self._sums()
+        right, true, predicted = self._class_sums()
         with np.errstate(invalid="ignore"):
             return right / (true + predicted - right)
 
     def mean_iou(self) -> float:
         """Return the mean IoU over the classes that occur in truth or prediction (mIoU)."""
-        return _mean(self.iou())
+        return _mean_of_known(self.iou())
 
     def frequency_weighted_iou(self) -> float:
         """Return the mean IoU weighted by how many true pixels a class has (fwIoU)."""
-        _, true, _ = self._sums()
+        _, true, _ = self._class_sums()
         if not true.sum():
             return float("nan")
         return float(np.nansum(self.iou() * true) / true.sum())
 
     def pixel_accuracy(self) -> float:
         """Return the share of pixels that are right."""
-        right, true, _ = self._sums()
+        right, true, _ = self._class_sums()
         return float(right.sum() / true.sum()) if true.sum() else float("nan")
 
     def mean_accuracy(self) -> float:
         """Return the share of a class's pixels that are right, mean over the true classes."""
-        right, true, _ = self._sums()
+        right, true, _ = self._class_sums()
         with np.errstate(invalid="ignore"):
-            return _mean(right / true)
+            return _mean_of_known(right / true)
 
-    def _sums(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def _class_sums(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
         square = self.counts[:, :-1]
         parts = np.diag(square), self.counts.sum(axis=1), square.sum(axis=0)
         right, true, predicted = (part.astype(np.float64) for part in parts)
         return right, true, predicted
 
 
-def _mean(values: NDArray[np.float64]) -> float:
+def _mean_of_known(values: NDArray[np.float64]) -> float:
     known = values[~np.isnan(values)]
     return float(known.mean()) if len(known) else float("nan")
 
 
 @njit(nogil=True, cache=True)
-def _count(
+def _count_pixels(
     prediction: NDArray[np.integer],
     truth: NDArray[np.integer],
     ignore: int,

@@ -49,12 +49,12 @@ def disagreement(
         flow=(flow, "2 H W"),
         visible=(visible, "H W"),
     )
-    wrong, seen = _count(labels, others, flow, visible)
+    wrong, seen = _count_pair(labels, others, flow, visible)
     return int(wrong), int(seen)
 
 
 @njit(nogil=True, cache=True)
-def _count(
+def _count_pair(
     labels: NDArray[np.integer],
     others: NDArray[np.integer],
     flow: NDArray[np.float32],
@@ -182,12 +182,14 @@ def restlessness(labels: NDArray[np.uint8], frames: range, *, sigma: float) -> l
         weights = np.exp(-0.5 * ((np.arange(first, last + 1) - t) / sigma) ** 2)
         moved = changes > 0
         near = labels[first : last + 1, moved]
-        values.append(float(np.sqrt(_restless(near, labels[t][moved], weights / weights.sum()))))
+        values.append(
+            float(np.sqrt(_restless_sum(near, labels[t][moved], weights / weights.sum())))
+        )
     return values
 
 
 @njit(nogil=True, cache=True)
-def _restless(
+def _restless_sum(
     near: NDArray[np.uint8], own: NDArray[np.uint8], weights: NDArray[np.float64]
 ) -> float:
     """Sum over pixels and foreground classes of (one-hot minus its mean in time), squared."""

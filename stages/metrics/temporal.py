@@ -39,12 +39,12 @@ def carried_labels(
     """
     bind_shapes(labels=(labels, "H W"), flow=(flow, "2 H W"))
     out = np.full_like(labels, outside)
-    _carry(labels, flow, out)
+    _carry_labels(labels, flow, out)
     return out
 
 
 @njit(nogil=True, cache=True)
-def _carry(
+def _carry_labels(
     labels: NDArray[np.integer], flow: NDArray[np.float32], out: NDArray[np.integer]
 ) -> None:
     rows, columns = labels.shape
@@ -155,13 +155,13 @@ class VideoConsistency:
     def add(self, prediction: NDArray[np.integer], truth: NDArray[np.integer]) -> None:
         """Add the next frame; both of shape (H, W)."""
         bind_shapes(prediction=(prediction, "H W"), truth=(truth, "H W"))
-        _push(self._truth, truth, self.length)
-        _push(self._right, prediction == truth, self.length)
+        _push_frame(self._truth, truth, self.length)
+        _push_frame(self._right, prediction == truth, self.length)
         if len(self._truth) == self.length:
-            common = _unchanged(self._truth) & (truth != self.ignore)
-            self._take(common, common & np.logical_and.reduce(self._right))
+            common = _unchanged_pixels(self._truth) & (truth != self.ignore)
+            self._take_frame(common, common & np.logical_and.reduce(self._right))
 
-    def _take(self, common: NDArray[np.bool_], kept: NDArray[np.bool_]) -> None:
+    def _take_frame(self, common: NDArray[np.bool_], kept: NDArray[np.bool_]) -> None:
         pixels = np.count_nonzero(common)
         if pixels:
             self._total += np.count_nonzero(kept) / pixels
@@ -188,21 +188,21 @@ class VspwVideoConsistency(VideoConsistency):
         """Add the next frame; both of shape (H, W)."""
         bind_shapes(prediction=(prediction, "H W"), truth=(truth, "H W"))
         if self._late is not None:
-            self._take(*self._late)
-        _push(self._truth, truth, self.length)
-        _push(self._predictions, prediction, self.length)
+            self._take_frame(*self._late)
+        _push_frame(self._truth, truth, self.length)
+        _push_frame(self._predictions, prediction, self.length)
         if len(self._truth) == self.length:
-            common = _unchanged(self._truth)
-            self._late = common, common & _unchanged(self._predictions)
+            common = _unchanged_pixels(self._truth)
+            self._late = common, common & _unchanged_pixels(self._predictions)
 
 
-def _push(held: deque[NDArray[Any]], frame: NDArray[Any], length: int) -> None:
+def _push_frame(held: deque[NDArray[Any]], frame: NDArray[Any], length: int) -> None:
     held.append(frame)
     if len(held) > length:
         held.popleft()
 
 
-def _unchanged(frames: deque[NDArray[np.integer]]) -> NDArray[np.bool_]:
+def _unchanged_pixels(frames: deque[NDArray[np.integer]]) -> NDArray[np.bool_]:
     same = np.ones(frames[0].shape, np.bool_)
     for frame in frames:
         same &= frame == frames[0]
@@ -259,7 +259,7 @@ class StabilityRate:
             Pixels of t that t−1 shows too; for the local STB, of `edge_band` alone.
         """
         bind_shapes(labels=(labels, "H W"), before=(before, "H W"), tracked=(tracked, "H W"))
-        same, pixels = _tracked(labels, before, flow, tracked)
+        same, pixels = _tracked_pixels(labels, before, flow, tracked)
         if pixels:
             self._total += same / pixels
             self._pairs += 1
@@ -270,7 +270,7 @@ class StabilityRate:
 
 
 @njit(nogil=True, cache=True)
-def _tracked(
+def _tracked_pixels(
     labels: NDArray[np.integer],
     before: NDArray[np.integer],
     flow: NDArray[np.float32],

@@ -44,7 +44,7 @@ def count_colours(image: NDArray[np.uint8], mask: NDArray[np.float32]) -> NDArra
         sure = (plane > 0.5).astype(np.uint8)
         if sure.any():
             near = cv2.dilate(sure, np.ones((reach, reach), np.uint8))
-            _count(image, plane, near, out[c])
+            _count_level(image, plane, near, out[c])
     return out
 
 
@@ -75,7 +75,7 @@ def colour_evidence(image: NDArray[np.uint8], counts: NDArray[np.float32]) -> ND
     dims = bind_shapes(image=(image, "H W 3"), counts=(counts, "C 2 4096"))
     out = np.zeros((dims["H"], dims["W"], dims["C"]), np.float32)
     for c in range(dims["C"]):
-        inside, outside = (_blurred(counts[c, side]) for side in (0, 1))
+        inside, outside = (_blurred_counts(counts[c, side]) for side in (0, 1))
         total = inside.sum() + outside.sum()
         prior = inside.sum() / total if total > 0 else 0.0
         if 0 < prior < 1:
@@ -85,7 +85,7 @@ def colour_evidence(image: NDArray[np.uint8], counts: NDArray[np.float32]) -> ND
     return out
 
 
-def _blurred(counts: NDArray[np.float32]) -> NDArray[np.float64]:
+def _blurred_counts(counts: NDArray[np.float32]) -> NDArray[np.float64]:
     """Spread a quarter of each count to the next level, either way, in R, G and B."""
     cube = counts.astype(np.float64).reshape(LEVELS, LEVELS, LEVELS)
     for axis in range(3):
@@ -96,7 +96,7 @@ def _blurred(counts: NDArray[np.float32]) -> NDArray[np.float64]:
 
 
 @njit(nogil=True, cache=True)
-def _count(
+def _count_level(
     image: NDArray[np.uint8],
     mask: NDArray[np.float32],
     near: NDArray[np.uint8],

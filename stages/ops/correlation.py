@@ -39,7 +39,7 @@ def correlation_pyramid(volume: NDArray[np.float32], levels: int) -> Pyramid:
     for _ in range(levels - 1):
         count, rows, columns = pyramid[-1].shape
         coarse = np.empty((count, rows // 2, columns // 2), np.float32)
-        _halve(pyramid[-1], coarse)
+        _halve_picture(pyramid[-1], coarse)
         pyramid.append(coarse)
     return pyramid
 
@@ -67,7 +67,7 @@ def transposed(volume: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np
     dims = bind_shapes(volume=(volume, "N H W"))
     flat = volume.reshape(dims["N"], -1)
     out = np.empty((flat.shape[1], dims["N"]), np.float32)
-    _transpose(flat, out)
+    _transpose_pair(flat, out)
     return out.reshape(-1, *size)
 
 
@@ -102,7 +102,7 @@ def look_up(pyramid: Pyramid, at: NDArray[np.float32], *, radius: int) -> NDArra
     area = (2 * radius + 1) ** 2
     out = np.empty((at.shape[1], len(pyramid) * area), np.float32)
     for k, level in enumerate(pyramid):
-        _sample(level, at, np.float32(0.5**k), radius, out[:, k * area : (k + 1) * area])
+        _sample_patch(level, at, np.float32(0.5**k), radius, out[:, k * area : (k + 1) * area])
     return out
 
 
@@ -172,7 +172,7 @@ def look_up_features(
 
 
 @njit(nogil=True, cache=True)
-def _halve(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> None:
+def _halve_picture(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> None:
     count, rows, columns = coarse.shape
     for n in range(count):
         for y in range(rows):
@@ -183,7 +183,7 @@ def _halve(fine: NDArray[np.float32], coarse: NDArray[np.float32]) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _transpose(values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
+def _transpose_pair(values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     tile = 32
     rows, columns = values.shape
     for j in range(0, columns, tile):
@@ -194,7 +194,7 @@ def _transpose(values: NDArray[np.float32], out: NDArray[np.float32]) -> None:
 
 
 @njit(nogil=True, cache=True)
-def _sample(
+def _sample_patch(
     level: NDArray[np.float32],
     at: NDArray[np.float32],
     scale: np.float32,
@@ -212,7 +212,7 @@ def _sample(
             continue
         left, top = int(np.floor(x)), int(np.floor(y))
         _cut_out(level[n], left - radius, top - radius, patch)
-        _interpolate(patch, x - np.float32(left), y - np.float32(top), out[n])
+        _interpolate_patch(patch, x - np.float32(left), y - np.float32(top), out[n])
 
 
 @njit(nogil=True, cache=True)
@@ -234,12 +234,12 @@ def _sample_features(
             out[n, :] = 0
             continue
         left, top = int(np.floor(x)), int(np.floor(y))
-        _correlate(own[n], level, left - radius, top - radius, patch)
-        _interpolate(patch, x - np.float32(left), y - np.float32(top), out[n])
+        _correlate_pixel(own[n], level, left - radius, top - radius, patch)
+        _interpolate_patch(patch, x - np.float32(left), y - np.float32(top), out[n])
 
 
 @njit(nogil=True, cache=True, fastmath={"reassoc", "contract", "nsz"})  # sums in vectors
-def _correlate(
+def _correlate_pixel(
     own: NDArray[np.float32],
     level: NDArray[np.float32],
     left: int,
@@ -275,7 +275,7 @@ def _cut_out(picture: NDArray[np.float32], left: int, top: int, patch: NDArray[n
 
 
 @njit(nogil=True, cache=True)
-def _interpolate(
+def _interpolate_patch(
     patch: NDArray[np.float32], fx: np.float32, fy: np.float32, out: NDArray[np.float32]
 ) -> None:
     """Move a patch by part of a pixel: all samples of a pixel lie at one offset from the grid."""

@@ -98,8 +98,8 @@ def cover_frames(
     been dropped on the way, wherever the carrying began.
     """
     frames = len(evidence)
-    since = _carried(evidence, backward, range(frames), gap, growth)
-    until = _carried(evidence, forward, range(frames - 1, -1, -1), gap, growth)
+    since = _carried_ages(evidence, backward, range(frames), gap, growth)
+    until = _carried_ages(evidence, forward, range(frames - 1, -1, -1), gap, growth)
     present = np.asarray(evidence.any(axis=(1, 2)))
     cover = np.zeros((len(wanted), *evidence.shape[1:]), np.bool_)
     states = np.zeros(len(wanted), np.uint8)
@@ -109,18 +109,18 @@ def cover_frames(
             cover[k] = evidence[t] | (total <= gap + 1)
             states[k] = SIGHTED
             continue
-        before, after = _neighbours(present, t)
+        before, after = _nearest_evidence(present, t)
         if not _is_short(before, after, frames, gap, edges):
             continue
         carried = since[t].astype(np.int16) + until[t] <= gap + 1
-        for ages in _nearer(before, t, after, since[t], until[t]):
+        for ages in _nearer_ages(before, t, after, since[t], until[t]):
             carried |= ages <= gap
-        cover[k] = _between(evidence, before, t, after, carried, growth)
+        cover[k] = _cover_between(evidence, before, t, after, carried, growth)
         states[k] = CARRIED
     return cover, states
 
 
-def _carried(
+def _carried_ages(
     evidence: NDArray[np.bool_],
     flows: Sequence[NDArray[np.float32]],
     order: range,
@@ -139,7 +139,7 @@ def _carried(
     return ages
 
 
-def _neighbours(present: NDArray[np.bool_], t: int) -> tuple[int | None, int | None]:
+def _nearest_evidence(present: NDArray[np.bool_], t: int) -> tuple[int | None, int | None]:
     """Return the last frame with evidence before `t` and the first after it."""
     before, after = np.flatnonzero(present[:t]), np.flatnonzero(present[t:])
     return (
@@ -160,7 +160,7 @@ def _is_short(
     return stop - start - 1 <= gap
 
 
-def _nearer(
+def _nearer_ages(
     before: int | None,
     t: int,
     after: int | None,
@@ -174,7 +174,7 @@ def _nearer(
     return [*([since] if back <= ahead else []), *([until] if ahead <= back else [])]
 
 
-def _between(
+def _cover_between(
     evidence: NDArray[np.bool_],
     before: int | None,
     t: int,

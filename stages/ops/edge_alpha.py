@@ -52,13 +52,13 @@ def edge_alpha(
         region = labels == k + 1
         box = _box_around(region, 2 * radius + 1)
         if box is not None:
-            out[(*box, k)] = _soften(region[box], np.ascontiguousarray(picture[box]), radius)
+            out[(*box, k)] = _soften_edges(region[box], np.ascontiguousarray(picture[box]), radius)
     if classes > 1:
         out /= np.maximum(out.sum(axis=-1, keepdims=True), 1)
     return out
 
 
-def _soften(
+def _soften_edges(
     region: NDArray[np.bool_], picture: NDArray[np.uint8], radius: int
 ) -> NDArray[np.float32]:
     alpha = cv2.ximgproc.guidedFilter(picture, region.astype(np.float32), radius, EPS)

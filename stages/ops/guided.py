@@ -68,8 +68,8 @@ def fit_coefficients(
     dims = bind_shapes(guide=(guide, "N H W 3"), mask=(mask, "N H W C"), weight=(weight, "N H W"))
     out = np.empty((dims["H"], dims["W"], dims["C"], 4), np.float32)
     before, after = kernel_reach(size)
-    units = *_units(guide), _units(mask)[0]
-    _fit(guide, mask, weight, units, before, after, eps, out)
+    units = *_unit_factors(guide), _unit_factors(mask)[0]
+    _fit_boxes(guide, mask, weight, units, before, after, eps, out)
     return out
 
 
@@ -121,11 +121,11 @@ def apply_coefficients(
             first=(fits[0], "H W C 4"), coefficients=(fit, "H W C 4"), guide=(guide, "H W 3")
         )
     out = np.empty(fits[0].shape[:3], np.float32)
-    _apply(tuple(fits), guide, _units(guide), np.float32(1 / len(fits)), out)
+    _apply_boxes(tuple(fits), guide, _unit_factors(guide), np.float32(1 / len(fits)), out)
     return out
 
 
-def _units(values: NDArray[Any]) -> tuple[np.float32, np.float32]:
+def _unit_factors(values: NDArray[Any]) -> tuple[np.float32, np.float32]:
     """Return factor and summand from stored values to those of the equations."""
     if values.dtype == np.uint8:
         return np.float32(1 / 255), np.float32(-0.5)
@@ -133,7 +133,7 @@ def _units(values: NDArray[Any]) -> tuple[np.float32, np.float32]:
 
 
 @njit(nogil=True, cache=True)
-def _products(
+def _weighted_products(
     guide: NDArray[np.float32],
     mask: NDArray[np.float32],
     weight: NDArray[np.float32],
@@ -171,7 +171,7 @@ def _products(
 
 
 @njit(nogil=True, cache=True)
-def _solve(sums: NDArray[np.float64], eps: float, out: NDArray[np.float32]) -> None:
+def _solve_box(sums: NDArray[np.float64], eps: float, out: NDArray[np.float32]) -> None:
     """Write a and b of one box from its sums (symmetric 3x3 system by its adjugate)."""
     if sums[0] <= 0.0:
         out[:] = 0.0
@@ -196,7 +196,7 @@ def _solve(sums: NDArray[np.float64], eps: float, out: NDArray[np.float32]) -> N
 
 
 @njit(nogil=True, cache=True)
-def _fit(  # noqa: C901 (one sweep, in numba)
+def _fit_boxes(  # noqa: C901 (one sweep, in numba)
     guide: NDArray[np.float32],
     mask: NDArray[np.float32],
     weight: NDArray[np.float32],
@@ -217,7 +217,7 @@ def _fit(  # noqa: C901 (one sweep, in numba)
         if lead >= size:
             below -= row
         if lead < rows:
-            _products(guide, mask, weight, units, lead, row)
+            _weighted_products(guide, mask, weight, units, lead, row)
             below += row
         else:
             row[:] = 0.0
@@ -231,7 +231,7 @@ def _fit(  # noqa: C901 (one sweep, in numba)
             first, last = max(x - before, 0), min(x + after, columns - 1) + 1
             for k in range(terms):
                 sums[k] = ahead[last, k] - ahead[first, k]
-            _solve(sums, eps, out[y, x])
+            _solve_box(sums, eps, out[y, x])
 
 
 @njit(nogil=True, cache=True)
@@ -261,7 +261,7 @@ def _box_mean(  # noqa: C901 (one sweep, in numba)
 
 
 @njit(nogil=True, cache=True)
-def _apply(
+def _apply_boxes(
     fits: tuple[NDArray[np.float32], ...],
     guide: NDArray[np.float32],
     units: tuple[np.float32, np.float32],
@@ -331,15 +331,17 @@ def upsample_mask(
     ones = np.ones((1, *small), np.float32)
     fitted = fit_coefficients(guide[None], mask[None], ones, size=size, eps=eps)
     slopes = np.ascontiguousarray(mean_over_boxes(fitted, size=size)[..., :3])
-    detail = full_guide - _enlarged(guide, full)
+    detail = full_guide - _enlarged_coefficients(guide, full)
     out = np.empty((*full, dims["C"]), np.float32)
     for k in range(dims["C"]):
-        correction = np.einsum("hwc,hwc->hw", _enlarged(slopes[:, :, k], full), detail)
-        out[..., k] = np.clip(_enlarged(mask[..., k], full) + correction, 0, 1)
+        correction = np.einsum("hwc,hwc->hw", _enlarged_coefficients(slopes[:, :, k], full), detail)
+        out[..., k] = np.clip(_enlarged_coefficients(mask[..., k], full) + correction, 0, 1)
     return out
 
 
-def _enlarged(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def _enlarged_coefficients(
+    values: NDArray[np.float32], size: tuple[int, int]
+) -> NDArray[np.float32]:
     wide: NDArray[np.float32] = cv2.resize(
         np.ascontiguousarray(values), size[::-1], interpolation=cv2.INTER_LINEAR
     )

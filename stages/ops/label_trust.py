@@ -73,12 +73,12 @@ def agreement(
         visible=(visible, "H W"),
     )
     out = np.zeros(labels.shape, np.uint8)
-    _agreement(labels, others, flow, visible, out)
+    _count_agreement(labels, others, flow, visible, out)
     return out
 
 
 @njit(nogil=True, cache=True)
-def _agreement(
+def _count_agreement(
     labels: NDArray[np.uint8],
     others: NDArray[np.uint8],
     flow: NDArray[np.float32],

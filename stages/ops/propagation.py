@@ -53,7 +53,7 @@ class ColourModel:
 
     def __call__(self, picture: NDArray[np.uint8]) -> Floats:
         """Return the log ratio of every pixel of an RGB picture, (H, W)."""
-        return self.log_ratio[_bins(picture)]
+        return self.log_ratio[_colour_bins(picture)]
 
 
 @dataclass(frozen=True)
@@ -87,10 +87,10 @@ def learn_colours(picture: NDArray[np.uint8], mask: Floats) -> ColourModel:
     bind_shapes(picture=(picture, "H W 3"), mask=(mask, "H W"))
     inside = (mask > 0.5).astype(np.uint8)
     near = cv2.dilate(inside, np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8)) > 0
-    bins = _bins(picture)
-    front, back = _histogram(bins, mask), _histogram(bins, (1 - mask) * near)
+    bins = _colour_bins(picture)
+    front, back = _colour_histogram(bins, mask), _colour_histogram(bins, (1 - mask) * near)
     ratio = np.clip(np.log((front + 1e-5) / (back + 1e-5)), -CERTAIN, CERTAIN).astype(np.float32)
-    return ColourModel(ratio, _separation(ratio[bins], mask, near))
+    return ColourModel(ratio, _class_separation(ratio[bins], mask, near))
 
 
 def carry_on(
@@ -117,12 +117,12 @@ def carry_on(
     local_weight : float, in [0, 1]
         Of local colours; see `local_separation`.
     """
-    x, y, inside = _targets(back)
-    odd = back + np.stack([_sample(axis, x, y) for axis in there])
+    x, y, inside = _flow_targets(back)
+    odd = back + np.stack([_sample_mask(axis, x, y) for axis in there])
     confirmed = np.exp(-(odd**2).sum(axis=0) / ROUND_TRIP) * inside
-    unlike = ((_sample(before.astype(np.float32), x, y) - after) ** 2).sum(axis=-1)
+    unlike = ((_sample_mask(before.astype(np.float32), x, y) - after) ** 2).sum(axis=-1)
     reliable = (confirmed * np.exp(-unlike / (2 * LOOK_ALIKE**2))).astype(np.float32)
-    prior = _sample(own.probability, x, y)
+    prior = _sample_mask(own.probability, x, y)
     distance = signed_distance(prior > 0.5, reach=FAR)
     doubtful = np.clip(distance / SOFT, -1, 1) * CERTAIN
     odds: Floats = reliable * _log_odds(prior) + (1 - reliable) * doubtful
@@ -133,7 +133,7 @@ def carry_on(
     odds = cv2.ximgproc.guidedFilter(after, odds.astype(np.float32), FILTER_RADIUS, FILTER_EPS)
     open_to_change = (np.abs(distance) < BAND) | ((reliable < 0.3) & (np.abs(distance) < FAR))
     odds = np.where(open_to_change, odds, np.sign(distance) * CERTAIN).astype(np.float32)
-    confidence = _sample(own.confidence, x, y) * (1 - DECAY + DECAY * reliable)
+    confidence = _sample_mask(own.confidence, x, y) * (1 - DECAY + DECAY * reliable)
     return CarriedMask(odds, np.clip(confidence, 1e-3, 1).astype(np.float32))
 
 
@@ -146,7 +146,7 @@ def local_separation(picture: NDArray[np.uint8], mask: Floats) -> float:
     mask : ndarray, shape (H, W), float32, in [0, 1]
     """
     near = np.abs(signed_distance(mask > 0.5, reach=20)) < 10
-    return _separation(_local_ratio(picture, picture, mask), mask, near)
+    return _class_separation(_local_ratio(picture, picture, mask), mask, near)
 
 
 def labelled_mask(mask: Floats) -> CarriedMask:
@@ -181,12 +181,12 @@ def _log_odds(mask: Floats) -> Floats:
     return np.asarray(np.log(p / (1 - p)), np.float32)
 
 
-def _bins(picture: NDArray[np.uint8]) -> NDArray[np.int32]:
+def _colour_bins(picture: NDArray[np.uint8]) -> NDArray[np.int32]:
     coarse = (picture // (256 // BINS)).astype(np.int32)
     return (coarse[..., 0] * BINS + coarse[..., 1]) * BINS + coarse[..., 2]
 
 
-def _histogram(bins: NDArray[np.int32], weights: Floats) -> NDArray[np.float64]:
+def _colour_histogram(bins: NDArray[np.int32], weights: Floats) -> NDArray[np.float64]:
     """Return the shares of colours, each bin spread to its neighbours."""
     counts = np.bincount(bins.ravel(), weights=weights.ravel(), minlength=BINS**3)
     cube = counts.reshape(BINS, BINS, BINS)
@@ -199,7 +199,7 @@ def _histogram(bins: NDArray[np.int32], weights: Floats) -> NDArray[np.float64]:
     return np.asarray(cube.ravel() / max(cube.sum(), 1e-6))
 
 
-def _separation(ratio: Floats, mask: Floats, near: NDArray[np.bool_]) -> float:
+def _class_separation(ratio: Floats, mask: Floats, near: NDArray[np.bool_]) -> float:
     """Return 0 where a log ratio is right in 60 % of cases or fewer, 1 from 90 % on."""
     front, back = (mask > 0.9) & near, (mask < 0.1) & near
     if front.sum() < 20 or back.sum() < 20:
@@ -230,7 +230,7 @@ def _box_sum(values: Floats) -> Floats:
     return total
 
 
-def _targets(flow: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+def _flow_targets(flow: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     """Return where flow leads, columns and rows, and whether that is inside the picture."""
     rows, columns = flow.shape[1:]
     y, x = np.mgrid[:rows, :columns].astype(np.float32)
@@ -238,7 +238,7 @@ def _targets(flow: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
     return x, y, (x >= 0) & (y >= 0) & (x <= columns - 1) & (y <= rows - 1)
 
 
-def _sample(values: Floats, x: Floats, y: Floats) -> Floats:
+def _sample_mask(values: Floats, x: Floats, y: Floats) -> Floats:
     sampled: Floats = cv2.remap(
         np.ascontiguousarray(values), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

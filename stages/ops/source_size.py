@@ -78,11 +78,11 @@ def transfer_labels(
     scale = full["H"] / small["h"], full["W"] / small["w"]
     wide = _enlarged_box(box, scale, (full["H"], full["W"]))
     out = source.copy()
-    out[wide] = _moved(source, before, after, enlarged, box, wide, scale)
+    out[wide] = _moved_labels(source, before, after, enlarged, box, wide, scale)
     return out
 
 
-def _moved(
+def _moved_labels(
     source: NDArray[np.uint8],
     before: NDArray[np.uint8],
     after: NDArray[np.uint8],
@@ -103,13 +103,13 @@ def _moved(
         shift -= signed_distance(before[box] == label, reach=REACH)
         furthest = np.maximum(furthest, np.abs(shift))
         distance = signed_distance(window == label, reach=float(REACH * unit)) / unit
-        distance += _sampled(shift, box, wide, scale)
+        distance += _sampled_values(shift, box, wide, scale)
         labels = np.where(distance > best, label, labels)
         best = np.maximum(best, distance)
-    still = _sampled(furthest, box, wide, scale) <= 0
+    still = _sampled_values(furthest, box, wide, scale) <= 0
     core = (furthest > SMALL_MOVE).astype(np.uint8)
     disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * MARGIN + 1, 2 * MARGIN + 1))
-    whole = _sampled(cv2.dilate(core, disc).astype(np.float32), box, wide, scale) > 0.5
+    whole = _sampled_values(cv2.dilate(core, disc).astype(np.float32), box, wide, scale) > 0.5
     moved = np.where(whole, enlarged[wide], labels)
     return np.where(still, window, moved).astype(np.uint8)
 
@@ -184,7 +184,7 @@ def _enlarged_box(
     )
 
 
-def _sampled(
+def _sampled_values(
     values: NDArray[np.float32],
     box: tuple[slice, slice],
     wide: tuple[slice, slice],

@@ -40,9 +40,11 @@ def fit_coefficients(
         (10 + 4 * dims["C"], dims["H"], dims["W"]), dtype=torch.float64, device=guide.device
     )
     for n in range(dims["N"]):  # in order: the law of chunks
-        total += _products(_guide(guide[n]), _mask(mask[n]), weight[n].double())
+        total += _weighted_products(
+            _guide_units(guide[n]), _mask_units(mask[n]), weight[n].double()
+        )
     before, after = kernel_reach(size)
-    return _solved(_box_sum(total, before, after), eps)
+    return _solved_boxes(_box_sum(total, before, after), eps)
 
 
 def mean_over_boxes(coefficients: Tensor, *, size: int) -> Tensor:
@@ -82,7 +84,7 @@ def apply_coefficients(fits: Sequence[Tensor], guide: Tensor) -> Tensor:
         bind_shapes(
             first=(fits[0], "H W C 4"), coefficients=(fit, "H W C 4"), guide=(guide, "H W 3")
         )
-    r, g, b = _guide(guide).float()[..., None]
+    r, g, b = _guide_units(guide).float()[..., None]
     c = fits[0].clone()
     for fit in fits[1:]:
         c += fit
@@ -92,19 +94,19 @@ def apply_coefficients(fits: Sequence[Tensor], guide: Tensor) -> Tensor:
     return whole
 
 
-def _guide(values: Tensor) -> Tensor:
+def _guide_units(values: Tensor) -> Tensor:
     """Return a guide (H, W, 3) in the units of the equations: (3, H, W), float64."""
     planes = values.permute(2, 0, 1).double()
     return planes / 255 - 0.5 if values.dtype == torch.uint8 else planes
 
 
-def _mask(values: Tensor) -> Tensor:
+def _mask_units(values: Tensor) -> Tensor:
     """Return a mask (H, W, C) in the units of the equations: (C, H, W), float64."""
     planes = values.permute(2, 0, 1).double()
     return planes / 255 if values.dtype == torch.uint8 else planes
 
 
-def _products(guide: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
+def _weighted_products(guide: Tensor, mask: Tensor, weight: Tensor) -> Tensor:
     """Return w, wI (3), wII (6), then wp, wIp (3) of each class: (10 + 4 C, H, W)."""
     r, g, b = guide
     wr, wg, wb = weight * guide
@@ -122,7 +124,7 @@ def _box_sum(planes: Tensor, before: int, after: int) -> Tensor:
     return functional.avg_pool2d(wide, (1, side), stride=1, divisor_override=1)[0]
 
 
-def _solved(sums: Tensor, eps: float) -> Tensor:
+def _solved_boxes(sums: Tensor, eps: float) -> Tensor:
     """Return a and b of all boxes from their sums (symmetric 3x3 systems by their adjugates)."""
     known = sums[0] > 0
     means = sums[1:] / torch.where(known, sums[0], 1.0)

@@ -41,10 +41,10 @@ def vote(
             neighbour_image=(other, "H W 3"),
             flow=(flow, "2 h w"),
         )
-        places, inside = _places(resized(flow, own.shape[:2]))
-        seen = _sampled(mask, places)
-        looks = ((image - _sampled(other.float(), places)) ** 2).sum(dim=-1)
-        g = (_likeness(looks, table) * inside)[..., None]
+        places, inside = _flow_targets(resized(flow, own.shape[:2]))
+        seen = _sampled_values(mask, places)
+        looks = ((image - _sampled_values(other.float(), places)) ** 2).sum(dim=-1)
+        g = (_appearance_weight(looks, table) * inside)[..., None]
         weights += g
         total += g * seen
         differ |= (inside[..., None] & (seen != own)).any(dim=-1, keepdim=True)
@@ -73,11 +73,11 @@ def carried(
         weight=(weight, "H W"),
         flow=(flow, "2 H W"),
     )
-    places, inside = _places(flow)
+    places, inside = _flow_targets(flow)
     stack = torch.cat([other, mask, weight[..., None]], dim=-1)
-    seen = _sampled(stack, places) * inside[..., None]
+    seen = _sampled_values(stack, places) * inside[..., None]
     looks = (((guide - seen[..., :3]) * 255) ** 2).sum(dim=-1)
-    return seen[..., :3], seen[..., 3:-1], seen[..., -1] * _likeness(looks, table)
+    return seen[..., :3], seen[..., 3:-1], seen[..., -1] * _appearance_weight(looks, table)
 
 
 def resized(flow: Tensor, size: Sequence[int]) -> Tensor:
@@ -101,7 +101,7 @@ def resized(flow: Tensor, size: Sequence[int]) -> Tensor:
     return wide * scale[:, None, None]
 
 
-def _places(flow: Tensor) -> tuple[Tensor, Tensor]:
+def _flow_targets(flow: Tensor) -> tuple[Tensor, Tensor]:
     """Return where each pixel leads, (2, H, W), and whether that lies inside the picture."""
     rows, columns = flow.shape[1:]
     x = flow[0] + torch.arange(columns, device=flow.device, dtype=flow.dtype)
@@ -110,7 +110,7 @@ def _places(flow: Tensor) -> tuple[Tensor, Tensor]:
     return torch.stack([x, y]), inside
 
 
-def _sampled(values: Tensor, places: Tensor) -> Tensor:
+def _sampled_values(values: Tensor, places: Tensor) -> Tensor:
     """Return values (H, W, C) at places (2, H, W), bilinearly; of no use outside the picture."""
     rows, columns, channels = values.shape
     x, y = places.nan_to_num(0)
@@ -128,7 +128,7 @@ def _sampled(values: Tensor, places: Tensor) -> Tensor:
     return out
 
 
-def _likeness(distance: Tensor, table: Tensor) -> Tensor:
+def _appearance_weight(distance: Tensor, table: Tensor) -> Tensor:
     """Return the weight of squared distances, 0 beyond the table."""
     last = len(table) - 1
     near = distance < last

@@ -47,12 +47,12 @@ def visible(
     """
     bind_shapes(forward=(forward, "2 H W"), backward=(backward, "2 H W"))
     out = np.empty(forward.shape[1:], np.bool_)
-    _visible(forward, backward, np.float32(slack), np.float32(floor), out)
+    _visible_pixels(forward, backward, np.float32(slack), np.float32(floor), out)
     return out
 
 
 @njit(nogil=True, cache=True)
-def _visible(
+def _visible_pixels(
     forward: NDArray[np.float32],
     backward: NDArray[np.float32],
     slack: np.float32,

@@ -81,12 +81,12 @@ def vote(
         active = np.empty(flat[0].shape, np.bool_)
         mark_active(tuple(masks), tuple(flat), tuple(flows), active)
         neighbours = tuple(masks[1:]), tuple(flat[1:]), tuple(images[1:]), tuple(flows)
-        _vote(out, active, images[0], *neighbours, table)
+        _vote_pixels(out, active, images[0], *neighbours, table)
     return out
 
 
 @njit(nogil=True, cache=True)
-def _vote(  # noqa: C901 (one sweep, in numba)
+def _vote_pixels(  # noqa: C901 (one sweep, in numba)
     own: NDArray[np.float32],
     active: NDArray[np.bool_],
     image: NDArray[np.uint8],
@@ -281,12 +281,12 @@ def carried(
     )
     stack = np.concatenate([other, mask, weight[..., None]], axis=-1)
     out = np.zeros_like(stack)
-    _carry(guide, stack, flow, table, out)
+    _carry_mask(guide, stack, flow, table, out)
     return out[..., :3], out[..., 3:-1], out[..., -1]
 
 
 @njit(nogil=True, cache=True)
-def _carry(
+def _carry_mask(
     guide: NDArray[np.float32],
     stack: NDArray[np.float32],
     flow: NDArray[np.float32],

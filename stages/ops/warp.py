@@ -64,12 +64,12 @@ def compose_flows(first: NDArray[np.float32], second: NDArray[np.float32]) -> ND
     """
     bind_shapes(first=(first, "2 H W"), second=(second, "2 H W"))
     out = np.empty_like(first)
-    _compose(first, second, out)
+    _compose_pixels(first, second, out)
     return out
 
 
 @njit(nogil=True, cache=True)
-def _compose(
+def _compose_pixels(
     first: NDArray[np.float32], second: NDArray[np.float32], out: NDArray[np.float32]
 ) -> None:
     _, rows, columns = first.shape

@@ -70,7 +70,7 @@ class Demands:
 
 def judged(read: Reader, chosen: Sequence[int], shots: Shots, demands: Demands) -> Iterator[Judged]:
     """Yield the chosen frames, which rise, with what the demands say of them."""
-    around = _Around(read, chosen, shots, demands) if demands.ask_neighbours else None
+    around = _LabelsAround(read, chosen, shots, demands) if demands.ask_neighbours else None
     voted = read(REFINED_MASKS, chosen) if demands.passes_agree else None
     labels = read(SMOOTH_LABELS, chosen)
     for t, own, mask in zip(chosen, labels, read(SMOOTH_MASKS, chosen), strict=True):
@@ -82,12 +82,12 @@ def judged(read: Reader, chosen: Sequence[int], shots: Shots, demands: Demands) 
         yield Judged(t, own, mask, certainty(mask, own), passed)
 
 
-class _Around:
+class _LabelsAround:
     """The labels around the chosen frames, no more of them held than is looked at."""
 
     def __init__(self, read: Reader, chosen: Sequence[int], shots: Shots, demands: Demands) -> None:
         self._demands = demands
-        self._near = {t: _neighbours(t, shots, demands.radius) for t in chosen}
+        self._near = {t: _near_frames(t, shots, demands.radius) for t in chosen}
         wanted = sorted({j for near in self._near.values() for j in near})
         self._coming = zip(wanted, read(SMOOTH_LABELS, wanted), strict=True)
         self._held: dict[int, NDArray[np.uint8]] = {}
@@ -106,16 +106,16 @@ class _Around:
         for k, j in enumerate(near):
             step = steps.index(j - t)
             along = resize_flow(unpack_flow(flow[step]), (own.shape[0], own.shape[1]))
-            said[k] = agreement(own, self._held[j], along, _enlarged(seen[step], own.shape))
+            said[k] = agreement(own, self._held[j], along, _enlarged_flow(seen[step], own.shape))
         return supported(said, share=self._demands.support, least=self._demands.least_seen)
 
 
-def _neighbours(t: int, shots: Shots, radius: int) -> list[int]:
+def _near_frames(t: int, shots: Shots, radius: int) -> list[int]:
     start, stop = next((a, b) for a, b in shots if a <= t < b)
     return [j for j in range(max(t - radius, start), min(t + radius + 1, stop)) if j != t]
 
 
-def _enlarged(seen: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+def _enlarged_flow(seen: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
     if seen.shape == shape:
         return seen
     size = (shape[1], shape[0])

@@ -61,13 +61,13 @@ def by_diversity(thumbs: NDArray[np.uint8], *, count: int) -> list[int]:
     if not dims["T"] or count < 1:
         return []
     chosen = [0]
-    distance = _squared(thumbs, 0)
+    distance = _squared_distance(thumbs, 0)
     while len(chosen) < count:
         farthest = int(np.argmax(distance))
         if not distance[farthest]:
             break
         chosen.append(farthest)
-        distance = np.minimum(distance, _squared(thumbs, farthest))
+        distance = np.minimum(distance, _squared_distance(thumbs, farthest))
     return sorted(chosen)
 
 
@@ -77,6 +77,6 @@ def thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(small, np.uint8).ravel()
 
 
-def _squared(thumbs: NDArray[np.uint8], t: int) -> NDArray[np.int64]:
+def _squared_distance(thumbs: NDArray[np.uint8], t: int) -> NDArray[np.int64]:
     gap = thumbs.astype(np.int32) - thumbs[t].astype(np.int32)
     return np.asarray(np.einsum("td,td->t", gap, gap, dtype=np.int64))

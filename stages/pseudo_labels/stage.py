@@ -89,9 +89,9 @@ class PseudoLabels(Sink):
 
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
         """Write the folder ``pseudo_labels``."""
-        ids = self._ids(facts)
-        chosen = self._chosen(facts, read)
-        counted = _Counted(len(ids))
+        ids = self._class_ids(facts)
+        chosen = self._chosen_frames(facts, read)
+        counted = _CountedPixels(len(ids))
         for one in judged(read, chosen, ClipFacts(facts).shots, self.demands):
             counted.look(one)
         level = levels(counted.passed, counted.pixels, least=self._by_class("sure", ids),
@@ -108,12 +108,14 @@ class PseudoLabels(Sink):
                 if self.soft:
                     files.write_soft(name, one.mask, ids[1:])
             files.describe(
-                self._text(clip, facts, _samples(facts, chosen, found), counted.summary(ids, level))
+                self._clip_description(
+                    clip, facts, _sample_entries(facts, chosen, found), counted.summary(ids, level)
+                )
             )
         return files.names()
 
     @staticmethod
-    def _ids(facts: Facts) -> NDArray[np.uint16]:
+    def _class_ids(facts: Facts) -> NDArray[np.uint16]:
         if IGNORE in ClipFacts(facts).classes:
             raise InputError(
                 f"pseudo_labels: class {IGNORE}: expected other labels, as {IGNORE} marks what is "
@@ -125,7 +127,7 @@ class PseudoLabels(Sink):
         usual, special = getattr(self, field), getattr(self, f"{field}_of")
         return [special.get(label, usual) for label in ids.tolist()]
 
-    def _chosen(self, facts: Facts, read: Reader) -> list[int]:
+    def _chosen_frames(self, facts: Facts, read: Reader) -> list[int]:
         """Return the frames to write, without those that could not be decoded."""
         holes = set(ClipFacts(facts).holes)
         whole = [t for t in range(ClipFacts(facts).frames) if t not in holes]
@@ -146,7 +148,7 @@ class PseudoLabels(Sink):
         labelled = judged(read, chosen, ClipFacts(facts).shots, self.demands)
         return zip(labelled, read(FRAMES, chosen), strict=True)
 
-    def _text(
+    def _clip_description(
         self, clip: Clip, facts: Facts, samples: list[dict[str, Any]], statistics: dict[str, Any]
     ) -> dict[str, Any]:
         """Return what ``clip.json`` says."""
@@ -161,11 +163,13 @@ class PseudoLabels(Sink):
             "settings": self.model_dump(mode="json"),
             "samples": samples,
             "statistics": statistics,
-            "warnings": _warnings(statistics),
+            "warnings": _label_warnings(statistics),
         }
 
 
-def _samples(facts: Facts, chosen: Sequence[int], trusted: Sequence[int]) -> list[dict[str, Any]]:
+def _sample_entries(
+    facts: Facts, chosen: Sequence[int], trusted: Sequence[int]
+) -> list[dict[str, Any]]:
     """Return number, timestamp and trusted pixels of the frames chosen."""
     timeline = ClipFacts(facts).timeline
     base = Fraction(*timeline.time_base)
@@ -180,7 +184,7 @@ def _samples(facts: Facts, chosen: Sequence[int], trusted: Sequence[int]) -> lis
     ]
 
 
-class _Counted:
+class _CountedPixels:
     """Pixels of each class: all, those that passed the tests by certainty, those trusted."""
 
     def __init__(self, classes: int) -> None:
@@ -214,7 +218,7 @@ class _Counted:
         }
 
 
-def _warnings(statistics: dict[str, Any]) -> list[str]:
+def _label_warnings(statistics: dict[str, Any]) -> list[str]:
     """Return what a user should know of a clip's labels."""
     if not any(entry["trusted"] for entry in statistics.values()):
         return ["no pixel is trusted: lower pseudo_labels.sure or support, or check its masks"]

@@ -66,10 +66,10 @@ def decode_aligned(
     """
     decoder = cast("AlignedDecoder", load_decoder("aligned", weights, device))
     reach = min(decoder.window // 2, look // 2, radius)
-    decoded = _decoded(
+    decoded = _decoded_frames(
         decoder, masks, voted, frames, flow, around(wanted, frames), reach, appearance
     )
-    held: dict[int, _Decoded] = {}
+    held: dict[int, _DecodedWindow] = {}
     for t in wanted:
         near = around(range(t, t + 1), frames)
         while not held or max(held) < near[-1]:
@@ -82,7 +82,7 @@ def decode_aligned(
 
 
 @dataclass(frozen=True)
-class _Decoded:
+class _DecodedWindow:
     mask: NDArray[np.float32]
     own: NDArray[np.float32]
     at_edges: Counts
@@ -95,7 +95,7 @@ def around(wanted: range, frames: Span) -> range:
     return range(first, min(wanted.stop + TRUST_REACH, frames.stop))
 
 
-def _decoded(
+def _decoded_frames(
     decoder: AlignedDecoder,
     masks: Span,
     voted: Iterable[NDArray[np.float32]],
@@ -104,7 +104,7 @@ def _decoded(
     wanted: range,
     reach: int,
     appearance: float,
-) -> Iterator[tuple[int, _Decoded]]:
+) -> Iterator[tuple[int, _DecodedWindow]]:
     """Yield what the decoder says of each frame."""
     table = appearance_table(appearance)
     steps = offsets(flow.array.shape[1] // 2)
@@ -126,7 +126,7 @@ def _decoded(
         own = held[t].mask
         yield (
             t,
-            _Decoded(
+            _DecodedWindow(
                 add_residual(vote, residual),
                 own,
                 at_edges(trust, own),

@@ -115,7 +115,7 @@ def area_summary(areas: NDArray[np.int64]) -> list[dict[str, Any]]:
             system: {
                 "area": areas[::every, which, label].tolist(),
                 "mean": float(areas[:, which, label].mean()),
-                "jump": _jump(areas[:, which, label]),
+                "jump": _frame_jump(areas[:, which, label]),
             }
             for which, system in enumerate(("before", "after"))
         }
@@ -123,7 +123,7 @@ def area_summary(areas: NDArray[np.int64]) -> list[dict[str, Any]]:
     ]
 
 
-def _jump(counts: NDArray[np.int64]) -> float:
+def _frame_jump(counts: NDArray[np.int64]) -> float:
     if len(counts) < 2:
         return 0.0
     change, both = np.abs(np.diff(counts)), counts[1:] + counts[:-1]

@@ -85,14 +85,14 @@ class Strips:
         both = np.concatenate([lay_over(small, layer) for layer in layers])
         self._recent.append((number, np.pad(both, ((0, 0), (0, 2), (0, 0)))))
         if number >= self._waiting[0] + STRIP // 2:
-            self._write(self._waiting.pop(0))
+            self._write_picture(self._waiting.pop(0))
 
     def finish(self) -> None:
         """Write the moments too near to the end to have had all their frames."""
         while self._waiting:
-            self._write(self._waiting.pop(0))
+            self._write_picture(self._waiting.pop(0))
 
-    def _write(self, moment: int) -> None:
+    def _write_picture(self, moment: int) -> None:
         first = moment - STRIP // 2
         shown = [picture for number, picture in self._recent if number >= first]
         name = f"strip-{moment:06d}.jpg"

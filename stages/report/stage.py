@@ -87,13 +87,16 @@ class Report(Sink):
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
         """Write the folder ``report``; what an earlier run left there is removed."""
         place = folder / FOLDER
-        _clear(place)
+        _clear_folder(place)
         if not self.enabled:
             return []
         place.mkdir(exist_ok=True)
-        errors, changed = self._errors(facts, read), changed_share(_stack(read, OVERLAP))
+        errors, changed = (
+            self._frame_errors(facts, read),
+            changed_share(_stack_frames(read, OVERLAP)),
+        )
         worst = peaks(errors[1], count=self.moments, apart=APART)
-        shown = self._film(facts, read, place, worst)
+        shown = self._write_film(facts, read, place, worst)
         text = {
             "clip": clip.name,
             "frames": ClipFacts(facts).frames,
@@ -103,7 +106,7 @@ class Report(Sink):
             "opens": opening_frame(changed, errors[1]),
             "flicker": {s: curve(errors[k]) for k, s in enumerate(SYSTEMS)},
             "changed": curve(changed),
-            "flows": self._flows(facts, read, place, worst),
+            "flows": self._write_flows(facts, read, place, worst),
             **shown,
         }
         for moment in text["moments"]:
@@ -113,23 +116,25 @@ class Report(Sink):
         draft.replace(place / "clip.json")
         return [FOLDER]
 
-    def _errors(self, facts: Facts, read: Reader) -> NDArray[np.float64]:
+    def _frame_errors(self, facts: Facts, read: Reader) -> NDArray[np.float64]:
         return pair_errors(
-            _stack(read, PAIRS),
-            _stack(read, BOUNDARY),
+            _stack_frames(read, PAIRS),
+            _stack_frames(read, BOUNDARY),
             ClipFacts(facts).shots,
             radius=self.radius,
             area=ClipFacts(facts).pixels,
         )
 
-    def _film(self, facts: Facts, read: Reader, place: Path, worst: list[int]) -> dict[str, Any]:
+    def _write_film(
+        self, facts: Facts, read: Reader, place: Path, worst: list[int]
+    ) -> dict[str, Any]:
         """Write what needs a look at every frame."""
-        frames, colours = ClipFacts(facts).frames, _colours(ClipFacts(facts).classes)
+        frames, colours = ClipFacts(facts).frames, _label_colours(ClipFacts(facts).classes)
         panes = Panes(ClipFacts(facts).size, colours, side=self.picture_side)
         small = Panes(ClipFacts(facts).size, colours, side=STRIP_SIDE)
         slices, strips = Slices(frames, panes), Strips(worst, place, small)
         with Film(place / "film.mp4", ClipFacts(facts).rate) as film:
-            for t, (picture, before, after) in enumerate(self._frames(read)):
+            for t, (picture, before, after) in enumerate(self._frame_triples(read)):
                 parts = panes.of(picture, before, after)
                 film.write(np.concatenate(parts))
                 slices.add(t, parts)
@@ -137,7 +142,7 @@ class Report(Sink):
                 if t == frames // 2:
                     write_thumb(place, small.of(picture, before, after))
         strips.finish()
-        named = zip(ClipFacts(facts).classes, area_summary(_stack(read, AREAS)), strict=True)
+        named = zip(ClipFacts(facts).classes, area_summary(_stack_frames(read, AREAS)), strict=True)
         return {
             "pane": [panes.width, panes.height],
             "moments": [{"frame": t, "strip": strips.names[t]} for t in worst],
@@ -149,11 +154,11 @@ class Report(Sink):
         }
 
     @staticmethod
-    def _frames(read: Reader) -> Iterator[tuple[NDArray[Any], ...]]:
+    def _frame_triples(read: Reader) -> Iterator[tuple[NDArray[Any], ...]]:
         labels = read(INPUT_LABELS), read(SMOOTH_LABELS)
         return zip(read(FRAMES), *labels, strict=True)
 
-    def _flows(
+    def _write_flows(
         self, facts: Facts, read: Reader, place: Path, worst: list[int]
     ) -> list[dict[str, Any]]:
         chosen = chosen_pairs(
@@ -163,19 +168,19 @@ class Report(Sink):
         return write_flows(place, chosen, *both, radius=self.radius)
 
 
-def _stack(read: Reader, array: ArrayHandle) -> NDArray[Any]:
+def _stack_frames(read: Reader, array: ArrayHandle) -> NDArray[Any]:
     """Return all frames of an array that is small."""
     return np.stack(list(read(array)))
 
 
-def _clear(place: Path) -> None:
+def _clear_folder(place: Path) -> None:
     """Remove what a report left; a clip may be called ``report`` and lie in the same folder."""
     for pattern in OURS:
         for old in place.glob(pattern):
             old.unlink()
 
 
-def _colours(classes: Sequence[int]) -> NDArray[np.uint8]:
+def _label_colours(classes: Sequence[int]) -> NDArray[np.uint8]:
     """Return the colour of every label that travels: 0, then one for each class."""
     colours = np.zeros((256, 3), np.uint8)
     for k, label in enumerate(classes, start=1):

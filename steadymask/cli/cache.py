@@ -66,7 +66,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
     options = parser().parse_args(arguments)
-    commands = {"ls": _ls, "verify": _verify, "prune": _prune}
+    commands = {"ls": _list_store, "verify": _verify_store, "prune": _prune_store}
     try:
         return commands[options.command](open_existing(options.store), options)
     except OSError as error:
@@ -94,7 +94,7 @@ def open_existing(where: str) -> Store:
     return store
 
 
-def _ls(store: Store, options: argparse.Namespace) -> int:
+def _list_store(store: Store, options: argparse.Namespace) -> int:
     now, stock, runs = time.time(), take_stock(store), running(store)
     dead = leftovers(store, stock, before=dead_before(runs, now))
     found: dict[str, Any] = {
@@ -102,7 +102,7 @@ def _ls(store: Store, options: argparse.Namespace) -> int:
         "artifacts": len(stock.entries),
         "bytes": stock.stored_bytes,
         "stages": summed((entry.stage, entry) for entry in stock.entries),
-        "leftovers": {"count": len(dead), "bytes": _bytes(dead)},
+        "leftovers": {"count": len(dead), "bytes": _parsed_bytes(dead)},
         "running": [str(run) for run in runs],
     }
     if options.clips:
@@ -110,7 +110,7 @@ def _ls(store: Store, options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps(found, indent=1))
     else:
-        _show(found, now)
+        _show_table(found, now)
     return 0
 
 
@@ -132,7 +132,7 @@ def summed(entries: Iterable[tuple[str, Entry]]) -> dict[str, dict[str, float]]:
     return dict(sorted(sums.items(), key=lambda item: -item[1]["bytes"]))
 
 
-def _show(found: dict[str, Any], now: float) -> None:
+def _show_table(found: dict[str, Any], now: float) -> None:
     console = plain_console()
     for what in ("stages", "clips"):
         if what not in found:
@@ -148,27 +148,27 @@ def _show(found: dict[str, Any], now: float) -> None:
             )
             table.add_row(name, *cells)
         console.print(table)
-    _say(console, f"{found['artifacts']} artifacts, {size_text(found['bytes'])}")
+    _print_line(console, f"{found['artifacts']} artifacts, {size_text(found['bytes'])}")
     if found["leftovers"]["count"]:
         left = found["leftovers"]
-        _say(
+        _print_line(
             console,
             f"{left['count']} leftovers of dead writers, {size_text(left['bytes'])}: "
             "verify and prune remove them",
         )
     for run in found["running"]:
-        _say(console, f"in use by {run}")
+        _print_line(console, f"in use by {run}")
 
 
-def _verify(store: Store, options: argparse.Namespace) -> int:
+def _verify_store(store: Store, options: argparse.Namespace) -> int:
     console, keys, damaged = plain_console(), list(keys_of(store)), 0
     verdicts = verify(store, keys, workers=options.workers or os.cpu_count() or 1)
-    for verdict in _followed(verdicts, len(keys)):
+    for verdict in _followed_verdicts(verdicts, len(keys)):
         if not verdict.problem:
             continue
         damaged += 1
         what = f"{verdict.stage} of {verdict.clip}" if verdict.clip else verdict.stage
-        _say(console, f"damaged: {what}: {verdict.problem}")
+        _print_line(console, f"damaged: {what}: {verdict.problem}")
         if not options.dry_run:
             store.remove(verdict.key)
     if not options.dry_run:
@@ -178,14 +178,16 @@ def _verify(store: Store, options: argparse.Namespace) -> int:
         sweep(store, dead)
     done = "found" if options.dry_run else "removed"
     for leftover in dead:
-        _say(console, f"leftover {done}: {leftover.path}, {size_text(leftover.stored_bytes)}")
-    _say(console, f"{len(keys)} artifacts checked, {damaged} damaged")
+        _print_line(
+            console, f"leftover {done}: {leftover.path}, {size_text(leftover.stored_bytes)}"
+        )
+    _print_line(console, f"{len(keys)} artifacts checked, {damaged} damaged")
     if damaged and not options.dry_run:
-        _say(console, "removed: the next run that needs them computes them again")
+        _print_line(console, "removed: the next run that needs them computes them again")
     return 1 if damaged else 0
 
 
-def _followed(verdicts: Iterator[Verdict], count: int) -> Iterable[Verdict]:
+def _followed_verdicts(verdicts: Iterator[Verdict], count: int) -> Iterable[Verdict]:
     """Return the verdicts, with a bar on a terminal."""
     if not sys.stderr.isatty():
         return verdicts
@@ -193,30 +195,32 @@ def _followed(verdicts: Iterator[Verdict], count: int) -> Iterable[Verdict]:
     return rich.progress.track(verdicts, "verify", total=count, console=console, transient=True)
 
 
-def _prune(store: Store, options: argparse.Namespace) -> int:
+def _prune_store(store: Store, options: argparse.Namespace) -> int:
     if not options.max_size and not options.keep_last:
         raise ConfigError("expected --max-size or --keep-last; see --help")
     limit = size_bytes("--max-size", options.max_size) if options.max_size else math.inf
     keep_s = age_seconds("--keep-last", options.keep_last) if options.keep_last else math.inf
     done = prune(store, limit, keep_s=keep_s, dry_run=options.dry_run)
-    _tell(done, options)
+    _tell_removed(done, options)
     return 1 if done.left_bytes > limit else 0
 
 
-def _tell(done: Pruned, options: argparse.Namespace) -> None:
+def _tell_removed(done: Pruned, options: argparse.Namespace) -> None:
     console = plain_console()
     verb = "would be removed" if options.dry_run else "removed"
     for stage, row in summed((entry.stage, entry) for entry in done.removed).items():
-        _say(console, f"{stage}: {row['artifacts']} artifacts {verb}, {size_text(row['bytes'])}")
+        _print_line(
+            console, f"{stage}: {row['artifacts']} artifacts {verb}, {size_text(row['bytes'])}"
+        )
     count, freed = len(done.removed), size_text(done.freed_bytes)
-    _say(console, f"{count} artifacts {verb}, {freed}; {size_text(done.left_bytes)} left")
+    _print_line(console, f"{count} artifacts {verb}, {freed}; {size_text(done.left_bytes)} left")
     for run in done.others:
-        _say(console, f"in use by {run}: what it may be using was spared")
+        _print_line(console, f"in use by {run}: what it may be using was spared")
 
 
-def _bytes(dead: Iterable[Leftover]) -> int:
+def _parsed_bytes(dead: Iterable[Leftover]) -> int:
     return sum(leftover.stored_bytes for leftover in dead)
 
 
-def _say(console: Console, text: str) -> None:
+def _print_line(console: Console, text: str) -> None:
     console.print(text, soft_wrap=True)

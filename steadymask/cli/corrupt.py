@@ -48,7 +48,7 @@ def main(arguments: Sequence[str]) -> int:
         rng = generator(options.seed, name)
         for path in files.values():
             labels = read_png(path).values
-            flickering = _corrupted(labels, rng, options)
+            flickering = _corrupted_labels(labels, rng, options)
             write_indexed_png(folder / f"{path.stem}.png", flickering)
     print(f"{len(clips)} clips: {options.to}")
     return 0
@@ -71,7 +71,7 @@ def refuse_full(folder: Path) -> None:
         raise ConfigError(f"--to {folder}: expected a new or empty folder, there is something")
 
 
-def _corrupted(
+def _corrupted_labels(
     labels: NDArray[np.integer], rng: np.random.Generator, options: argparse.Namespace
 ) -> NDArray[np.integer]:
     """Return labels with each object corrupted by itself; those with higher numbers on top."""

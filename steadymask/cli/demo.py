@@ -48,7 +48,7 @@ def make_demo(out: Path) -> tuple[Path, Path]:
         folders = {name: base / name / scene.name for name in ("footage", "truth", "masks")}
         for folder in folders.values():
             folder.mkdir(parents=True)
-        for t, (frame, truth) in enumerate(_frames(scene, rng)):
+        for t, (frame, truth) in enumerate(_scene_frames(scene, rng)):
             noisy = corrupt(truth, rng, growth=3, displacement=6, blobs=0.3)
             cv2.imwrite(str(folders["footage"] / f"{t:05d}.jpg"), frame[..., ::-1])
             write_indexed_png(folders["truth"] / f"{t:05d}.png", truth.astype(np.uint8))
@@ -59,29 +59,29 @@ def make_demo(out: Path) -> tuple[Path, Path]:
 def print_truth(out: Path) -> None:
     """Print how near the masks in and out are to the truth."""
     for scene in SCENES:
-        truth = _masks(out / "demo" / "truth" / scene.name)
+        truth = _read_masks(out / "demo" / "truth" / scene.name)
         for system, folder in (
             ("in ", out / "demo" / "masks" / scene.name),
             ("out", out / scene.name / "masks"),
         ):
-            pairs = list(zip(_masks(folder), truth, strict=True))
+            pairs = list(zip(_read_masks(folder), truth, strict=True))
             overlap = np.mean([jaccard(mask, true) for mask, true in pairs])
             edges = np.mean([boundary_f(mask, true, tolerance=2) for mask, true in pairs])
             print(f"{scene.name}: masks {system} against the truth: J {overlap:.3f}, F {edges:.3f}")
     print(f"look at {out / SCENES[0].name / 'overlay.mp4'} and at the masks beside it")
 
 
-def _masks(folder: Path) -> list[NDArray[np.bool_]]:
+def _read_masks(folder: Path) -> list[NDArray[np.bool_]]:
     return [read_labels(path) > 0 for path in sorted(folder.glob("*.png"))]
 
 
-def _frames(
+def _scene_frames(
     scene: Scene, rng: np.random.Generator
 ) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.bool_]]]:
     """Yield pictures and true masks."""
     rows, columns = SIZE
-    scenery = cv2.resize(_photograph(scene.background), (columns + 2 * FRAMES, rows + FRAMES))
-    picture = cv2.resize(_photograph(scene.foreground), (220, 220))
+    scenery = cv2.resize(_read_photograph(scene.background), (columns + 2 * FRAMES, rows + FRAMES))
+    picture = cv2.resize(_read_photograph(scene.foreground), (220, 220))
     yy, xx = np.mgrid[:220, :220] - 110.0
     outline = np.hypot(xx, yy) < 80 + 18 * np.cos(5 * np.arctan2(yy, xx))
     for t in range(FRAMES):
@@ -100,6 +100,6 @@ def _frames(
         yield np.clip(noisy, 0, 255).astype(np.uint8), cover > 0.5
 
 
-def _photograph(name: str) -> NDArray[np.uint8]:
+def _read_photograph(name: str) -> NDArray[np.uint8]:
     picture: NDArray[np.uint8] = getattr(skimage.data, name)()
     return picture

@@ -90,8 +90,8 @@ def main(arguments: Sequence[str]) -> int:
     options = parser().parse_args(arguments)
     if options.footage is None or options.out is None or not (options.masks or options.segmenter):
         raise ConfigError("expected FOOTAGE, --out, and either --masks or --segmenter; see --help")
-    weights = _weights(options.loss)
-    _check(options)
+    weights = _term_weights(options.loss)
+    _check_options(options)
     if options.teacher and not {"pair_wise", "multi_frame"} & set(weights):
         raise ConfigError(
             "--teacher: expected --loss pair_wise or multi_frame, which learn from it"
@@ -107,11 +107,11 @@ def main(arguments: Sequence[str]) -> int:
     with held(options.out):
         store = Store(options.store or str(options.out / ".store"))
         clips = prepare("distill", options, clips, steps, store, engine)
-        _distill(options, clips, steps, store, engine.chunk, settings, weights)
+        _train_student(options, clips, steps, store, engine.chunk, settings, weights)
     return 0
 
 
-def _check(options: argparse.Namespace) -> None:
+def _check_options(options: argparse.Namespace) -> None:
     """Refuse options that cannot be meant."""
     for name in ("epochs", "samples", "batch", "side", "patience", "rate"):
         if getattr(options, name) <= 0:
@@ -126,7 +126,7 @@ def _check(options: argparse.Namespace) -> None:
         raise ConfigError(f"--to {options.to}: expected a file.onnx")
 
 
-def _weights(given: Sequence[str]) -> dict[str, float]:
+def _term_weights(given: Sequence[str]) -> dict[str, float]:
     """Return the weights of the terms asked for."""
     from steadymask.training.student_objective import WEIGHTS
 
@@ -142,7 +142,7 @@ def _weights(given: Sequence[str]) -> dict[str, float]:
     return found
 
 
-def _distill(
+def _train_student(
     options: argparse.Namespace,
     clips: list[Clip],
     steps: list[Step],
@@ -162,7 +162,7 @@ def _distill(
     union = bool(settings.get("segment", {}).get("union", False))
     origin = Origin(options.labels, options.sure, options.truth, union)
     labelled = LabelledClips(library, origin)
-    student, teacher = _networks(options, labelled.class_ids)
+    student, teacher = _student_and_teacher(options, labelled.class_ids)
     how = Settings(
         epochs=options.epochs, samples=options.samples, batch=options.batch, side=options.side,
         seed=options.seed, rate=options.rate, weights=weights, patience=options.patience,
@@ -178,7 +178,7 @@ def _distill(
     say(f"use it: --segmenter {to}")
 
 
-def _networks(
+def _student_and_teacher(
     options: argparse.Namespace, class_ids: tuple[int, ...]
 ) -> tuple[Student, Student | None]:
     """Return the student to start from, and the teacher."""

@@ -17,12 +17,12 @@ from stages.media.footage.ffmpeg import ffmpeg_path
 def main(arguments: Sequence[str]) -> int:
     """Print one line a check; return 0 if all is well, else 1."""
     checks: list[tuple[str, Callable[[], str]]] = [
-        ("ffmpeg", _ffmpeg),
-        ("OpenCV with contrib", _opencv),
-        ("Ray", lambda: _version("ray")),
-        ("torch", _torch),
-        ("ptlflow", lambda: _version("ptlflow")),
-        ("onnxruntime", lambda: _version("onnxruntime")),
+        ("ffmpeg", _check_ffmpeg),
+        ("OpenCV with contrib", _check_opencv),
+        ("Ray", lambda: _package_version("ray")),
+        ("torch", _check_torch),
+        ("ptlflow", lambda: _package_version("ptlflow")),
+        ("onnxruntime", lambda: _package_version("onnxruntime")),
     ]
     failed = 0
     for name, check in checks:
@@ -55,14 +55,14 @@ def _no_noise() -> Iterator[None]:
         os.close(null)
 
 
-def _ffmpeg() -> str:
+def _check_ffmpeg() -> str:
     path = ffmpeg_path()
     done = subprocess.run([path, "-version"], capture_output=True, text=True, check=True)
     origin = "the system's" if shutil.which("ffmpeg") else "imageio-ffmpeg's"
     return f"{done.stdout.split()[2]}, {origin}"
 
 
-def _opencv() -> str:
+def _check_opencv() -> str:
     import cv2
 
     if not hasattr(cv2, "ximgproc"):
@@ -73,13 +73,13 @@ def _opencv() -> str:
     return str(cv2.__version__)
 
 
-def _torch() -> str:
+def _check_torch() -> str:
     import torch
 
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return f"{torch.__version__}, {cuda}"
 
 
-def _version(package: str) -> str:
+def _package_version(package: str) -> str:
     importlib.import_module(package)
     return importlib.metadata.version(package)

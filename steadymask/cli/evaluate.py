@@ -79,12 +79,12 @@ def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
     options = parser().parse_args(arguments)
     with TemporaryDirectory(prefix="steadymask-evaluate-") as scratch:
-        return _evaluate(options, Path(scratch))
+        return _evaluate_library(options, Path(scratch))
 
 
-def _evaluate(options: argparse.Namespace, scratch: Path) -> int:
+def _evaluate_library(options: argparse.Namespace, scratch: Path) -> int:
     gates = [Gate.parse(text) for text in options.fail_if]
-    folders = _systems(options.pred)
+    folders = _parsed_systems(options.pred)
     judge = reference_flow(
         options.flow, list(folders.values()),
         scale=options.flow_scale, radius=options.radius, workers=options.workers,
@@ -96,7 +96,7 @@ def _evaluate(options: argparse.Namespace, scratch: Path) -> int:
     }
     truth = read_labels_by_clip(options.gt, clips, scratch / "gt") if options.gt else None
     console = plain_console()
-    flow = _describe(judge, options)
+    flow = _describe_flow(judge, options)
     console.print(f"judged with {flow}")
     if flow_used(list(folders.values())) == judge.method and not options.exact_flow:
         note = f"some masks were made with {judge.method}: it finds them stiller than others would"
@@ -115,7 +115,7 @@ def _evaluate(options: argparse.Namespace, scratch: Path) -> int:
     print_summary(console, summary, list(systems))
     if options.per_clip:
         print_clips(console, scores)
-    failures += [why for one in scores for why in _problems(one, systems)]
+    failures += [why for one in scores for why in _clip_problems(one, systems)]
     lines = [line for gate in gates for line in gate.failures(scores)]
     for text in [*(f"not scored: {why}" for why in failures), *(f"failed: {x}" for x in lines)]:
         console.print(line(text), markup=False, highlight=False, soft_wrap=True)
@@ -126,7 +126,7 @@ def _evaluate(options: argparse.Namespace, scratch: Path) -> int:
     return 1 if failures or lines else 0
 
 
-def _systems(given: Sequence[str]) -> dict[str, Path]:
+def _parsed_systems(given: Sequence[str]) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for text in given:
         name, _, folder = text.partition("=")
@@ -140,11 +140,11 @@ def _systems(given: Sequence[str]) -> dict[str, Path]:
     return found
 
 
-def _describe(judge: EstimatedFlow, options: argparse.Namespace) -> str:
+def _describe_flow(judge: EstimatedFlow, options: argparse.Namespace) -> str:
     if options.exact_flow:
         return f"the flow in {options.exact_flow}"
     return f"{judge.method} at {judge.scale:g} of the size, up to {judge.radius} frames apart"
 
 
-def _problems(one: ClipScores, systems: Mapping[str, Any]) -> list[str]:
+def _clip_problems(one: ClipScores, systems: Mapping[str, Any]) -> list[str]:
     return [one.problems[system] for system in systems if system in one.problems]

@@ -76,11 +76,11 @@ def main(arguments: Sequence[str]) -> int:
         store = Store(options.store or str(options.out / ".store"))
         clips = prepare("fit", options, clips, steps, store, engine)
         refine = next(step for step in everything if step.name == "refine")
-        _fit(options, clips, steps, store, engine, refine)
+        _fit_decoder(options, clips, steps, store, engine, refine)
     return 0
 
 
-def _fit(
+def _fit_decoder(
     options: argparse.Namespace,
     clips: list[Clip],
     steps: list[Step],
@@ -95,7 +95,7 @@ def _fit(
     if not clips:
         raise ConfigError("fit: no clip is left to fit on")
     library = Library(clips, steps, store, engine.chunk)
-    decoder = _decoder(options, library)
+    decoder = _starting_decoder(options, library)
     settings = Settings(
         method=options.method, epochs=options.epochs, samples=options.samples,
         batch=options.batch, side=options.side, seed=options.seed,
@@ -109,7 +109,7 @@ def _fit(
     say(f"fitted: {to}\nuse it: --set refine.method={options.method} --set refine.weights={to}")
 
 
-def _decoder(options: argparse.Namespace, library: Library) -> Any:
+def _starting_decoder(options: argparse.Namespace, library: Library) -> Any:
     """Return the decoder to start from."""
     from stages.models.decoders.load import SHIPPED, build_decoder, load_decoder
 

@@ -29,11 +29,11 @@ class Interrupted(KeyboardInterrupt):
 
     def __str__(self) -> str:
         """Return the line for the user."""
-        how = "interrupted" if self.number == signal.SIGINT else f"stopped by {self._name}"
+        how = "interrupted" if self.number == signal.SIGINT else f"stopped by {self._signal_name}"
         return f"{how}: what is done stays, the same command goes on from here"
 
     @property
-    def _name(self) -> str:
+    def _signal_name(self) -> str:
         return signal.Signals(self.number).name
 
 

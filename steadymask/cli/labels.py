@@ -54,7 +54,7 @@ def main(arguments: Sequence[str]) -> int:
     refuse_full(options.to)
     record = RunRecord.load(options.out)
     with locked(options.out):
-        found = _found(options.out, record)
+        found = _gathered_labels(options.out, record)
         target = options.to.resolve()
         manifest = write_set(found, target, options.layout, val=options.val, shard=options.shard)
     said = [f"{name}: left out: {reason}" for name, reason in manifest["left_out"].items()]
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _found(out: Path, record: RunRecord) -> Found:
+def _gathered_labels(out: Path, record: RunRecord) -> Found:
     """Return the pseudo-labels of a run's clips, with what is to be said of the others."""
     found = find_labels({name: out / name for name in record.clips})
     for name, reason in record.failures.items():

@@ -57,17 +57,17 @@ def pair_masks(
         never = (*never, masks)
     library = find_clips(footage, follow_links=follow_links, never=never)
     if not library.clips:
-        raise ConfigError(f"{footage}: no clip can be taken{_first(library.refused)}")
+        raise ConfigError(f"{footage}: no clip can be taken{_first_reason(library.refused)}")
     if masks is None:
         clips = [Clip(name, {"footage": path}) for name, path in library.clips.items()]
         return Pairing(clips, dict(library.refused), library.passed_over)
     if not masks.exists():
         raise ConfigError(f"{masks}: no such file or directory")
-    clips, failures = _paired(library, masks, follow_links=follow_links)
+    clips, failures = _paired_clips(library, masks, follow_links=follow_links)
     if not clips:
         some = ", ".join(list(library.clips)[:5])
         raise ConfigError(
-            f"{masks}: no masks for any clip of {footage} (clips: {some})" + _first(failures)
+            f"{masks}: no masks for any clip of {footage} (clips: {some})" + _first_reason(failures)
         )
     passed_over = dict(library.passed_over)
     if not _is_same(footage, masks):
@@ -102,7 +102,7 @@ def print_unpaired(failures: dict[str, str]) -> None:
         print(f"cannot run: {line(name)}: {line(reason)}")
 
 
-def _paired(
+def _paired_clips(
     library: Library, masks: Path, *, follow_links: bool
 ) -> tuple[list[Clip], dict[str, str]]:
     """Return clips with their masks, and why others have none."""
@@ -177,5 +177,5 @@ def add_key_frames(
     return Pairing(paired, library.failures | failures, library.passed_over)
 
 
-def _first(failures: dict[str, str]) -> str:
+def _first_reason(failures: dict[str, str]) -> str:
     return f": {next(iter(failures.values()))}" if failures else ""

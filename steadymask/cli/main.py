@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> int:
     write_anything()
     try:
         with stop_on_signals():
-            status = _run(list(arguments))
+            status = _run_command(list(arguments))
             sys.stdout.flush()
             return status
     except PipelineError as error:
@@ -59,7 +59,7 @@ def command() -> int:
     return main(sys.argv[1:])
 
 
-def _run(arguments: list[str]) -> int:
+def _run_command(arguments: list[str]) -> int:
     name = "run"
     if arguments and arguments[0] in COMMANDS:
         name = arguments.pop(0)

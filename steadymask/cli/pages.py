@@ -35,40 +35,41 @@ def write_pages(out: Path) -> Path:
         Holds ``run.json``, and for each clip ``metrics.json`` and ``report/clip.json``; a clip
         without the latter has a row in the table and no page.
     """
-    run = _read(out / "run.json")
-    run["library"] = _readable(run.get("library") or out.resolve().name)
+    run = _read_json(out / "run.json")
+    run["library"] = _readable_text(run.get("library") or out.resolve().name)
     folder = out / "report"
     folder.mkdir(exist_ok=True)
     _write_assets(folder)
-    templates = _environment()
+    templates = _page_environment()
     clips: list[dict[str, Any]] = []
     moments: list[dict[str, Any]] = []
     for name in [name for name, clip in run["clips"].items() if clip["done"]]:
-        clip = _clip(out, name, run)
+        clip = _clip_entry(out, name, run)
         path = out / name / "report" / "clip.json"
         if path.is_file():
-            shown = _read(path)
-            clip["page"] = _page(name)
+            shown = _read_json(path)
+            clip["page"] = _page_name(name)
             shown |= {"folder": clip["folder"], "clip": clip["name"]}
-            shown |= {"opens": _opening(clip, shown), "checks": _checks(clip, shown)}
+            shown |= {"opens": _opening_frame(clip, shown), "checks": _frames_to_check(clip, shown)}
             shown["risk"] = _risk_lane(clip)
             page = templates.get_template("clip.html.j2").render(
                 clip=clip | {"shown": shown}, run=run
             )
-            _write(folder / clip["page"], page)
-            moments = _worst([*moments, *_moments(clip, shown)])
+            _write_page(folder / clip["page"], page)
+            moments = _worst_clips([*moments, *_clip_moments(clip, shown)])
         clips.append(clip)
     _drop_others(folder, {"index.html", *(clip["page"] for clip in clips)})
-    clips.sort(key=_urgency)
+    clips.sort(key=_clip_urgency)
     index = templates.get_template("index.html.j2").render(
-        clips=clips, moments=moments, run=run, stages=_stages(run), failures=_failures(run),
+        clips=clips, moments=moments, run=run,
+        stages=_stage_totals(run), failures=_failed_clips(run),
         looks=[clip for clip in clips if clip["look"]], checks=_library_checks(clips),
     )  # fmt: skip
-    _write(folder / "index.html", index)
+    _write_page(folder / "index.html", index)
     return folder / "index.html"
 
 
-def _environment() -> Environment:
+def _page_environment() -> Environment:
     made = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -79,19 +80,19 @@ def _environment() -> Environment:
     return made
 
 
-def _clip(out: Path, name: str, run: dict[str, Any]) -> dict[str, Any]:
+def _clip_entry(out: Path, name: str, run: dict[str, Any]) -> dict[str, Any]:
     """Return what the pages say of a clip."""
-    metrics = _read(out / name / "metrics.json")
+    metrics = _read_json(out / name / "metrics.json")
     iou = metrics["iou_with_input"]
     stages = run["clips"][name]["stages"]
     reviewed = "review" in run.get("settings", {})
     review = read_review(out, name) if reviewed else {"rows": [], "risk": {}}
     metrics["review"] = review["rows"]
     return {
-        "name": _readable(name),
+        "name": _readable_text(name),
         "page": "",
         "folder": f"../{quote(os.fsencode(name))}/report/",
-        "files": _files(out, name),
+        "files": _result_files(out, name),
         "look": bool(
             review["rows"] or metrics["warnings"] or metrics["holes"] or metrics["changed_frames"]
         ),
@@ -113,7 +114,7 @@ def _clip(out: Path, name: str, run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _files(out: Path, name: str) -> list[tuple[str, str]]:
+def _result_files(out: Path, name: str) -> list[tuple[str, str]]:
     """Return the results of a clip that are there: what they are called, and links to them."""
     there = [result for result in RESULTS if (out / name / result).exists()]
     folder = quote(os.fsencode(name))
@@ -121,7 +122,7 @@ def _files(out: Path, name: str) -> list[tuple[str, str]]:
     return [(part, f"../{folder}/{part}") for part in names]
 
 
-def _opening(clip: dict[str, Any], shown: dict[str, Any]) -> int:
+def _opening_frame(clip: dict[str, Any], shown: dict[str, Any]) -> int:
     """Return the frame that a clip's page opens at: that of a warning, or the report's own."""
     for warning in clip["warnings"]:
         start, stop = warning["frames"][0] if warning["frames"] else (0, clip["frames"])
@@ -130,7 +131,7 @@ def _opening(clip: dict[str, Any], shown: dict[str, Any]) -> int:
     return int(shown["opens"])
 
 
-def _checks(clip: dict[str, Any], shown: dict[str, Any]) -> list[dict[str, Any]]:
+def _frames_to_check(clip: dict[str, Any], shown: dict[str, Any]) -> list[dict[str, Any]]:
     """Return the frames to check, rising, each with the reason in words; a run counts once."""
     reasons: dict[int, str] = {
         moment["frame"]: f"worst moment: {moment['value']:.2f}" for moment in shown["moments"]
@@ -152,7 +153,7 @@ def _risk_lane(clip: dict[str, Any]) -> dict[str, Any] | None:
     return curve(np.max(np.array(risks, np.float64), axis=0)) if risks else None
 
 
-def _urgency(clip: dict[str, Any]) -> tuple[Any, ...]:
+def _clip_urgency(clip: dict[str, Any]) -> tuple[Any, ...]:
     """Return what the clips are sorted by: those with a warning, at risk, least stable."""
     left = clip["left"]
     risk = max((row["risk"] for row in clip["review"]), default=0.0)
@@ -160,7 +161,7 @@ def _urgency(clip: dict[str, Any]) -> tuple[Any, ...]:
     return *worst, left is None, -(left or 0.0), clip["name"]
 
 
-def _moments(clip: dict[str, Any], shown: dict[str, Any]) -> list[dict[str, Any]]:
+def _clip_moments(clip: dict[str, Any], shown: dict[str, Any]) -> list[dict[str, Any]]:
     known = {"clip": clip["name"], "page": clip["page"], "folder": clip["folder"]}
     return [known | moment for moment in shown["moments"]]
 
@@ -175,12 +176,12 @@ def _library_checks(clips: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: -row["risk"])[:WORST]
 
 
-def _worst(moments: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+def _worst_clips(moments: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return those with the most inconsistency left."""
     return sorted(moments, key=lambda moment: -moment["value"])[:WORST]
 
 
-def _stages(run: dict[str, Any]) -> dict[str, dict[str, float]]:
+def _stage_totals(run: dict[str, Any]) -> dict[str, dict[str, float]]:
     """Return what each stage took over all clips."""
     total: dict[str, dict[str, float]] = {}
     for clip in run["clips"].values():
@@ -191,16 +192,18 @@ def _stages(run: dict[str, Any]) -> dict[str, dict[str, float]]:
     return total
 
 
-def _failures(run: dict[str, Any]) -> list[tuple[str, str]]:
-    return sorted((_readable(name), _readable(why)) for name, why in run["failures"].items())
+def _failed_clips(run: dict[str, Any]) -> list[tuple[str, str]]:
+    return sorted(
+        (_readable_text(name), _readable_text(why)) for name, why in run["failures"].items()
+    )
 
 
-def _readable(text: str) -> str:
+def _readable_text(text: str) -> str:
     """Return a text that can be read: file names may hold control characters, or no UTF-8."""
     return line(os.fsencode(text).decode("utf-8", "replace"))
 
 
-def _page(name: str) -> str:
+def _page_name(name: str) -> str:
     """Return a file name for a clip's page, whatever the clip is called."""
     digest = hashlib.sha256(os.fsencode(name)).hexdigest()[:16]
     return f"{re.sub(r'[^A-Za-z0-9]+', '-', name)[:60].strip('-')}-{digest}.html"
@@ -210,8 +213,8 @@ def _write_assets(folder: Path) -> None:
     from plotly.offline import get_plotlyjs
 
     for asset in ASSETS:
-        _write(folder / asset, (TEMPLATES / asset).read_text(encoding="utf-8"))
-    _write(folder / "plotly.min.js", get_plotlyjs())
+        _write_page(folder / asset, (TEMPLATES / asset).read_text(encoding="utf-8"))
+    _write_page(folder / "plotly.min.js", get_plotlyjs())
 
 
 def _drop_others(folder: Path, kept: set[str]) -> None:
@@ -221,11 +224,11 @@ def _drop_others(folder: Path, kept: set[str]) -> None:
             old.unlink()
 
 
-def _read(path: Path) -> Any:
+def _read_json(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
 
 
-def _write(path: Path, text: str) -> None:
+def _write_page(path: Path, text: str) -> None:
     """Write a file, unless it says so already: replacing one is slow on many file systems."""
     if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == text:
         return

@@ -71,14 +71,14 @@ def main(arguments: Sequence[str]) -> int:
     refuse_full(options.to)
     record = {}
     try:
-        for stem, image, labels in _pairs(options):
+        for stem, image, labels in _image_pairs(options):
             for kind in options.kinds:
                 for severity in options.severities:
                     name = f"{stem}-{kind}-{severity}"
                     rng = generator(options.seed, name)
                     motion = random_motion(kind, severity, labels.shape, options.frames, rng)
-                    _write(options.to, name, image, labels, motion, rng)
-                    record[name] = _entry(kind, severity, motion)
+                    _write_clip(options.to, name, image, labels, motion, rng)
+                    record[name] = _manifest_entry(kind, severity, motion)
     except InputError as error:
         raise ConfigError(str(error)) from error
     text = {"seed": options.seed, "clips": record}
@@ -87,7 +87,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _entry(kind: Kind, severity: int, motion: Motion) -> dict[str, object]:
+def _manifest_entry(kind: Kind, severity: int, motion: Motion) -> dict[str, object]:
     return {
         "kind": kind,
         "severity": severity,
@@ -96,22 +96,22 @@ def _entry(kind: Kind, severity: int, motion: Motion) -> dict[str, object]:
     }
 
 
-def _pairs(
+def _image_pairs(
     options: argparse.Namespace,
 ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.integer]]]:
     """Yield name, picture and labels of every image."""
     if options.images is None:
         for name in PHOTOGRAPHS:
             picture = np.ascontiguousarray(getattr(skimage.data, name)())
-            yield name, picture, _region(picture)
+            yield name, picture, _middle_region(picture)
         return
     for folder in (options.images, options.masks):
         if not folder.is_dir():
             raise ConfigError(f"{folder}: expected a folder, found none")
-    yield from _read(options)
+    yield from _read_pictures(options)
 
 
-def _read(
+def _read_pictures(
     options: argparse.Namespace,
 ) -> Iterator[tuple[str, NDArray[np.uint8], NDArray[np.integer]]]:
     """Yield the user's own pictures with their labels."""
@@ -131,7 +131,7 @@ def _read(
         yield path.stem, picture, labels
 
 
-def _region(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _middle_region(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a mask of a photograph without labels: the superpixel in the middle and around."""
     from skimage.segmentation import slic
 
@@ -141,7 +141,7 @@ def _region(picture: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.isin(parts, np.unique(middle)).astype(np.uint8)
 
 
-def _write(
+def _write_clip(
     folder: Path,
     name: str,
     image: NDArray[np.uint8],

@@ -25,7 +25,7 @@ CLIPS_SHOWN = 8
 NARROW = 60  # columns
 
 
-class _Quiet(Console):
+class _QuietConsole(Console):
     """Goes on where nobody reads it: a run is not for its progress."""
 
     def on_broken_pipe(self) -> None:
@@ -36,7 +36,7 @@ class Progress:
     """Shows the events of a run of `clips` clips, `workers` tasks at a time."""
 
     def __init__(self, clips: int, workers: int = 0) -> None:
-        self._console = _Quiet(stderr=True)
+        self._console = _QuietConsole(stderr=True)
         self._clips, self._ended, self._began = clips, 0, time.monotonic()
         self._meter = WorkMeter(clips, workers)
         self._lock = threading.RLock()
@@ -77,19 +77,21 @@ class Progress:
             self._meter.take(event)
         if isinstance(event, ClipFinished | ClipFailed):
             self._ended += 1
-            self._end(event)
+            self._end_clip(event)
         elif isinstance(event, TaskRetried | Notice):
             retry = "once more: " if isinstance(event, TaskRetried) else ""
-            self._print(f"{event.clip}: {retry}{event.text}")
+            self._print_line(f"{event.clip}: {retry}{event.text}")
 
     def _tick(self) -> None:
         while not self._stopped.wait(EVERY_S):
             with self._lock:
-                text, running = self._overall(), self._meter.running()
+                text, running = self._overall_bar(), self._meter.running()
             work = "; ".join(f"{clip}: {', '.join(names)}" for clip, names in running.items())
-            self._print(f"{time.strftime('%H:%M:%S')} {text}" + (f"; at work: {work}" * bool(work)))
+            self._print_line(
+                f"{time.strftime('%H:%M:%S')} {text}" + (f"; at work: {work}" * bool(work))
+            )
 
-    def _overall(self, *, short: bool = False) -> str:
+    def _overall_bar(self, *, short: bool = False) -> str:
         found = self._meter.estimate()
         if not found.frames:
             return "looking at the footage"
@@ -104,7 +106,7 @@ class Progress:
         """Return all that stands below the lines: a bar of all, and the clips at work."""
         narrow = self._console.width < NARROW
         with self._lock:
-            text, share = self._overall(short=narrow), self._meter.estimate().share
+            text, share = self._overall_bar(short=narrow), self._meter.estimate().share
             running = [
                 (clip, stages, self._meter.share_of(clip))
                 for clip, stages in self._meter.running().items()
@@ -124,13 +126,13 @@ class Progress:
         more = len(running) - CLIPS_SHOWN
         return Group(head, *lines, *([Text(f"  and {more} more clips")] if more > 0 else []))
 
-    def _end(self, event: ClipFinished | ClipFailed) -> None:
+    def _end_clip(self, event: ClipFinished | ClipFailed) -> None:
         said = "done"
         if isinstance(event, ClipFailed):
             place = f" ({event.node.stage})" if event.node else ""
             said = f"failed{place}: {event.text}"
         spent = time.monotonic() - self._began
-        self._print(f"[{self._ended}/{self._clips}] {event.clip}: {said}  ({spent:.1f} s)")
+        self._print_line(f"[{self._ended}/{self._clips}] {event.clip}: {said}  ({spent:.1f} s)")
 
-    def _print(self, text: str) -> None:
+    def _print_line(self, text: str) -> None:
         self._console.print(line(text), markup=False, highlight=False, soft_wrap=True)

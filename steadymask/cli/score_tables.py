@@ -30,7 +30,7 @@ def print_summary(console: Console, summary: Summary, systems: Sequence[str]) ->
             continue
         best = summary.best(measure)
         texts = [
-            _mean(cell, " ★" if name in best else "")
+            _mean_text(cell, " ★" if name in best else "")
             for name, cell in zip(names, cells, strict=True)
         ]
         table.add_row(measure, ARROWS.get(way, ""), *texts)
@@ -49,21 +49,21 @@ def print_clips(console: Console, scores: Sequence[ClipScores]) -> None:
     table = Table("clip", "system", *shown)
     for one in scores:
         for system, values in one.values.items():
-            cells = [_number(values[name]) if name in values else "" for name in shown]
+            cells = [_number_text(values[name]) if name in values else "" for name in shown]
             table.add_row(line(one.name), line(system), *cells)
     console.print(table)
 
 
-def _mean(mean: Mean | None, mark: str) -> Text:
+def _mean_text(mean: Mean | None, mark: str) -> Text:
     if mean is None:
         return Text()
     if math.isnan(mean.low):
-        return Text(_number(mean.value) + mark)
-    interval = f"\n{_number(mean.low)} – {_number(mean.high)}"
-    return Text.assemble(_number(mean.value) + mark, (interval, "dim"))
+        return Text(_number_text(mean.value) + mark)
+    interval = f"\n{_number_text(mean.low)} – {_number_text(mean.high)}"
+    return Text.assemble(_number_text(mean.value) + mark, (interval, "dim"))
 
 
-def _number(value: float) -> str:
+def _number_text(value: float) -> str:
     return "–" if math.isnan(value) else f"{value:.3f}"
 
 
@@ -81,7 +81,8 @@ def write_json(
         "measures": {name: {"better": way, "is": what} for name, (way, what) in MEASURES.items()},
         "mean": {
             system: {
-                name: [_plain(v) for v in (m.value, m.low, m.high)] for name, m in means.items()
+                name: [_plain_value(v) for v in (m.value, m.low, m.high)]
+                for name, m in means.items()
             }
             for system, means in summary.means.items()
         },
@@ -90,10 +91,12 @@ def write_json(
             one.name: {
                 "frames": one.frames,
                 "values": {
-                    system: {name: _plain(value) for name, value in values.items()}
+                    system: {name: _plain_value(value) for name, value in values.items()}
                     for system, values in one.values.items()
                 },
-                "flicker": {s: [_plain(v) for v in values] for s, values in one.flicker.items()},
+                "flicker": {
+                    s: [_plain_value(v) for v in values] for s, values in one.flicker.items()
+                },
                 "problems": one.problems,
             }
             for one in scores
@@ -115,5 +118,5 @@ def write_csv(path: Path, scores: Sequence[ClipScores]) -> None:
                     writer.writerow([one.name, system, name, "" if math.isnan(value) else value])
 
 
-def _plain(value: float) -> float | None:
+def _plain_value(value: float) -> float | None:
     return None if math.isnan(value) else round(float(value), 6)

@@ -23,7 +23,7 @@ NOTE_AT = 44  # column where the comments begin
 def print_settings(options: argparse.Namespace) -> int:
     """Print the settings that a command's options give; return the exit status."""
     settings, source = read_settings(options)
-    print("\n".join(_lines(settings, source)))
+    print("\n".join(_settings_lines(settings, source)))
     return 0
 
 
@@ -35,7 +35,7 @@ def resolved(steps: Sequence[Step], engine: Engine) -> Sections:
     return sections | {"engine": engine.model_dump(mode="json")}
 
 
-def _lines(settings: Sections, source: str) -> Iterator[str]:
+def _settings_lines(settings: Sections, source: str) -> Iterator[str]:
     steps, engine = build_steps(settings, source)
     types = step_types(segmenter=bool(settings.get("segment", {}).get("segmenter")))
     off = sorted(set(types) - {step.name for step in steps})
@@ -49,32 +49,32 @@ def _lines(settings: Sections, source: str) -> Iterator[str]:
             {"enabled": False} if name in switched else {}
         )
         yield f"{name}:"
-        yield from _section(type(shown[name]), values, "  ")
+        yield from _section_lines(type(shown[name]), values, "  ")
     yield "engine:"
-    yield from _section(Engine, engine.model_dump(mode="json"), "  ")
+    yield from _section_lines(Engine, engine.model_dump(mode="json"), "  ")
 
 
-def _section(model: type[BaseModel], values: Mapping[str, Any], indent: str) -> Iterator[str]:
+def _section_lines(model: type[BaseModel], values: Mapping[str, Any], indent: str) -> Iterator[str]:
     for name, field in model.model_fields.items():
         inner = field.annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
-            yield _noted(f"{indent}{name}:", _meaning(field))
-            yield from _section(inner, values[name], indent + "  ")
+            yield _noted_line(f"{indent}{name}:", _field_meaning(field))
+            yield from _section_lines(inner, values[name], indent + "  ")
         else:
-            yield _noted(f"{indent}{name}: {_value(values[name])}", _meaning(field))
+            yield _noted_line(f"{indent}{name}: {_value_text(values[name])}", _field_meaning(field))
 
 
-def _value(value: Any) -> str:
+def _value_text(value: Any) -> str:
     """Return a value in YAML, in one line."""
     text = yaml.safe_dump(value, default_flow_style=True, width=10**6, sort_keys=False)
     return text.removesuffix("...\n").strip()
 
 
-def _noted(text: str, note: str) -> str:
+def _noted_line(text: str, note: str) -> str:
     return f"{text:<{NOTE_AT}}  # {note}" if note else text
 
 
-def _meaning(field: FieldInfo) -> str:
+def _field_meaning(field: FieldInfo) -> str:
     """Return the description of a field, with the words that it may be where these are few."""
     words = field_words(field.annotation)
     parts = [field.description or "", " | ".join(words) if len(words) > 1 else ""]

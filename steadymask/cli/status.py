@@ -35,7 +35,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
     options = parser().parse_args(arguments)
-    run = _read(options.out)
+    run = _read_record(options.out)
     found = state_of(run, held=at_work(options.out), now=time.time())
     if options.clip:
         if options.clip not in run["clips"] and options.clip not in run["failures"]:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str]) -> int:
     if options.json:
         print(json.dumps(found, indent=1))
     else:
-        _print(found)
+        _print_status(found)
     return 0 if found["state"] in ("done", "running") and not found["failures"] else 1
 
 
@@ -112,7 +112,7 @@ def _of_clip(run: dict[str, Any], name: str, found: dict[str, Any]) -> dict[str,
     }
 
 
-def _print(found: dict[str, Any]) -> None:
+def _print_status(found: dict[str, Any]) -> None:
     console = plain_console()
 
     def say(text: str) -> None:
@@ -140,7 +140,7 @@ def _print(found: dict[str, Any]) -> None:
         say(f"failed: {name}: {why}")
 
 
-def _read(out: Path) -> dict[str, Any]:
+def _read_record(out: Path) -> dict[str, Any]:
     path = out / "run.json"
     try:
         run: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))

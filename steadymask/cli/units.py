@@ -24,7 +24,7 @@ def size_bytes(where: str, text: str) -> int:
     """
     expected = "a size like 500MB, 200GB or 1.5TB (GiB and the like count by 1024)"
     units = {unit.lower(): size for unit, size in BYTES.items()}
-    return int(_number(where, text, {**units, **_bare(units)}, expected))
+    return int(_parsed_number(where, text, {**units, **_bare_letters(units)}, expected))
 
 
 def age_seconds(where: str, text: str) -> float:
@@ -35,7 +35,7 @@ def age_seconds(where: str, text: str) -> float:
     ConfigError
         Naming `where` it was given.
     """
-    return _number(where, text, {"": SECONDS["d"], **SECONDS}, "an age like 30d, 36h or 2w")
+    return _parsed_number(where, text, {"": SECONDS["d"], **SECONDS}, "an age like 30d, 36h or 2w")
 
 
 def size_text(size: float) -> str:
@@ -64,12 +64,12 @@ def age_text(seconds: float) -> str:
     return f"{seconds / 3600:.0f} h ago" if seconds < 2 * 86400 else f"{seconds / 86400:.0f} d ago"
 
 
-def _bare(units: dict[str, int]) -> dict[str, int]:
+def _bare_letters(units: dict[str, int]) -> dict[str, int]:
     """Return the letters alone: 200G is 200GB."""
     return {unit[0]: size for unit, size in units.items() if len(unit) == 2}
 
 
-def _number(
+def _parsed_number(
     where: str, text: str, units: dict[str, int] | dict[str, float], expected: str
 ) -> float:
     found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)", text.strip().lower(), re.ASCII)

@@ -87,7 +87,7 @@ class WorkMeter:
             self._first = self._first or self._now()
             self._begun[event.node] = self._now()
         elif isinstance(event, TaskEnded):
-            self._end(event)
+            self._end_task(event)
         elif isinstance(event, TaskRetried):
             self._begun.pop(event.node, None)
         elif isinstance(event, ClipFinished | ClipFailed):
@@ -96,18 +96,18 @@ class WorkMeter:
             self._frames.setdefault(event.clip, 0)
             self._begun = {n: t for n, t in self._begun.items() if n.clip != event.clip}
 
-    def _end(self, event: TaskEnded) -> None:
+    def _end_task(self, event: TaskEnded) -> None:
         node = event.node
         self._begun.pop(node, None)
         left = self._left.get(event.clip, {})
-        length = self._length(node)
+        length = self._task_frames(node)
         if node.stage in left:
             left[node.stage] = max(left[node.stage] - length, 0)
         if isinstance(event, TaskDone) and length:
             self._seconds[node.stage] += event.seconds
             self._timed[node.stage] += length
 
-    def _length(self, node: Node) -> int:
+    def _task_frames(self, node: Node) -> int:
         """Return the frames of a task; a join of parts that are done already has none."""
         return self._frames.get(node.clip, 0) if node.whole else node.stop - node.start
 
@@ -122,8 +122,8 @@ class WorkMeter:
 
     def share_of(self, clip: str) -> float:
         """Return how much of a clip's work is done."""
-        whole = self._frames.get(clip, 0) * sum(self._rate(stage) for stage in self._stages)
-        return 1 - min(self._work(self._left.get(clip, {})) / whole, 1) if whole else 0.0
+        whole = self._frames.get(clip, 0) * sum(self._stage_rate(stage) for stage in self._stages)
+        return 1 - min(self._task_work(self._left.get(clip, {})) / whole, 1) if whole else 0.0
 
     def estimate(self) -> Estimate:
         """Return how far the run is."""
@@ -131,24 +131,30 @@ class WorkMeter:
         unknown = max(self._clips - len(self._frames), 0)
         mean = sum(known.values()) / len(known) if known else 0.0
         frames = sum(known.values()) + unknown * mean
-        a_frame = sum(self._rate(stage) for stage in self._stages)
-        left = sum(self._work(stages) for stages in self._left.values()) + unknown * mean * a_frame
+        a_frame = sum(self._stage_rate(stage) for stage in self._stages)
+        left = (
+            sum(self._task_work(stages) for stages in self._left.values())
+            + unknown * mean * a_frame
+        )
         now = self._now()
         under_way = sum(
-            min(now - self._begun[node], 0.9 * self._length(node) * self._rate(node.stage))
+            min(
+                now - self._begun[node],
+                0.9 * self._task_frames(node) * self._stage_rate(node.stage),
+            )
             for node in self._at_work()
         )
         whole = frames * a_frame
         if self._clips and self._ended >= self._clips:
-            return Estimate(1.0, frames, frames, self._speed(frames), 0.0)
+            return Estimate(1.0, frames, frames, self._machine_speed(frames), 0.0)
         share = min(max(1 - (left - under_way) / whole, 0.0), 1.0) if whole else 0.0
         busy = sum(self._seconds.values()) + under_way
         spent = now - self._first if self._first else 0.0
         seconds_left = (left - under_way) * spent / busy if busy > 0 and spent > 0 else None
         done = share * frames
-        return Estimate(share, frames, done, self._speed(done), seconds_left)
+        return Estimate(share, frames, done, self._machine_speed(done), seconds_left)
 
-    def _speed(self, frames: float) -> float:
+    def _machine_speed(self, frames: float) -> float:
         spent = self._now() - self._first if self._first else 0.0
         return frames / spent if spent > 0 else 0.0
 
@@ -156,11 +162,11 @@ class WorkMeter:
         """Return the tasks given first, as many as run at a time; the others wait."""
         return sorted(self._begun, key=lambda node: self._begun[node])[: self._workers]
 
-    def _work(self, left: Mapping[str, int]) -> float:
+    def _task_work(self, left: Mapping[str, int]) -> float:
         """Return processor-seconds."""
-        return sum(frames * self._rate(stage) for stage, frames in left.items())
+        return sum(frames * self._stage_rate(stage) for stage, frames in left.items())
 
-    def _rate(self, stage: str) -> float:
+    def _stage_rate(self, stage: str) -> float:
         """Return processor-seconds a frame: usual ones at this run's scale, then its own."""
         usual = sum(frames * USUAL_S.get(name, OTHER_S) for name, frames in self._timed.items())
         scale = sum(self._seconds.values()) / usual if usual else 1.0

@@ -76,7 +76,7 @@ def read_labels_by_clip(root: Path, clips: Mapping[str, Files], scratch: Path) -
         hard = name in pictures and not _is_soft(pictures[name])
         path = None if hard else find_masks(root, name, alone=len(clips) == 1, follow_links=True)
         if path is not None:
-            converted[name] = _converted(name, path, frames, scratch / name)
+            converted[name] = _converted_clip(name, path, frames, scratch / name)
     if not pictures and not converted:
         raise ConfigError(f"{root}: expected masks of {', '.join(list(clips)[:5])}, found none")
     return pictures | converted
@@ -102,7 +102,7 @@ def _is_soft(files: Files) -> bool:
     return False
 
 
-def _converted(name: str, path: Path, frames: Files, folder: Path) -> Files:
+def _converted_clip(name: str, path: Path, frames: Files, folder: Path) -> Files:
     """Write a clip's masks as label pictures, named like its frames."""
     size = read_picture(next(iter(frames.values()))).shape[:2]
     names = tuple(file.name for file in frames.values())

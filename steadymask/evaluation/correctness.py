@@ -66,12 +66,12 @@ class Objects:
         out = {}
         for name in ("J", "F"):
             each = [statistics(series) for series in self._series[name].values()]
-            out[name] = _mean([one.mean for one in each])
-            out[f"{name}_recall"] = _mean([one.recall for one in each])
-            out[f"{name}_decay"] = _mean([one.decay for one in each])
+            out[name] = _mean_of_known([one.mean for one in each])
+            out[f"{name}_recall"] = _mean_of_known([one.recall for one in each])
+            out[f"{name}_decay"] = _mean_of_known([one.decay for one in each])
         out["J&F"] = (out["J"] + out["F"]) / 2
         for name in ("recall", *(["T"] if self._contours else [])):
-            out[name] = _mean([statistics(s).mean for s in self._series[name].values()])
+            out[name] = _mean_of_known([statistics(s).mean for s in self._series[name].values()])
         return out
 
 
@@ -107,6 +107,6 @@ class Classes:
         }
 
 
-def _mean(values: list[float]) -> float:
+def _mean_of_known(values: list[float]) -> float:
     known = [value for value in values if not math.isnan(value)]
     return sum(known) / len(known) if known else math.nan

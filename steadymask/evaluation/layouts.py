@@ -37,27 +37,27 @@ def find_frames(root: Path) -> dict[str, Files]:
     ConfigError
         If there is no such folder, or no picture in it.
     """
-    return _find(root, PICTURES, "frames (.jpg, .png)")
+    return _find_files(root, PICTURES, "frames (.jpg, .png)")
 
 
 def find_labels(root: Path) -> dict[str, Files]:
     """Return the label files of every clip below `root`, by the clip's name; else as above."""
-    return _find(root, LABELS, "label files (.png)")
+    return _find_files(root, LABELS, "label files (.png)")
 
 
-def _find(root: Path, suffixes: frozenset[str], what: str) -> dict[str, Files]:
+def _find_files(root: Path, suffixes: frozenset[str], what: str) -> dict[str, Files]:
     if not root.is_dir():
         raise ConfigError(f"{root}: expected a folder of {what}, found no such folder")
     clips: dict[str, Files] = {}
-    for path in _walk(root, suffixes):
-        clip, frame = _place(path, root)
+    for path in _walk_files(root, suffixes):
+        clip, frame = _clip_and_frame(path, root)
         clips.setdefault(clip, {})[frame] = path
     if not clips:
         raise ConfigError(f"{root}: expected {what}, found none")
     return clips
 
 
-def _walk(root: Path, suffixes: frozenset[str]) -> Iterator[Path]:
+def _walk_files(root: Path, suffixes: frozenset[str]) -> Iterator[Path]:
     for folder, below, names in os.walk(root, followlinks=True):
         below[:] = sorted(name for name in below if not name.startswith("."))
         for name in sorted(names, key=natural_key):
@@ -65,7 +65,7 @@ def _walk(root: Path, suffixes: frozenset[str]) -> Iterator[Path]:
                 yield Path(folder) / name
 
 
-def _place(path: Path, root: Path) -> tuple[str, str]:
+def _clip_and_frame(path: Path, root: Path) -> tuple[str, str]:
     """Return a file's clip and its name within the clip."""
     city = CITYSCAPES.fullmatch(path.stem)
     if city:

@@ -65,13 +65,13 @@ def random_motion(
     occluders = np.zeros((frames, 4), np.int64)
     for t in range(1, frames):
         if kind == "occlusion":
-            occluders[t] = _somewhere(strength, size, rng)
+            occluders[t] = _random_position(strength, size, rng)
         else:
-            places[t] = _step(kind, strength, size, rng) @ places[t - 1]
+            places[t] = _next_offset(kind, strength, size, rng) @ places[t - 1]
     return Motion(places, occluders)
 
 
-def _step(
+def _next_offset(
     kind: Kind, strength: float, size: tuple[int, int], rng: np.random.Generator
 ) -> NDArray[np.float64]:
     middle = (size[1] - 1) / 2, (size[0] - 1) / 2
@@ -87,7 +87,7 @@ def _step(
     return turned
 
 
-def _somewhere(
+def _random_position(
     share: float, size: tuple[int, int], rng: np.random.Generator
 ) -> tuple[int, int, int, int]:
     side = max(round(share * min(size)), 1)
@@ -150,12 +150,14 @@ def exact_flow(
     here = np.stack([columns, rows, np.ones(size)])
     source = np.einsum("ab,bhw->ahw", np.linalg.inv(motion.places[i]), here)
     there = np.einsum("ab,bhw->ahw", motion.places[j], source)
-    seen = _inside(source, size) & _inside(there, size)
-    seen &= ~_covered(motion.occluders[i], here) & ~_covered(motion.occluders[j], np.rint(there))
+    seen = _is_inside(source, size) & _is_inside(there, size)
+    seen &= ~_covered_pixels(motion.occluders[i], here) & ~_covered_pixels(
+        motion.occluders[j], np.rint(there)
+    )
     return (there - here)[:2].astype(np.float32), seen
 
 
-def _inside(places: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
+def _is_inside(places: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:
     x, y = places[0], places[1]
     slack = 1e-6  # of rounding
     return np.asarray(
@@ -163,7 +165,7 @@ def _inside(places: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bo
     )
 
 
-def _covered(occluder: NDArray[np.int64], places: NDArray[np.float64]) -> NDArray[np.bool_]:
+def _covered_pixels(occluder: NDArray[np.int64], places: NDArray[np.float64]) -> NDArray[np.bool_]:
     left, top, right, bottom = occluder
     x, y = places[0], places[1]
     return np.asarray((x >= left) & (x < right) & (y >= top) & (y < bottom))

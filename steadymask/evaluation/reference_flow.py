@@ -132,13 +132,13 @@ class EstimatedFlow:
 
     def _link(self, frame: Picture, other: Picture) -> Link:
         model = load_flow(FlowChoice(self.method))
-        small = [self._shrunk(picture) for picture in (frame, other)]
+        small = [self._shrunk_picture(picture) for picture in (frame, other)]
         size = frame.shape[0], frame.shape[1]
         there = resize_flow(model(small[0], small[1]), size)
         back = resize_flow(model(small[1], small[0]), size)
         return Link(there, back, visible(there, back), visible(back, there))
 
-    def _shrunk(self, picture: Picture) -> Picture:
+    def _shrunk_picture(self, picture: Picture) -> Picture:
         if self.scale == 1:
             return picture
         rows, columns = (max(round(n * self.scale), 1) for n in picture.shape[:2])

@@ -92,30 +92,30 @@ def score_clip(
     true = None
     if truth is not None:
         true = LabelSet(pair(frames, truth, f"{name}: truth"), options.void)
-    found = _usable(scores, frames, systems)
+    found = _usable_systems(scores, frames, systems)
     if true is not None and len(true.files) == len(frames):
         found[TRUTH] = true
     reader = Reader([*found.values(), *([true] if true else [])], options.task, union=options.union)
     if true is not None:
         _check_common(scores, found, true, reader)
     passes = {
-        system: _Pass(labels, system == TRUTH, judge, options, true, reader)
+        system: _SystemPass(labels, system == TRUTH, judge, options, true, reader)
         for system, labels in found.items()
     }
-    for frame, picture, links in _walk(frames, judge):
+    for frame, picture, links in _walk_frames(frames, judge):
         size = picture.shape[0], picture.shape[1]
         answer = None
         if true is not None and frame in true.files:
             answer = reader.read(true, frame, size, truth=True)
         edges = None if answer is None else edge_band(answer)
-        _step(scores, passes, frame, size, links, answer, edges)
+        _advance_systems(scores, passes, frame, size, links, answer, edges)
     for system, one in passes.items():
         scores.values[system] = one.values()
         scores.flicker[system] = one.stability.flicker
     return scores
 
 
-class _Pass:
+class _SystemPass:
     """One system's way through a clip."""
 
     def __init__(
@@ -155,9 +155,9 @@ class _Pass:
         return right | self.stability.values()
 
 
-def _step(
+def _advance_systems(
     scores: ClipScores,
-    passes: dict[str, _Pass],
+    passes: dict[str, _SystemPass],
     frame: str,
     size: tuple[int, int],
     links: list[Link],
@@ -173,7 +173,9 @@ def _step(
             del passes[system]
 
 
-def _usable(scores: ClipScores, frames: Files, systems: Mapping[str, Files]) -> dict[str, LabelSet]:
+def _usable_systems(
+    scores: ClipScores, frames: Files, systems: Mapping[str, Files]
+) -> dict[str, LabelSet]:
     """Return the systems that have a label file for every frame."""
     found = {}
     for system, files in systems.items():
@@ -200,24 +202,26 @@ def _check_common(
         theirs = {reader.number(label) for label in found[system].objects()}
         if numbers and theirs and not numbers & theirs:
             scores.problems[system] = (
-                f"{scores.name}: {system}: expected labels of the truth ({_list(truth)}), got "
-                f"{_list(found[system])}: --union takes all objects for one"
+                f"{scores.name}: {system}: expected labels of the truth ({_label_list(truth)}), "
+                f"got {_label_list(found[system])}: --union takes all objects for one"
             )
             del found[system]
 
 
-def _list(labels: LabelSet) -> str:
+def _label_list(labels: LabelSet) -> str:
     return ", ".join(map(str, sorted(labels.objects())[:8]))
 
 
-def _walk(frames: Files, judge: Judge) -> Iterator[tuple[str, NDArray[np.uint8], list[Link]]]:
+def _walk_frames(
+    frames: Files, judge: Judge
+) -> Iterator[tuple[str, NDArray[np.uint8], list[Link]]]:
     """Yield name, picture and links of every frame."""
     size: list[tuple[int, ...]] = []
     read: list[NDArray[np.uint8]] = []
 
     def pictures() -> Iterator[NDArray[np.uint8]]:
         for path in frames.values():
-            picture = _read(path, size)
+            picture = _read_checked(path, size)
             read.append(picture)
             yield picture
 
@@ -225,7 +229,7 @@ def _walk(frames: Files, judge: Judge) -> Iterator[tuple[str, NDArray[np.uint8],
         yield name, read.pop(0), links
 
 
-def _read(path: Path, size: list[tuple[int, ...]]) -> NDArray[np.uint8]:
+def _read_checked(path: Path, size: list[tuple[int, ...]]) -> NDArray[np.uint8]:
     picture = read_picture(path)
     if size and picture.shape != size[0]:
         raise InputError(

@@ -39,7 +39,7 @@ class Stability:
         self._held: deque[Labels] = deque(maxlen=radius)
         self._consistency, self._overlap = Consistency(), TemporalOverlap()
         self._everywhere, self._local = StabilityRate(), StabilityRate()
-        self._smoothness = _Smoothness(SIGMA_S * rate)
+        self._smoothness = _RunningSmoothness(SIGMA_S * rate)
         self._boundaries: list[int] = []
         self._band = np.zeros(2, np.int64)
         self._area = 0
@@ -96,7 +96,7 @@ class Stability:
         }
 
 
-class _Smoothness:
+class _RunningSmoothness:
     """Restlessness of labels that come one by one; holds a block and the Gaussian's reach."""
 
     def __init__(self, sigma: float) -> None:
@@ -108,14 +108,14 @@ class _Smoothness:
     def add(self, labels: Labels) -> None:
         self._held.append(labels)
         if len(self._held) >= self._done + BLOCK + self._reach:
-            self._take(self._done + BLOCK)
+            self._take_labels(self._done + BLOCK)
 
     def finish(self) -> list[float]:
         if self._done < len(self._held):
-            self._take(len(self._held))
+            self._take_labels(len(self._held))
         return self._values
 
-    def _take(self, stop: int) -> None:
+    def _take_labels(self, stop: int) -> None:
         frames = range(self._done, stop)
         self._values += restlessness(np.stack(self._held), frames, sigma=self._sigma)
         first = max(stop - self._reach, 0)

@@ -34,8 +34,8 @@ def augmented(batch: Batch, generator: torch.Generator) -> Batch:
         out = {name: values.transpose(-1, -2) for name, values in out.items()}
     if chance(0.3):
         _turn_inside_out(out)
-    _relight(out["planes"], generator, chance)
-    _mislead(out, generator, chance)
+    _relight_frames(out["planes"], generator, chance)
+    _mislead_decoder(out, generator, chance)
     return out
 
 
@@ -46,7 +46,7 @@ def _turn_inside_out(batch: Batch) -> None:
     batch["truth"] = 1 - batch["truth"]
 
 
-def _relight(planes: torch.Tensor, generator: torch.Generator, chance: Chance) -> None:
+def _relight_frames(planes: torch.Tensor, generator: torch.Generator, chance: Chance) -> None:
     count = len(planes)
     if chance(0.5):
         gain = 0.75 + 0.5 * torch.rand(count, 3, 1, 1, generator=generator)
@@ -56,7 +56,7 @@ def _relight(planes: torch.Tensor, generator: torch.Generator, chance: Chance) -
         planes[:, RGB] = planes[:, torch.randperm(3, generator=generator)]
 
 
-def _mislead(batch: Batch, generator: torch.Generator, chance: Chance) -> None:
+def _mislead_decoder(batch: Batch, generator: torch.Generator, chance: Chance) -> None:
     """Weaken the evidence of colour or mix in that of another scene; drop neighbours."""
     count = len(batch["truth"])
     colour = batch["planes"][:, COLOUR] - 0.5

@@ -112,15 +112,15 @@ def distill(
         settings.samples,
         settings.batch,
     )
-    task = _task(student, clips, settings, teacher)
+    task = _training_task(student, clips, settings, teacher)
     course = Course("distill", folder, settings.epochs, task, tell, settings.patience)
-    if train(_Distil(student, settings, teacher), data, course):
+    if train(_DistillTask(student, settings, teacher), data, course):
         to.parent.mkdir(parents=True, exist_ok=True)
         save_student(to.with_suffix(".safetensors"), student)
         export_onnx(student, to)
 
 
-def _task(
+def _training_task(
     student: Student, clips: LabelledClips, settings: Settings, teacher: Student | None
 ) -> dict[str, Any]:
     """Return all that makes another training of it."""
@@ -132,7 +132,7 @@ def _task(
     }
 
 
-class _Distil(Fitting):
+class _DistillTask(Fitting):
     def __init__(self, student: Student, settings: Settings, teacher: Student | None) -> None:
         super().__init__()
         lightning.seed_everything(settings.seed, verbose=False)

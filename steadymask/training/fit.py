@@ -98,7 +98,7 @@ def fit(
     )
     task = {"settings": asdict(settings), "library": list(library.digest)}
     course = Course("fit", folder, settings.epochs, task, tell)
-    if train(_Fit(decoder, settings.rate, _losses_of(settings, shape)), data, course):
+    if train(_FitTask(decoder, settings.rate, _losses_of(settings, shape)), data, course):
         to.parent.mkdir(parents=True, exist_ok=True)
         save_decoder(to, decoder)
 
@@ -110,7 +110,7 @@ def _losses_of(settings: Settings, shape: Shape) -> Callable[..., Losses]:
     return partial(window_losses, pairs=pairs, data_weight=settings.data_weight)
 
 
-class _Fit(Fitting):
+class _FitTask(Fitting):
     def __init__(self, decoder: nn.Module, rate: float, losses: Callable[..., Losses]) -> None:
         super().__init__()
         self.decoder = decoder

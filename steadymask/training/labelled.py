@@ -69,8 +69,8 @@ class LabelledClips:
         self._library, self._origin = library, origin
         found = {label for _, facts in library.clips for label in ClipFacts(facts).classes}
         self.class_ids: tuple[int, ...] = tuple(sorted(found))
-        self._true = [self._files(name, facts) for name, facts in library.clips]
-        self._counts = [self._counted(clip) for clip in range(len(library.clips))]
+        self._true = [self._label_files(name, facts) for name, facts in library.clips]
+        self._counts = [self._counted_pixels(clip) for clip in range(len(library.clips))]
 
     @property
     def task(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class LabelledClips:
             If none is left.
         """
         warnings = [
-            f"{name}: left out: no pixel of it is trusted{self._hint}"
+            f"{name}: left out: no pixel of it is trusted{self._trust_hint}"
             for (name, _), counts in zip(self._library.clips, self._counts, strict=True)
             if not counts[:, :IGNORE].any()
         ]
@@ -104,7 +104,9 @@ class LabelledClips:
         )
         for name, places in (("to train on", train), ("held out", held_out)):
             if not places:
-                raise InputError(f"no pixel is trusted in any of the clips {name}{self._hint}")
+                raise InputError(
+                    f"no pixel is trusted in any of the clips {name}{self._trust_hint}"
+                )
         seen = sum(self._counts[place.clip][place.frame] for place in train)
         for number, label in enumerate((0, *self.class_ids)):
             if not seen[number]:
@@ -113,7 +115,7 @@ class LabelledClips:
         return train, held_out, warnings
 
     @property
-    def _hint(self) -> str:
+    def _trust_hint(self) -> str:
         if self._origin.labels == "none":
             return ": expected label pictures in --truth for some of its frames"
         return f": lower --sure {self._origin.sure:g}, or check its masks"
@@ -127,10 +129,10 @@ class LabelledClips:
         facts = self._library.clips[place.clip][1]
         true, stage = self._true[place.clip], STAGES.get(self._origin.labels)
         if t in true:
-            return self._read(true[t], ClipFacts(facts).size)
+            return self._read_label(true[t], ClipFacts(facts).size)
         if stage is None:
             return np.full(ClipFacts(facts).size, IGNORE, np.uint8)
-        return self._made(place, stage, t)
+        return self._pipeline_labels(place, stage, t)
 
     def soft(self, place: Place, t: int) -> NDArray[np.float32]:
         """Return the stabilised masks of frame t, (H, W, C) of the foreground classes."""
@@ -149,7 +151,7 @@ class LabelledClips:
         k = offsets(len(packed) // 2).index(j - i)
         return resize_flow(unpack_flow(packed[k]), (rows, columns))
 
-    def _made(self, place: Place, stage: str, t: int) -> NDArray[np.uint8]:
+    def _pipeline_labels(self, place: Place, stage: str, t: int) -> NDArray[np.uint8]:
         """Return the pipeline's labels, numbered as the student's classes."""
         numbers = np.zeros(256, np.uint8)
         for k, label in enumerate(self._library.clips[place.clip][1]["classes"], start=1):
@@ -162,7 +164,7 @@ class LabelledClips:
             labels[best < self._origin.sure * 255] = IGNORE
         return labels
 
-    def _files(self, clip: str, facts: Any) -> dict[int, Path]:
+    def _label_files(self, clip: str, facts: Any) -> dict[int, Path]:
         """Return the label pictures of a clip by number of frame."""
         folder = self._origin.truth / clip if self._origin.truth else None
         if folder is None or not folder.is_dir():
@@ -180,7 +182,7 @@ class LabelledClips:
             found[t] = path
         return found
 
-    def _read(self, path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
+    def _read_label(self, path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Return a label picture at working size, numbered as the student's classes."""
         values = read_labels(path)
         labels = cv2.resize(values, (size[1], size[0]), interpolation=cv2.INTER_NEAREST_EXACT)
@@ -199,7 +201,7 @@ class LabelledClips:
                 out[labels == label] = known[label]
         return out
 
-    def _counted(self, clip: int) -> NDArray[np.int64]:
+    def _counted_pixels(self, clip: int) -> NDArray[np.int64]:
         """Return how many pixels of each label each frame has, (T, 256)."""
         facts = self._library.clips[clip][1]
         counts = np.zeros((ClipFacts(facts).frames, IGNORE + 1), np.int64)

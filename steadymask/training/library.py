@@ -52,7 +52,7 @@ class Library:
         self, clips: Iterable[Clip], steps: Sequence[Step], store: Store, chunk: int
     ) -> None:
         self._store = store
-        self._plans = [_followed(clip, steps, store, chunk) for clip in clips]
+        self._plans = [_followed_plan(clip, steps, store, chunk) for clip in clips]
         self._held: dict[tuple[int, str, int], NDArray[Any]] = {}
         self._held_bytes = 0
 
@@ -129,7 +129,7 @@ class Library:
         return train, held_out
 
 
-def _followed(clip: Clip, steps: Sequence[Step], store: Store, chunk: int) -> ClipPlan:
+def _followed_plan(clip: Clip, steps: Sequence[Step], store: Store, chunk: int) -> ClipPlan:
     """Return a clip's plan with everything that the store has."""
     plan = ClipPlan(clip, steps, chunk, "", partial(remembered, store))
     while (task := plan.next_ready()) is not None:

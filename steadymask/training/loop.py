@@ -66,13 +66,13 @@ class Fitting(lightning.LightningModule):
 
     def training_step(self, batch: Batch) -> torch.Tensor:
         """Return the loss of a batch."""
-        return self._logged("train", batch)
+        return self._logged_losses("train", batch)
 
     def validation_step(self, batch: Batch) -> None:
         """Log the loss of a held-out batch."""
-        self._logged("held_out", batch)
+        self._logged_losses("held_out", batch)
 
-    def _logged(self, which: str, batch: Batch) -> torch.Tensor:
+    def _logged_losses(self, which: str, batch: Batch) -> torch.Tensor:
         losses = self.losses(batch)
         if not torch.isfinite(losses["total"]):
             values = {name: float(value.detach()) for name, value in losses.items()}
@@ -155,7 +155,7 @@ def train(module: Fitting, data: Epochs, course: Course) -> bool:
     stop = EarlyStopping("held_out_total", patience=course.patience, check_finite=False)
     trainer = lightning.Trainer(
         default_root_dir=course.folder, max_epochs=course.epochs, logger=False,
-        callbacks=[_Curves(course), _Board(course.folder), stop, best],
+        callbacks=[_LossCurves(course), _LossBoard(course.folder), stop, best],
         reload_dataloaders_every_n_epochs=1,
         precision="bf16-mixed" if torch.cuda.is_available() else "32-true",
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
@@ -192,7 +192,7 @@ def _to_go_on_from(course: Course) -> Path | None:
     return last
 
 
-class _Curves(Callback):
+class _LossCurves(Callback):
     """Writes every epoch's losses as a line of CSV and as a picture."""
 
     def __init__(self, course: Course) -> None:
@@ -210,8 +210,8 @@ class _Curves(Callback):
             writer = csv.DictWriter(file, list(rows[-1]))
             writer.writeheader()
             writer.writerows(rows)
-        names = _names(found)
-        _plot(rows, names, self._course.folder / "losses.png")
+        names = _loss_names(found)
+        _plot_losses(rows, names, self._course.folder / "losses.png")
         parts = ", ".join(f"{name} {found[f'held_out_{name}']}" for name in names[1:])
         self._course.tell(
             f"{self._course.name}: epoch {epoch}: loss {found['train_total']}, held out "
@@ -219,7 +219,7 @@ class _Curves(Callback):
         )
 
 
-class _Board(Callback):
+class _LossBoard(Callback):
     """Writes every epoch's losses for TensorBoard, where that is installed."""
 
     def __init__(self, folder: Path) -> None:
@@ -247,7 +247,7 @@ class _Board(Callback):
             self._writer.close()
 
 
-def _names(found: Mapping[str, str]) -> list[str]:
+def _loss_names(found: Mapping[str, str]) -> list[str]:
     """Return the names of the losses, `total` first."""
     names = [name.removeprefix("train_") for name in found if name.startswith("train_")]
     return sorted(names, key=lambda name: (name != "total", name))
@@ -260,7 +260,7 @@ def _read_rows(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def _plot(rows: list[dict[str, str]], names: list[str], path: Path) -> None:
+def _plot_losses(rows: list[dict[str, str]], names: list[str], path: Path) -> None:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -131,14 +131,14 @@ class Supervised(lightning.LightningModule):
 
     def training_step(self, batch: Batch) -> torch.Tensor:
         """Return the loss of a batch."""
-        decoded, trust = self._decoded(batch)
+        decoded, trust = self._decoded_masks(batch)
         return mask_loss(decoded, batch["truth"]) + TRUST_SHARE * trust_loss(trust, batch)
 
     def validation_step(self, batch: Batch) -> None:
         """Log the loss and the J on what is held out, of the voted mask and of the decoder's."""
-        truth, (decoded, trust) = batch["truth"], self._decoded(batch)
-        self.log("J", _jaccard(decoded, truth))
-        self.log("J voted", _jaccard(log_odds(batch["planes"][:, VOTED]), truth))
+        truth, (decoded, trust) = batch["truth"], self._decoded_masks(batch)
+        self.log("J", _mean_jaccard(decoded, truth))
+        self.log("J voted", _mean_jaccard(log_odds(batch["planes"][:, VOTED]), truth))
         self.log("loss", mask_loss(decoded, truth))
         self.log("loss of trust", trust_loss(trust, batch))
 
@@ -157,7 +157,7 @@ class Supervised(lightning.LightningModule):
         rising = min(1.0, (step + 1) / 100)
         return rising * (0.01 + 0.5 * (1 + float(np.cos(np.pi * min(step / self.steps, 1.0)))))
 
-    def _decoded(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    def _decoded_masks(self, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         planes, near = (
             batch[name].contiguous(memory_format=torch.channels_last) for name in ("planes", "near")
         )
@@ -195,7 +195,7 @@ def trust_loss(trust: torch.Tensor, batch: Batch) -> torch.Tensor:
     return F.binary_cross_entropy_with_logits(trust, right)
 
 
-def _jaccard(log_odds: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
+def _mean_jaccard(log_odds: torch.Tensor, truth: torch.Tensor) -> torch.Tensor:
     mask, true = log_odds > 0, truth > 0.5
     shared, either = ((f(mask, true)).sum((1, 2, 3)) for f in (torch.logical_and, torch.logical_or))
     return ((shared + 1) / (either + 1)).mean()

@@ -82,15 +82,15 @@ class AlignedSamples(Dataset[Sample]):
         j = min(i + int(rng.integers(1, self._shape.radius + 1)), place.shot[1] - 1)
         voted = self._library.span(place, "refine.masks", i, j + 1)
         cut, c = cut_out(voted[i], rng, self._shape.side), int(rng.integers(voted[i].shape[-1]))
-        flows = {t: self._flows(place, t, voted[i].shape[:2], cut) for t in (i, j)}
+        flows = {t: self._cut_flows(place, t, voted[i].shape[:2], cut) for t in (i, j)}
         there, back = flows[i][j - i], flows[j][i - j]
-        both = [self._frame(place, t, c, cut, flows[t], voted[t]) for t in (i, j)]
+        both = [self._decoder_frame(place, t, c, cut, flows[t], voted[t]) for t in (i, j)]
         out = {name: np.stack([one[name] for one in both]) for name in both[0]}
         out["flow"] = np.stack([there, back])
         out["seen"] = np.stack([visible(there, back)[None], visible(back, there)[None]])
         return {name: torch.from_numpy(values) for name, values in out.items()}
 
-    def _flows(
+    def _cut_flows(
         self, place: Place, t: int, size: tuple[int, ...], cut: Cut
     ) -> dict[int, NDArray[np.float32]]:
         """Return the flow from frame t to its neighbours, cut out, by their distance."""
@@ -102,7 +102,7 @@ class AlignedSamples(Dataset[Sample]):
                 found[step] = np.ascontiguousarray(whole[(slice(None), *cut)])
         return found
 
-    def _frame(
+    def _decoder_frame(
         self,
         place: Place,
         t: int,
@@ -166,7 +166,7 @@ class WindowSamples(Dataset[Sample]):
             "masks": np.stack([np.moveaxis(with_background(mask), -1, 0) for mask in soft]),
         }
         size = masks.array.shape[1:3]
-        flows = {pair: self._flow(packed, near, pair, size, cut) for pair in self.pairs}
+        flows = {pair: self._cut_flow(packed, near, pair, size, cut) for pair in self.pairs}
         out["flow"] = np.stack([flows[pair] for pair in self.pairs])
         out["seen"] = np.stack([visible(flows[i, j], flows[j, i])[None] for i, j in self.pairs])
         return {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in out.items()}
@@ -176,7 +176,7 @@ class WindowSamples(Dataset[Sample]):
         """The ordered pairs of frames of a window between which there is flow."""
         return pairs_of(self._shape.window, self._shape.radius)
 
-    def _flow(
+    def _cut_flow(
         self,
         packed: Span,
         near: list[int],

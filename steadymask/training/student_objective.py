@@ -64,7 +64,7 @@ class Triplet:
 def temporal(given: Triplet) -> Tensor:
     """Return PFI's eq. 3, mean over the pairs of neighbours."""
     frames, masks = given.batch["frames"], given.masks
-    return _mean(
+    return _mean_of_known(
         [
             motion_guided_loss(
                 masks[:, i], masks[:, j], given.flow(i, j), frames[:, i], frames[:, j]
@@ -77,7 +77,7 @@ def temporal(given: Triplet) -> Tensor:
 def pair_wise(given: Triplet) -> Tensor:
     """Return PFI's eq. 2, mean over the pairs of neighbours."""
     masks, wanted = given.masks, given.teacher_masks
-    return _mean(
+    return _mean_of_known(
         [
             pair_wise_loss((masks[:, i], masks[:, j]), (wanted[:, i], wanted[:, j]))
             for i, j in NEIGHBOURS
@@ -96,7 +96,7 @@ def multi_frame(given: Triplet) -> Tensor:
 def boundary(given: Triplet) -> Tensor:
     """Return eq. 1 of Coherent Loss, mean over the pairs of neighbours."""
     masks = given.masks
-    return _mean(
+    return _mean_of_known(
         [
             boundary_coherency_loss(masks[:, i], masks[:, j], given.flow(i, j), given.flow(j, i))
             for i, j in NEIGHBOURS
@@ -114,7 +114,7 @@ def everywhere(given: Triplet) -> Tensor:
         )
         for i, j in NEIGHBOURS
     ]  # fmt: skip
-    return _mean(sums) * (PAPER_PIXELS / (masks.shape[-1] * masks.shape[-2]))
+    return _mean_of_known(sums) * (PAPER_PIXELS / (masks.shape[-1] * masks.shape[-2]))
 
 
 def transform(given: Triplet) -> Tensor:
@@ -174,11 +174,11 @@ def student_losses(
     of_moved = _of_moved(student, batch) if "transform" in weights else None
     taught = batch["soft"], batch["soft"]
     if teacher is not None and {"pair_wise", "multi_frame"} & set(weights):
-        taught = _taught(teacher, frames, items)
+        taught = _teacher_outputs(teacher, frames, items)
     with torch.autocast(frames.device.type, enabled=False):  # sums over pixels need all bits
-        entropy = cross_entropy(_full(scores), batch["labels"].flatten(0, 1))
-        masks = _by_item(_full(scores).softmax(dim=1), items)
-        features = _by_item(_full(features), items)
+        entropy = cross_entropy(_full_precision(scores), batch["labels"].flatten(0, 1))
+        masks = _by_item(_full_precision(scores).softmax(dim=1), items)
+        features = _by_item(_full_precision(features), items)
         given = Triplet(masks, features, *taught, of_moved, lstm, batch)
         terms = {name: TERMS[name](given) for name in weights}
         total = entropy + sum(weights[name] * value for name, value in terms.items())
@@ -187,24 +187,26 @@ def student_losses(
 
 def _of_moved(student: Student, batch: Batch) -> Tensor:
     moved, _ = warp_torch(batch["frames"][:, MIDDLE], batch["move"])
-    return _full(student(moved)).softmax(dim=1)
+    return _full_precision(student(moved)).softmax(dim=1)
 
 
-def _full(values: Tensor) -> Tensor:
+def _full_precision(values: Tensor) -> Tensor:
     """Return numbers of 16 bits in 32; wider ones as they are."""
     return values.to(torch.promote_types(values.dtype, torch.float32))
 
 
 @torch.no_grad()
-def _taught(teacher: Student, frames: Tensor, items: int) -> tuple[Tensor, Tensor]:
+def _teacher_outputs(teacher: Student, frames: Tensor, items: int) -> tuple[Tensor, Tensor]:
     """Return a teacher's masks and features of all frames, three an item."""
     scores, features = teacher.look(frames)
-    return _by_item(_full(scores).softmax(dim=1), items), _by_item(_full(features), items)
+    return _by_item(_full_precision(scores).softmax(dim=1), items), _by_item(
+        _full_precision(features), items
+    )
 
 
 def _by_item(values: Tensor, items: int) -> Tensor:
     return values.reshape(items, -1, *values.shape[1:])
 
 
-def _mean(values: list[Tensor]) -> Tensor:
+def _mean_of_known(values: list[Tensor]) -> Tensor:
     return torch.stack(values).mean()

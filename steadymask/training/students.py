@@ -52,7 +52,7 @@ class Student(nn.Module):
             self.register_buffer(which, torch.tensor(values)[:, None, None], persistent=False)
         layers = [layer for layer in network.modules() if isinstance(layer, nn.Conv2d)]
         self._last = layers[-1:]  # in a list: it is registered already
-        self._check()
+        self._check_network()
 
     @property
     def classes(self) -> int:
@@ -61,7 +61,7 @@ class Student(nn.Module):
 
     def forward(self, frames: Tensor) -> Tensor:
         """Return scores (B, C, H, W) of frames (B, 3, H, W), RGB in [0, 1]."""
-        scores: Tensor = self._scores(frames)
+        scores: Tensor = self._class_scores(frames)
         if scores.shape[-2:] == frames.shape[-2:]:
             return scores
         return functional.interpolate(
@@ -82,16 +82,16 @@ class Student(nn.Module):
                 hook.remove()
         return scores, held[-1] if held else scores
 
-    def _scores(self, frames: Tensor) -> Any:
+    def _class_scores(self, frames: Tensor) -> Any:
         answer = self.network((frames - self.mean) / self.std)
         return answer["out"] if isinstance(answer, dict) else answer
 
     @torch.no_grad()
-    def _check(self) -> None:
+    def _check_network(self) -> None:
         """Refuse a network that does not give a score for each class."""
         training = self.network.training
         try:
-            found = self.eval()._scores(torch.zeros((1, 3, PROBE, PROBE)))
+            found = self.eval()._class_scores(torch.zeros((1, 3, PROBE, PROBE)))
         except Exception as error:  # a user's network may fail in any way
             raise ConfigError(f"--student {self.name}: {reason(error)}") from error
         self.train(training)

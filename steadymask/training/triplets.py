@@ -58,30 +58,30 @@ class View:
         """Return a frame (H, W, 3) as (3, side, side) in [0, 1]."""
         seen = fitted(np.ascontiguousarray(frame[self.cut]), self.side, self.side)
         lit = np.clip(seen * np.float32(self.gain / 255) + np.float32(self.shift), 0, 1)
-        return self._turned(np.moveaxis(lit.astype(np.float32), -1, 0))
+        return self._turned_crop(np.moveaxis(lit.astype(np.float32), -1, 0))
 
     def labels(self, labels: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Return labels (H, W) as (side, side)."""
         size = self.side, self.side
         seen = cv2.resize(labels[self.cut], size, interpolation=cv2.INTER_NEAREST_EXACT)
-        return self._turned(seen).astype(np.int64)
+        return self._turned_crop(seen).astype(np.int64)
 
     def soft(self, mask: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return masks (H, W, C) as (C + 1, side, side), the background first."""
         size = self.side, self.side
         seen = cv2.resize(mask[self.cut], size, interpolation=cv2.INTER_AREA)
         seen = seen.reshape(*size, mask.shape[-1])
-        return self._turned(np.moveaxis(with_background(seen), -1, 0))
+        return self._turned_crop(np.moveaxis(with_background(seen), -1, 0))
 
     def flow(self, flow: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return flow (2, H, W) as (2, side, side), in pixels of the view."""
         part = np.ascontiguousarray(flow[(slice(None), *self.cut)])
-        seen = self._turned(resize_flow(part, (self.side, self.side)))
+        seen = self._turned_crop(resize_flow(part, (self.side, self.side)))
         if self.mirrored:
             seen = np.stack([-seen[0], seen[1]])
         return seen
 
-    def _turned(self, values: NDArray[T]) -> NDArray[T]:
+    def _turned_crop(self, values: NDArray[T]) -> NDArray[T]:
         return values[..., ::-1] if self.mirrored else values
 
 
@@ -135,7 +135,7 @@ class Triplets(Dataset[Batch]):
         steps = rng.integers(1, self._reach + 1, 2)
         times = (max(middle - int(steps[0]), first), middle, min(middle + int(steps[1]), last - 1))
         labels = [clips.labels(place, t) for t in times]
-        view = self._view(labels[1], rng)
+        view = self._cut_view(labels[1], rng)
         flow = [view.flow(clips.flow(place, times[i], times[j])) for i, j in PAIRS]
         there_and_back = [(flow[k], flow[PAIRS.index((j, i))]) for k, (i, j) in enumerate(PAIRS)]
         out = {
@@ -148,7 +148,7 @@ class Triplets(Dataset[Batch]):
         }
         return {name: torch.from_numpy(np.ascontiguousarray(v)) for name, v in out.items()}
 
-    def _view(self, labels: NDArray[np.uint8], rng: np.random.Generator) -> View:
+    def _cut_view(self, labels: NDArray[np.uint8], rng: np.random.Generator) -> View:
         zoom = float(np.exp(rng.uniform(*np.log(ZOOM)))) if self._varied else 1.0
         size = min(max(round(self._side / zoom), 1), *labels.shape)
         something = ((labels > 0) & (labels < IGNORE))[..., None]

@@ -337,7 +337,7 @@ def test_results_and_intermediates_share_a_disk_or_have_one_each(tmp_path, monke
 
     with pytest.raises(FullError, match=r"about 6\.0 GB in the store .* 5\.0 GB are free beside 5"):
         room().admit("a", {}, ())
-    monkeypatch.setattr("pipeline.disk_admission._disk", lambda place: "out" in Path(place).name)
+    monkeypatch.setattr("pipeline.disk_admission._disk_of", lambda place: "out" in Path(place).name)
     apart = room()
     apart.admit("a", {}, ())
     apart.admit("a", {}, ())

@@ -94,7 +94,7 @@ def find_clips(
         raise ConfigError(f"{footage}: no such file or directory")
     if not footage.is_dir():
         return Library({footage.stem: footage})
-    walk = _Walk(footage, follow_links=follow_links, never=never)
+    walk = _LibraryWalk(footage, follow_links=follow_links, never=never)
     found = walk.clips()
     if not found and not walk.refused:
         raise ConfigError(
@@ -102,7 +102,7 @@ def find_clips(
             + "".join(f"; {line}" for line in summary(walk.passed_over)[:3])
         )
     library = Library({}, walk.refused, walk.passed_over)
-    named = _named(found)
+    named = _clips_by_name(found)
     for name, path in named.items():
         where = _in_the_way(name, named)
         if where:
@@ -125,7 +125,7 @@ def summary(passed_over: dict[str, str]) -> list[str]:
 
 
 @dataclass
-class _Folder:
+class _FolderContent:
     """What lies in a folder, sorted by its kind."""
 
     pictures: list[str] = field(default_factory=list)
@@ -133,7 +133,7 @@ class _Folder:
     folders: list[Path] = field(default_factory=list)
 
 
-class _Walk:
+class _LibraryWalk:
     """Finds the clips below a folder; notes what it leaves alone."""
 
     def __init__(self, root: Path, *, follow_links: bool, never: Collection[Path] = ()) -> None:
@@ -151,35 +151,35 @@ class _Walk:
         # not by recursion: strangers' folders may be nested deeper than that goes
         while waiting:
             folder = waiting.pop()
-            inside = self._inside(folder)
+            inside = self._is_inside(folder)
             if not self._add_pictures(folder, inside):
                 waiting += inside.folders
             for path in inside.videos:
                 self._names[path] = str(path.relative_to(self._root))
         for folder, names in reversed(self._single):  # the deepest first
             if any(path.is_relative_to(folder) for path in self._names):
-                self._pass(folder, names, "a picture beside clips is not a clip")
+                self._pass_over(folder, names, "a picture beside clips is not a clip")
             else:
-                self._add(folder, "")
+                self._add_clip(folder, "")
         return dict(sorted(self._names.items()))
 
-    def _inside(self, folder: Path) -> _Folder:
-        inside = _Folder()
+    def _is_inside(self, folder: Path) -> _FolderContent:
+        inside = _FolderContent()
         try:
             with os.scandir(folder) as entries:
                 names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
         except OSError as error:
-            self._refuse(folder, f"cannot be read: {error.strerror}")
+            self._refuse_path(folder, f"cannot be read: {error.strerror}")
             return inside
         for name in names:
             path = folder / name
             try:
-                self._sort(path, inside)
+                self._sort_entries(path, inside)
             except OSError as error:
-                self._refuse(path, f"cannot be read: {error.strerror}")
+                self._refuse_path(path, f"cannot be read: {error.strerror}")
         return inside
 
-    def _sort(self, path: Path, inside: _Folder) -> None:
+    def _sort_entries(self, path: Path, inside: _FolderContent) -> None:
         suffix = path.suffix.lower()
         if path.is_dir():
             if self._may_enter(path):
@@ -187,41 +187,41 @@ class _Walk:
         elif is_picture(path.name):
             inside.pictures.append(path.name)
         elif suffix in VIDEOS and not path.is_file():
-            self._refuse(path, "expected a file, got a pipe, a device or a link to nothing")
+            self._refuse_path(path, "expected a file, got a pipe, a device or a link to nothing")
         elif suffix in VIDEOS:
-            if self._stays(path):
+            if self._stays_inside(path):
                 inside.videos.append(path)
         elif path.name not in OF_RUN:
             kind = f"{suffix} is no video or picture" if suffix else "neither video nor picture"
-            self._pass(path.parent, [path.name], kind)
+            self._pass_over(path.parent, [path.name], kind)
 
     def _may_enter(self, folder: Path) -> bool:
         """Return whether a folder is looked into: below the root, no results, and only once."""
         if folder.resolve() in self._never:
-            self._pass(
+            self._pass_over(
                 folder.parent,
                 [folder.name],
                 "results, the store or masks of this run are never footage",
             )
         elif (folder / "run.json").is_file() and (folder / "report").is_dir():
-            self._pass(
+            self._pass_over(
                 folder.parent, [folder.name], "the results of an earlier run are never footage"
             )
         elif folder.name == VSPW_MASKS and (folder.parent / VSPW_FRAMES).is_dir():
-            self._pass(
+            self._pass_over(
                 folder.parent, [folder.name], f"the masks of {folder.parent.name}/{VSPW_FRAMES}"
             )
         else:
-            return self._stays(folder) and self._is_new(folder)
+            return self._stays_inside(folder) and self._is_new(folder)
         return False
 
-    def _add_pictures(self, folder: Path, inside: _Folder) -> bool:
+    def _add_pictures(self, folder: Path, inside: _FolderContent) -> bool:
         """Add the sequences of a folder; return whether it is a clip as a whole."""
         if not inside.pictures or not self._frames_stay(folder, inside.pictures):
             return bool(inside.pictures)
         grouping = group_pictures(inside.pictures)
         if grouping.problem:
-            self._refuse(folder, grouping.problem)
+            self._refuse_path(folder, grouping.problem)
             return True
         if inside.videos:
             self._add_beside_videos(folder, grouping.sequences)
@@ -230,10 +230,10 @@ class _Walk:
             self._single.append((folder, inside.pictures))
             return False
         for pattern in grouping.sequences:
-            self._add(folder, pattern)
-        self._pass(folder, grouping.strays, "not numbered as the frames beside it are")
+            self._add_clip(folder, pattern)
+        self._pass_over(folder, grouping.strays, "not numbered as the frames beside it are")
         for path in inside.folders:
-            self._pass(
+            self._pass_over(
                 path.parent,
                 [path.name],
                 f"not looked into: {folder.name} is itself a folder of frames",
@@ -243,17 +243,17 @@ class _Walk:
     def _add_beside_videos(self, folder: Path, sequences: dict[str, list[str]]) -> None:
         for pattern, names in sequences.items():
             if _from_camera(folder / names[0]):
-                self._pass(folder, names, f"photos beside videos are no frames; {BY_NAME}")
+                self._pass_over(folder, names, f"photos beside videos are no frames; {BY_NAME}")
             elif len(names) < FEWEST_BESIDE_VIDEOS or not is_gapless(names):
-                self._pass(
+                self._pass_over(
                     folder, names,
                     f"beside videos, fewer than {FEWEST_BESIDE_VIDEOS} pictures or such that are "
                     f"not numbered without gaps are no frames; {BY_NAME}",
                 )  # fmt: skip
             else:
-                self._add(folder, pattern)
+                self._add_clip(folder, pattern)
 
-    def _add(self, folder: Path, pattern: str) -> None:
+    def _add_clip(self, folder: Path, pattern: str) -> None:
         path = folder / pattern if pattern else folder
         if folder == self._root:
             self._names[path] = sequence_name(pattern) if pattern else _own_name(folder)
@@ -268,14 +268,14 @@ class _Walk:
         if self._follow:
             return True
         links = (folder / name for name in names if (folder / name).is_symlink())
-        return all(self._stays(frame, of=folder) for frame in links)
+        return all(self._stays_inside(frame, of=folder) for frame in links)
 
-    def _stays(self, path: Path, of: Path | None = None) -> bool:
+    def _stays_inside(self, path: Path, of: Path | None = None) -> bool:
         target = None
         if not self._follow and (of is not None or path.is_symlink()):
             target = leads_out(path, self._root)
         if target is not None:
-            self._refuse(of or path, not_followed(path, target))
+            self._refuse_path(of or path, not_followed(path, target))
         return target is None
 
     def _is_new(self, folder: Path) -> bool:
@@ -287,11 +287,11 @@ class _Walk:
         self._entered.add(real)
         return not known
 
-    def _refuse(self, path: Path, why: str) -> None:
+    def _refuse_path(self, path: Path, why: str) -> None:
         name = _own_name(path) if path == self._root else str(path.relative_to(self._root))
         self.refused[name] = f"{path}: {why}"
 
-    def _pass(self, folder: Path, names: Iterable[str], why: str) -> None:
+    def _pass_over(self, folder: Path, names: Iterable[str], why: str) -> None:
         for name in names:
             self.passed_over[str((folder / name).relative_to(self._root))] = why
 
@@ -318,11 +318,11 @@ def not_followed(link: Path, target: Path) -> str:
     )
 
 
-def _named(found: dict[Path, str]) -> dict[str, Path]:
+def _clips_by_name(found: dict[Path, str]) -> dict[str, Path]:
     """Return clips by name; extensions are kept where names would meet without."""
     kept: set[Path] = set()
     while True:
-        names = {path: _name(path, name, keep=path in kept) for path, name in found.items()}
+        names = {path: _clip_name(path, name, keep=path in kept) for path, name in found.items()}
         times = Counter(name.casefold() for name in names.values())
         meeting = {path for path, name in names.items() if times[name.casefold()] > 1} - kept
         if not meeting:
@@ -330,7 +330,7 @@ def _named(found: dict[Path, str]) -> dict[str, Path]:
         kept |= meeting
 
 
-def _name(path: Path, name: str, *, keep: bool) -> str:
+def _clip_name(path: Path, name: str, *, keep: bool) -> str:
     is_video = path.suffix.lower() in VIDEOS and not path.is_dir()
     if is_video:
         return name if keep else str(Path(name).with_suffix(""))

@@ -51,9 +51,9 @@ class Limits(BaseModel):
             )
         got = f"got {columns}x{rows}"
         if max(size) > self.side:
-            raise self._error(where, "side", f"at most {self.side} pixels a side, {got}")
+            raise self._limit_error(where, "side", f"at most {self.side} pixels a side, {got}")
         if rows * columns > self.pixels:
-            raise self._error(where, "pixels", f"at most {self.pixels} pixels a frame, {got}")
+            raise self._limit_error(where, "pixels", f"at most {self.pixels} pixels a frame, {got}")
 
     def check_length(
         self, where: Path, frames: int, size: tuple[int, int], duration_s: float = 0.0
@@ -65,17 +65,17 @@ class Limits(BaseModel):
         InputError
         """
         if frames > self.frames:
-            raise self._error(where, "frames", f"at most {self.frames} frames, got more")
+            raise self._limit_error(where, "frames", f"at most {self.frames} frames, got more")
         if not abs(duration_s) <= self.duration_s:
             most = f"at most {self.duration_s:g} s, got {duration_s:.4g} s"
-            raise self._error(where, "duration_s", most)
+            raise self._limit_error(where, "duration_s", most)
         decoded = 3 * frames * size[0] * size[1]
         if decoded > self.decoded_bytes:
             most = f"at most {self.decoded_bytes} bytes when decoded, got {decoded}"
-            raise self._error(where, "decoded_bytes", most)
+            raise self._limit_error(where, "decoded_bytes", most)
 
     @staticmethod
-    def _error(where: Path, field: str, expected: str) -> InputError:
+    def _limit_error(where: Path, field: str, expected: str) -> InputError:
         return InputError(
             f"{where}: expected {expected}: if you trust it, raise {field} in ingest.limits"
         )

@@ -87,14 +87,14 @@ def read_header(where: Path, source: IO[bytes]) -> Header | None:
             columns, rows = struct.unpack_from(f"{order}2I", start, 772)
             return Header((rows, columns), codec="dpx")
         with Image.open(source, formats=FORMATS) as picture:
-            return Header((picture.height, picture.width), *_exif(picture))
+            return Header((picture.height, picture.width), *_exif_orientation(picture))
     except Image.DecompressionBombError as error:
         raise InputError(f"{where}: more pixels than any frame may have: {error}") from error
     except BROKEN:
         return None
 
 
-def _exif(picture: Image.Image) -> tuple[int, str, bool]:
+def _exif_orientation(picture: Image.Image) -> tuple[int, str, bool]:
     """Return orientation (1 if none can be read), no codec, and whether a camera is named."""
     data = picture.info.get("exif")
     if not isinstance(data, bytes):

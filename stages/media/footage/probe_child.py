@@ -24,21 +24,21 @@ def announced(options: dict[str, str], most_frames: int) -> dict[str, Any]:
 
     After `most_frames` + 1 frames it stops, so that the caller sees that there are too many.
     """
-    with _opened(options) as container:
-        stream = _moving(container)
+    with _open_container(options) as container:
+        stream = _moving_stream(container)
         if stream is None:
             return {"error": "no video stream in it"}
         if stream.codec_context is None:
             return {"error": "its codec is not known"}
-        found = _properties(container, stream)
+        found = _stream_properties(container, stream)
         if stream.height * stream.width > int(options["max_pixels"]):
             return found | {"pts": [], "size": [stream.height, stream.width]}
-        packets, last = _packets(container, stream, most_frames + 1)
+        packets, last = _read_packets(container, stream, most_frames + 1)
         if len(packets) > most_frames:
             return found | {"pts": [pts for pts, _, _ in packets]}
         reordered = bool(stream.codec_context.has_b_frames)
         joined = container.format.name in JOINED_ANYWHERE
-    frames = _decoded(options)
+    frames = _decoded_pictures(options)
     first = next(frames, None)
     pts = [p for p, _, discard in packets if not discard]
     if None in pts:  # those that decode are counted
@@ -61,7 +61,7 @@ def announced(options: dict[str, str], most_frames: int) -> dict[str, Any]:
     }
 
 
-def _properties(container: Any, stream: Any) -> dict[str, Any]:
+def _stream_properties(container: Any, stream: Any) -> dict[str, Any]:
     codec, layout = stream.codec_context.codec, stream.format
     return {
         "time_base": [stream.time_base.numerator, stream.time_base.denominator],
@@ -69,7 +69,7 @@ def _properties(container: Any, stream: Any) -> dict[str, Any]:
         "size": [stream.height, stream.width],
         "aspect": str(stream.sample_aspect_ratio or 1),
         "start_us": container.start_time,
-        "audio": next((_codec(sound) for sound in container.streams.audio), ""),
+        "audio": next((_codec_name(sound) for sound in container.streams.audio), ""),
         "codec": codec.canonical_name,
         "exact": not codec.lossy,
         # VP8 and VP9 keep alpha in a stream of its own, which only libvpx decodes
@@ -86,12 +86,12 @@ def _other_streams(container: Any, chosen: Any) -> list[str]:
     moving = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
     if len(moving) < 2:
         return []
-    every = ", ".join(f"{s.width}x{s.height} {_codec(s)}" for s in moving)
+    every = ", ".join(f"{s.width}x{s.height} {_codec_name(s)}" for s in moving)
     number = moving.index(chosen) + 1
     return [f"{len(moving)} video streams in it ({every}): number {number} is read, no other"]
 
 
-def _packets(container: Any, stream: Any, most: int) -> tuple[list[tuple[Any, ...]], int]:
+def _read_packets(container: Any, stream: Any, most: int) -> tuple[list[tuple[Any, ...]], int]:
     """Return time, keyframe and discard of at most `most` packets, and how long the last lasts."""
     packets, last = [], 0
     for packet in container.demux(stream):
@@ -103,15 +103,15 @@ def _packets(container: Any, stream: Any, most: int) -> tuple[list[tuple[Any, ..
     return packets, last
 
 
-def _opened(options: dict[str, str]) -> Any:
+def _open_container(options: dict[str, str]) -> Any:
     os.lseek(sys.stdin.fileno(), 0, os.SEEK_SET)
     return av.open(INPUT, options=options)
 
 
-def _decoded(options: dict[str, str]) -> Iterator[Any]:
+def _decoded_pictures(options: dict[str, str]) -> Iterator[Any]:
     """Yield the pictures that can be decoded."""
-    with _opened(options) as container:
-        stream = _moving(container)
+    with _open_container(options) as container:
+        stream = _moving_stream(container)
         stream.codec_context.options = {"max_pixels": options["max_pixels"]}
         for packet in container.demux(stream):
             try:
@@ -120,18 +120,18 @@ def _decoded(options: dict[str, str]) -> Iterator[Any]:
                 continue
 
 
-def _moving(container: Any) -> Any:
+def _moving_stream(container: Any) -> Any:
     """Return the first video stream that is no cover picture."""
     streams = container.streams.video
     return next((s for s in streams if not s.disposition & Disposition.attached_pic), None)
 
 
-def _codec(stream: Any) -> str:
+def _codec_name(stream: Any) -> str:
     codec = stream.codec_context and stream.codec_context.codec
     return codec.canonical_name if codec else "unknown"
 
 
-def _reason(error: av.FFmpegError) -> str:
+def _ffmpeg_reason(error: av.FFmpegError) -> str:
     """Return what FFmpeg said last; its numbers of errors say less."""
     return str(error.log[2]).strip() if error.log else str(error.strerror)
 
@@ -141,7 +141,7 @@ if __name__ == "__main__":
     try:
         answer = announced(json.loads(sys.argv[1]), int(sys.argv[2]))
     except av.FFmpegError as error:
-        answer = {"error": _reason(error)}
+        answer = {"error": _ffmpeg_reason(error)}
     except MemoryError:
         answer = {"error": "it asks for more memory than a probe may take"}
     json.dump(answer, sys.stdout)

@@ -114,12 +114,12 @@ def _fewest_groups(names: Sequence[str]) -> dict[str, list[str]]:
     for place in range(1, max(runs, 1) + 1):
         groups: dict[str, list[str]] = defaultdict(list)
         for name in names:
-            groups[_pattern(name, place)].append(name)
+            groups[_name_pattern(name, place)].append(name)
         choices.append(groups)
     return min(choices, key=len)
 
 
-def _pattern(name: str, place: int) -> str:
+def _name_pattern(name: str, place: int) -> str:
     """Return a name with its number at `place`, counted from the end, left open."""
     stem, suffix = Path(name).stem, Path(name).suffix
     numbers = list(DIGITS.finditer(stem))

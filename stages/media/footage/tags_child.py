@@ -20,7 +20,7 @@ def read_tags(options: dict[str, str]) -> dict[str, Any]:
     """Return colour, timecode and the codecs of the sound."""
     with av.open(INPUT, options=options, container_options=options) as container:
         streams = container.streams
-        tags: dict[str, Any] = {"sounds": [_codec(sound) for sound in streams.audio]}
+        tags: dict[str, Any] = {"sounds": [_codec_name(sound) for sound in streams.audio]}
         moving = next(iter(streams.video), None)
         if moving is not None and moving.codec_context is not None:
             for name in COLOURS:
@@ -30,7 +30,7 @@ def read_tags(options: dict[str, str]) -> dict[str, Any]:
     return tags
 
 
-def _codec(stream: Any) -> str:
+def _codec_name(stream: Any) -> str:
     context = stream.codec_context
     return "" if context is None else str(context.codec.canonical_name)
 

@@ -186,7 +186,7 @@ def announced(path: Path, limits: Limits) -> dict[str, Any]:
             answer = run(command, source, limit_s=PROBE_LIMIT_S, memory_bytes=PROBE_BYTES)
         found: dict[str, Any] = json.loads(answer[1])
     except OSError as error:
-        raise InputError(f"{path}: {_why(error)}") from error
+        raise InputError(f"{path}: {_probe_reason(error)}") from error
     except subprocess.TimeoutExpired as error:
         raise InputError(f"{path}: not understood within {PROBE_LIMIT_S} s") from error
     except ValueError as error:
@@ -201,7 +201,7 @@ def announced(path: Path, limits: Limits) -> dict[str, Any]:
     return found
 
 
-def _why(error: OSError) -> str:
+def _probe_reason(error: OSError) -> str:
     return "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
 
 
@@ -218,11 +218,11 @@ def timeline_of(path: Path, found: dict[str, Any], limits: Limits) -> Timeline:
     base = Fraction(*found["time_base"])
     rate = found["rate"] if 0 < found["rate"] < math.inf else 25.0
     tick = 1 / (rate * base)
-    pts = _increasing(found["pts"], tick)
+    pts = _increasing_times(found["pts"], tick)
     start = (
         pts[0] if found["start_us"] is None else round(Fraction(found["start_us"], 10**6) / base)
     )
-    aspect = _aspect(found["aspect"])
+    aspect = _pixel_aspect(found["aspect"])
     last = (found["timed"] and found["last_duration"]) or max(round(tick), 1)
     length = float((pts[-1] + last - pts[0]) * base)
     size = (found["size"][0], found["size"][1])
@@ -258,13 +258,13 @@ def part_starts(entries: Iterable[int], frames: int) -> tuple[int, ...]:
     return tuple(starts)
 
 
-def _aspect(text: str) -> Fraction:
+def _pixel_aspect(text: str) -> Fraction:
     """Return the shape of a pixel; square where the file says what no pixel has."""
     found = Fraction(text)
     return found if found > 0 else Fraction(1)
 
 
-def _increasing(announced: list[int | None], tick: float) -> list[int]:
+def _increasing_times(announced: list[int | None], tick: float) -> list[int]:
     """Return timestamps in display order; where they are missing or equal, a frame later."""
     if any(pts is None for pts in announced):
         return [round(k * tick) for k in range(len(announced))]
@@ -280,7 +280,7 @@ def _probe_pictures(path: Path, rate: float, limits: Limits, orientation: Orient
     if not files:
         raise InputError(f"{path}: expected frames as {NAMES}, found none")
     limits.check_length(path, len(files), (0, 0), len(files) / rate)
-    headers = {file: header for file in files if (header := _header(file)) is not None}
+    headers = {file: header for file in files if (header := _picture_header(file)) is not None}
     if not headers:
         raise InputError(f"{path}: none of its {len(files)} frames can be read as {NAMES}")
     sizes = {file: header.size(orientation) for file, header in headers.items()}
@@ -320,7 +320,7 @@ def _orientation_notes(headers: Iterable[Header], orientation: Orientation) -> t
     return (f"frames with an EXIF orientation ({which}): {how} (ingest.orientation)",)
 
 
-def _header(file: Path) -> Header | None:
+def _picture_header(file: Path) -> Header | None:
     """Return the header of a picture, or None where it cannot be read."""
     try:
         with open_regular(file) as source:

@@ -207,11 +207,11 @@ def _decoded(
         child = start(command, source, memory_bytes=memory)
     if child.stdout is None or child.stderr is None:
         raise RuntimeError("ffmpeg was started without pipes")
-    said = _Listener(child.stderr)
+    said = _FfmpegListener(child.stderr)
     try:
         dtype, channels = LAYOUTS[pixels]
         count = rows * columns * channels * dtype.itemsize
-        while (data := _read(child.stdout, count, path)) is not None:
+        while (data := _read_bytes(child.stdout, count, path)) is not None:
             values: NDArray[Any] = np.frombuffer(data, dtype)
             yield said.next_pts(path), values.reshape(rows, columns, channels)
         if child.wait() != 0 and not said.shown:
@@ -245,7 +245,7 @@ def _decode_command(
     return command
 
 
-def _read(pipe: IO[bytes], count: int, path: Path) -> bytearray | None:
+def _read_bytes(pipe: IO[bytes], count: int, path: Path) -> bytearray | None:
     """Return the next `count` bytes, or None at the end."""
     data = bytearray(count)
     view, filled = memoryview(data), 0
@@ -260,7 +260,7 @@ def _read(pipe: IO[bytes], count: int, path: Path) -> bytearray | None:
     return data
 
 
-class _Listener(threading.Thread):
+class _FfmpegListener(threading.Thread):
     """Reads what ffmpeg says: the timestamp of each frame, and why it stopped."""
 
     def __init__(self, pipe: IO[bytes]) -> None:

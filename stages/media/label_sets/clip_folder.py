@@ -52,24 +52,24 @@ class PseudoLabelFolder:
     ) -> None:
         """Write picture (H, W, 3), labels (H, W) and certainty (H, W) of a sample."""
         write_picture(
-            self._place(PICTURES) / f"{name}{self._suffix}",
+            self._folder_path(PICTURES) / f"{name}{self._suffix}",
             Image.fromarray(picture),
             quality=self._quality,
         )
-        write_indexed_png(self._place(LABELS) / f"{name}.png", labels)
-        Image.fromarray(sure).save(self._place(SURE) / f"{name}.png", compress_level=1)
+        write_indexed_png(self._folder_path(LABELS) / f"{name}.png", labels)
+        Image.fromarray(sure).save(self._folder_path(SURE) / f"{name}.png", compress_level=1)
 
     def write_soft(
         self, name: str, mask: NDArray[np.uint8], classes: NDArray[np.integer[Any]]
     ) -> None:
         """Write the soft mask (H, W, C) of a sample, in 255ths."""
-        np.savez_compressed(self._place(SOFT) / f"{name}.npz", soft=mask, classes=classes)
+        np.savez_compressed(self._folder_path(SOFT) / f"{name}.npz", soft=mask, classes=classes)
 
     def describe(self, text: dict[str, Any]) -> None:
         """Set what ``clip.json`` says."""
         self._text = text
 
-    def _place(self, part: str) -> Path:
+    def _folder_path(self, part: str) -> Path:
         place = self._draft / part
         place.mkdir(exist_ok=True)
         return place

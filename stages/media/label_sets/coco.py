@@ -66,7 +66,9 @@ class Coco(Layout):
             (self.root / split).mkdir(exist_ok=True)
             target = self.root / "annotations" / f"instances_{split}.json"
             target.parent.mkdir(exist_ok=True)
-            write_json(target, _described() | content | {"categories": categories(self._labels)})
+            write_json(
+                target, _described_images() | content | {"categories": categories(self._labels)}
+            )
 
 
 class YoutubeVis(Layout):
@@ -88,7 +90,7 @@ class YoutubeVis(Layout):
     def add(self, sample: Sample) -> None:
         """Write the picture, keep the labels."""
         if sample.clip != self._clip:
-            self._begin(sample)
+            self._begin_clip(sample)
         content = self._content[sample.split]
         stem = f"{sample.clip}/{sample.stem}"
         path = self.put_picture(sample, f"{sample.split}/JPEGImages/{stem}")
@@ -100,7 +102,7 @@ class YoutubeVis(Layout):
         there = objects(labels)
         for label in there:
             if label not in self._open:
-                self._open[label] = self._track(label, video)
+                self._open[label] = self._new_track(label, video)
                 content["annotations"].append(self._open[label])
         for label, track in self._open.items():
             found = run_lengths(labels == label) if label in there else self.EMPTY
@@ -110,7 +112,7 @@ class YoutubeVis(Layout):
                 track[several].append(found[single])
             track["length"] += 1
 
-    def _begin(self, sample: Sample) -> None:
+    def _begin_clip(self, sample: Sample) -> None:
         self._clip, self._open = sample.clip, {}
         self._videos += 1
         video = {
@@ -124,7 +126,7 @@ class YoutubeVis(Layout):
         }
         self._content[sample.split]["videos"].append(video)
 
-    def _track(self, label: int, video: Json) -> Json:
+    def _new_track(self, label: int, video: Json) -> Json:
         """Return a track that was not there in the clip's frames so far."""
         self._labels.add(label)
         self._count += 1
@@ -146,7 +148,9 @@ class YoutubeVis(Layout):
         for split, content in self._content.items():
             target = self.root / split / "instances.json"
             target.parent.mkdir(exist_ok=True)
-            write_json(target, _described() | content | {"categories": categories(self._labels)})
+            write_json(
+                target, _described_images() | content | {"categories": categories(self._labels)}
+            )
 
 
 def objects(labels: NDArray[np.uint16]) -> list[int]:
@@ -171,5 +175,5 @@ def categories(labels: set[int]) -> list[Json]:
     return [{"id": label, "name": f"class {label}"} for label in sorted(labels)]
 
 
-def _described() -> Json:
+def _described_images() -> Json:
     return {"info": {"description": "pseudo-labels; see manifest.json"}, "licenses": []}

@@ -99,7 +99,7 @@ class Layout:
         """Write the picture; return its path below the root, with its suffix."""
         source = sample.picture
         suffix = self.suffix or source.suffix
-        target = self._made(f"{stem}{suffix}")
+        target = self._make_folder(f"{stem}{suffix}")
         if source.suffix == suffix:
             shutil.copyfile(source, target)
         else:
@@ -109,22 +109,22 @@ class Layout:
 
     def put_labels(self, sample: Sample, path: str) -> None:
         """Copy the labels."""
-        shutil.copyfile(sample.labels, self._made(path))
+        shutil.copyfile(sample.labels, self._make_folder(path))
 
     def put_extras(self, sample: Sample) -> None:
         """Copy certainty and soft masks to folders of their own, which no reader looks at."""
         for part, source in sample.extras.items():
-            target = self._made(f"{part}/{sample.clip}/{sample.stem}{source.suffix}")
+            target = self._make_folder(f"{part}/{sample.clip}/{sample.stem}{source.suffix}")
             shutil.copyfile(source, target)
 
-    def _made(self, path: str) -> Path:
+    def _make_folder(self, path: str) -> Path:
         target = self.root / path
         target.parent.mkdir(parents=True, exist_ok=True)
         return target
 
     def write_list(self, path: str, lines: list[str]) -> None:
         """Write a list, one entry a line."""
-        self._made(path).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
+        self._make_folder(path).write_text("".join(f"{line}\n" for line in lines), encoding="ascii")
 
 
 class Voc(Layout):
@@ -167,7 +167,7 @@ class Cityscapes(Layout):
         self.put_picture(sample, f"leftImg8bit/{place}/{stem}_leftImg8bit")
         grey = grey_png(sample.labels)
         for kind in ("labelIds", "labelTrainIds"):
-            self._made(f"gtFine/{place}/{stem}_gtFine_{kind}.png").write_bytes(grey)
+            self._make_folder(f"gtFine/{place}/{stem}_gtFine_{kind}.png").write_bytes(grey)
         self.put_extras(sample)
 
 

@@ -25,7 +25,7 @@ class Shards(Layout):
 
     def add(self, sample: Sample) -> None:
         """Write a sample, in a new shard where the last one is full."""
-        shard = self._shard(sample.split)
+        shard = self._shard_name(sample.split)
         parts = {
             "confidence.png": sample.extras[SURE].read_bytes(),
             "json": json.dumps(sample.record, sort_keys=True).encode(),
@@ -40,7 +40,7 @@ class Shards(Layout):
             shard.addfile(entry, io.BytesIO(content))
         self._count[sample.split] += 1
 
-    def _shard(self, split: str) -> tarfile.TarFile:
+    def _shard_name(self, split: str) -> tarfile.TarFile:
         number, place = divmod(self._count[split], self.shard)
         if place == 0:
             if number:

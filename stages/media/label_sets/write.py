@@ -73,7 +73,7 @@ def find_labels(folders: Mapping[str, Path]) -> Found:
     """
     found = Found()
     for name, folder in sorted(folders.items()):
-        text = _read(folder)
+        text = _read_description(folder)
         if text is None:
             found.left_out[name] = "no pseudo-labels: run it with --set pseudo_labels.enabled=true"
         elif not any(sample["trusted"] for sample in text["samples"]):
@@ -81,7 +81,7 @@ def find_labels(folders: Mapping[str, Path]) -> Found:
         else:
             found.clips[name], found.folders[name] = text, folder / FOLDER
             found.warnings += [f"{name}: {warning}" for warning in text["warnings"]]
-    found.warnings += _unknown(found.clips)
+    found.warnings += _unknown_classes(found.clips)
     settings = {json.dumps(text["settings"], sort_keys=True) for text in found.clips.values()}
     if len(settings) > 1:
         found.warnings.append(
@@ -90,7 +90,7 @@ def find_labels(folders: Mapping[str, Path]) -> Found:
     return found
 
 
-def _unknown(clips: Mapping[str, Json]) -> list[str]:
+def _unknown_classes(clips: Mapping[str, Json]) -> list[str]:
     """Return warnings of classes that settings name and no clip has."""
     known = {0, *(label for text in clips.values() for label in text["classes"])}
     named = {
@@ -106,7 +106,7 @@ def _unknown(clips: Mapping[str, Json]) -> list[str]:
     ]
 
 
-def _read(folder: Path) -> Json | None:
+def _read_description(folder: Path) -> Json | None:
     """Return what ``clip.json`` says, with the key under which the engine has it; None without."""
     try:
         said = json.loads((folder / FOLDER / RECORD).read_text(encoding="utf-8"))
@@ -153,12 +153,12 @@ def write_set(found: Found, target: Path, layout: str, *, val: float, shard: int
     InputError
         If a file of a sample is missing, or nothing can be written there.
     """
-    samples = _samples(found, val)
+    samples = _trusted_samples(found, val)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _check_room(samples, target.parent, LAYOUTS[layout])
-        manifest = _manifest(found, samples, layout, val)
-        _write(samples, manifest, target, shard)
+        manifest = _set_manifest(found, samples, layout, val)
+        _write_samples(samples, manifest, target, shard)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise FullError(f"{target}: no room left: free some, or write elsewhere") from error
@@ -166,7 +166,7 @@ def write_set(found: Found, target: Path, layout: str, *, val: float, shard: int
     return manifest
 
 
-def _write(samples: list[Sample], manifest: Json, target: Path, shard: int) -> None:
+def _write_samples(samples: list[Sample], manifest: Json, target: Path, shard: int) -> None:
     draft = target.with_name(f".draft-{target.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
@@ -182,7 +182,7 @@ def _write(samples: list[Sample], manifest: Json, target: Path, shard: int) -> N
         raise
 
 
-def _samples(found: Found, val: float) -> list[Sample]:
+def _trusted_samples(found: Found, val: float) -> list[Sample]:
     """Return the frames of which a pixel is trusted, clip by clip."""
     return [
         Sample(
@@ -197,7 +197,7 @@ def _samples(found: Found, val: float) -> list[Sample]:
 
 
 def _check_room(samples: list[Sample], place: Path, layout: type[Layout]) -> None:
-    needed = sum(_bytes(sample, layout) for sample in samples)
+    needed = sum(_sample_bytes(sample, layout) for sample in samples)
     free = shutil.disk_usage(place).free
     if needed > free:
         raise FullError(
@@ -206,7 +206,7 @@ def _check_room(samples: list[Sample], place: Path, layout: type[Layout]) -> Non
         )
 
 
-def _bytes(sample: Sample, layout: type[Layout]) -> int:
+def _sample_bytes(sample: Sample, layout: type[Layout]) -> int:
     """Return how much a sample takes, rather too much than too little."""
     try:
         picture, labels = sample.picture.stat().st_size, sample.labels.stat().st_size
@@ -223,13 +223,13 @@ def _bytes(sample: Sample, layout: type[Layout]) -> int:
     return size + files * BLOCK_BYTES + SAMPLE_BYTES
 
 
-def _manifest(found: Found, samples: list[Sample], layout: str, val: float) -> Json:
+def _set_manifest(found: Found, samples: list[Sample], layout: str, val: float) -> Json:
     splits = {name: split_of(name, val) for name in found.clips}
     warnings = list(found.warnings)
     for split, share in (("train", 1 - val), ("val", val)):
         if share > 0 and split not in splits.values():
             warnings.append(f"no clip falls into {split}: a clip's name decides; change --val")
-    classes = _statistics(found, splits)
+    classes = _class_statistics(found, splits)
     for label, parts in classes.items():
         called = f"class {label}" if label != "0" else "the background"
         for split in SPLITS:
@@ -251,7 +251,7 @@ def _manifest(found: Found, samples: list[Sample], layout: str, val: float) -> J
     }
 
 
-def _statistics(found: Found, splits: Mapping[str, str]) -> dict[str, Json]:
+def _class_statistics(found: Found, splits: Mapping[str, str]) -> dict[str, Json]:
     """Return pixels, trusted pixels and frames of each class in each split."""
     counted = ("pixels", "trusted", "frames")
     labels = {label for text in found.clips.values() for label in text["statistics"]}

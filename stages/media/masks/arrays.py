@@ -50,17 +50,17 @@ def load_array(file: Path, *, most_bytes: int) -> NDArray[Any]:
     InputError
         If it is unreadable, holds objects or several arrays, or would take more than `most_bytes`.
     """
-    with _naming(file):
+    with _naming_file(file):
         if file.suffix.lower() != ".npz":
             open_regular(file).close()
             mapped = npy.open_memmap(file, mode="r")
             _check_bytes(file, mapped.shape, mapped.dtype, most_bytes)
             return mapped
         # np.load would leave a damaged archive open
-        with _member(file) as packed:
-            shape, _, dtype = _header(packed)
+        with _archive_member(file) as packed:
+            shape, _, dtype = _array_header(packed)
             _check_bytes(file, shape, dtype, most_bytes)
-        with _member(file) as packed:
+        with _archive_member(file) as packed:
             array: NDArray[Any] = npy.read_array(packed, allow_pickle=False)
             return array
 
@@ -73,11 +73,11 @@ def load_member(file: Path, member: str, *, most_bytes: int) -> NDArray[Any]:
     InputError
         If it is unreadable, or would take more than `most_bytes`.
     """
-    with _naming(file):
-        with _member(file, member) as packed:
-            shape, _, dtype = _header(packed)
+    with _naming_file(file):
+        with _archive_member(file, member) as packed:
+            shape, _, dtype = _array_header(packed)
             _check_bytes(file / member, shape, dtype, most_bytes)
-        with _member(file, member) as packed:
+        with _archive_member(file, member) as packed:
             array: NDArray[Any] = npy.read_array(packed, allow_pickle=False)
             return array
 
@@ -91,10 +91,10 @@ def list_members(file: Path) -> dict[str, tuple[int, ...]]:
         If it is unreadable or holds Python objects.
     """
     shapes = {}
-    with _naming(file), open_regular(file) as source, zipfile.ZipFile(source) as archive:
+    with _naming_file(file), open_regular(file) as source, zipfile.ZipFile(source) as archive:
         for member in archive.namelist():
             with archive.open(member) as packed:
-                shapes[member] = _header(packed)[0]
+                shapes[member] = _array_header(packed)[0]
     return shapes
 
 
@@ -126,7 +126,7 @@ class ArrayMasks(MaskSource):
         frames, size = footage.frames, footage.size
         super().__init__(frames)
         self._file, self._size = file, size
-        shape, dtype = self._shape()
+        shape, dtype = self._frame_shape()
         self._axes = find_axes(file, shape, dtype, frames, size)
         count = shape[self._axes.time]
         if count != frames:
@@ -140,7 +140,7 @@ class ArrayMasks(MaskSource):
         if known is not None:
             self.legend = Legend.from_json(known["legend"])
             return
-        reading = decide(file, count_masks(self._raws(0, frames)), choices)
+        reading = decide(file, count_masks(self._raw_frames(0, frames)), choices)
         self.legend = reading.legend
         self.warnings = (*((note,) if note else ()), *reading.notes)
         self.reading = (
@@ -151,31 +151,31 @@ class ArrayMasks(MaskSource):
     def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         """Yield the masks of frames `start` to `stop`."""
         hard = self.legend.kind == "labels"
-        for raw in self._raws(start, stop):
+        for raw in self._raw_frames(start, stop):
             mask = self.legend.apply(raw)
             yield fit_labels(mask, self._size) if hard else fit_soft(mask, self._size)
 
-    def _raws(self, start: int, stop: int) -> Iterator[Raw]:
-        for values in self._values(start, stop):
+    def _raw_frames(self, start: int, stop: int) -> Iterator[Raw]:
+        for values in self._frame_values(start, stop):
             yield self._axes.raw(self._file, values)
 
-    def _shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
+    def _frame_shape(self) -> tuple[tuple[int, ...], np.dtype[Any]]:
         if self._file.suffix.lower() != ".npz":
             array = load_array(self._file, most_bytes=MOST_MAPPED)
             return array.shape, array.dtype
-        with _naming(self._file), _member(self._file, self._chosen) as packed:
-            shape, _, dtype = _header(packed)
+        with _naming_file(self._file), _archive_member(self._file, self._chosen) as packed:
+            shape, _, dtype = _array_header(packed)
             return shape, dtype
 
-    def _values(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
+    def _frame_values(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         if self._file.suffix.lower() != ".npz":
             array = load_array(self._file, most_bytes=MOST_MAPPED)
             yield from np.moveaxis(array, self._axes.time, 0)[start:stop]
             return
-        with _naming(self._file), _member(self._file, self._chosen) as packed:
-            shape, by_columns, dtype = _header(packed)
+        with _naming_file(self._file), _archive_member(self._file, self._chosen) as packed:
+            shape, by_columns, dtype = _array_header(packed)
             if by_columns or self._axes.time:  # frames lie interleaved
-                name = self._chosen or _only(self._file, list(list_members(self._file)))
+                name = self._chosen or _only_array(self._file, list(list_members(self._file)))
                 array = load_member(self._file, name, most_bytes=MOST_UNPACKED)
                 yield from np.moveaxis(array, self._axes.time, 0)[start:stop]
                 return
@@ -186,16 +186,16 @@ class ArrayMasks(MaskSource):
 
 
 @contextmanager
-def _member(file: Path, name: str = "") -> Iterator[IO[bytes]]:
+def _archive_member(file: Path, name: str = "") -> Iterator[IO[bytes]]:
     with (
         open_regular(file) as source,
         zipfile.ZipFile(source) as archive,
-        archive.open(name or _only(file, archive.namelist())) as packed,
+        archive.open(name or _only_array(file, archive.namelist())) as packed,
     ):
         yield packed
 
 
-def _header(packed: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def _array_header(packed: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     """Return shape, whether columns come first, and type; objects are refused."""
     version = npy.read_magic(packed)
     read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
@@ -205,14 +205,14 @@ def _header(packed: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
     return shape, by_columns, dtype
 
 
-def _only(file: Path, names: list[str]) -> str:
+def _only_array(file: Path, names: list[str]) -> str:
     if len(names) != 1:
         raise InputError(f"{file}: expected one array in it, got {names[:5]}")
     return names[0]
 
 
 @contextmanager
-def _naming(file: Path) -> Iterator[None]:
+def _naming_file(file: Path) -> Iterator[None]:
     """Turn what a broken file raises into an error that names it."""
     try:
         yield

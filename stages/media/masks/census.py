@@ -130,7 +130,7 @@ class Census:
         self.frames += 1
         self.exact &= raw.exact
         self.labels_only |= raw.labels_only
-        self.layouts[_layout(raw)] += 1
+        self.layouts[_value_layout(raw)] += 1
         alpha = alpha_of(raw)
         if raw.palette is not None or raw.is_colour or self.shown.frames:
             if not self.shown.frames:
@@ -161,7 +161,7 @@ class Census:
         self.all_grey &= is_grey
         self.black_frames += not numbers.any()
         if len(self.colours) <= MOST_COLOURS:
-            self.colours.update(_counted(numbers))
+            self.colours.update(_counted_values(numbers))
         if not (raw.exact and len(self.colours) <= 64):
             self._add_flat(colours)
         if alpha is not None:
@@ -169,7 +169,7 @@ class Census:
             apart = np.count_nonzero((grey > 127) != (alpha > 127))
             self.alpha_differs |= bool(apart > alpha.size // 1000)
             if len(self.opaque_colours) <= MOST_COLOURS:
-                self.opaque_colours.update(_counted(numbers[alpha > 0]))
+                self.opaque_colours.update(_counted_values(numbers[alpha > 0]))
 
     def _add_palette(self, raw: Raw) -> None:
         if raw.palette is None:
@@ -244,12 +244,12 @@ def _wins_anywhere(soft: NDArray[np.floating]) -> bool:
     return bool((soft.max(axis=0) > 1 - soft.sum(axis=0)).any())
 
 
-def _counted(numbers: NDArray[np.uint32]) -> dict[int, int]:
+def _counted_values(numbers: NDArray[np.uint32]) -> dict[int, int]:
     values, counts = np.unique(numbers, return_counts=True)
     return dict(zip(values[: MOST_COLOURS + 1].tolist(), counts.tolist(), strict=False))
 
 
-def _layout(raw: Raw) -> str:
+def _value_layout(raw: Raw) -> str:
     if raw.palette is not None:
         return "indexed"
     if raw.is_colour:

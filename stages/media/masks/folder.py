@@ -62,7 +62,7 @@ class FolderMasks(MaskSource):
         self.legend = reading.legend
         self.warnings = (*match.notes, *self._notes, *reading.notes)
         self.reading = (
-            f"{len(used)} masks, {_kinds(used)} ({reading.words}), "
+            f"{len(used)} masks, {_file_kinds(used)} ({reading.words}), "
             f"{self.legend.describe_classes()}; {match.words}"
         )
 
@@ -135,6 +135,6 @@ def read_png(file: Path) -> Raw:
     return raw
 
 
-def _kinds(files: Iterable[MaskFile]) -> str:
+def _file_kinds(files: Iterable[MaskFile]) -> str:
     kinds = sorted({file.suffix.removeprefix(".").upper() for file in files})
     return " and ".join(kinds)

@@ -48,7 +48,7 @@ class FrameMatch:
 
 
 @dataclass(frozen=True)
-class _Names:
+class _MaskNames:
     """The names of masks and of the footage's frames, and for messages where the masks are."""
 
     where: Path
@@ -58,7 +58,7 @@ class _Names:
 
     @property
     def stems(self) -> tuple[str, ...]:
-        return tuple(_stem(name) for name in self.masks)
+        return tuple(_file_stem(name) for name in self.masks)
 
 
 def match_frames(
@@ -98,9 +98,9 @@ def match_frames(
         If frames have no mask, or names leave several readings: with each of them and the setting
         that chooses.
     """
-    known = _Names(where, tuple(names), tuple(frame_names), frames)
+    known = _MaskNames(where, tuple(names), tuple(frame_names), frames)
     _check_names_differ(known)
-    matched, said = _assign(known, first, missing)
+    matched, said = _assign_masks(known, first, missing)
     left_out = tuple(name for k, name in enumerate(names) if k not in set(matched.values()))
     return complete_match(where, names, matched, frames, missing, left_out=left_out, reading=said)
 
@@ -126,17 +126,18 @@ def complete_match(
     absent = [frame for frame in range(frames) if frame not in matched]
     notes: list[str] = []
     if left_out:
-        notes.append(f"{_some(left_out)}: left out, no frame has that name or number")
-    words = _words(sorted(matched), frames)
+        notes.append(f"{_some_names(left_out)}: left out, no frame has that name or number")
+    words = _frames_in_words(sorted(matched), frames)
     if not absent:
         return FrameMatch(tuple(chosen), left_out, tuple(notes), words)
     start = min(matched)
     anchor = f"{names[matched[start]]} being that of frame {start}"
     anchor += f" ({reading})" if reading else ""
     if missing == "error":
-        spare = f"; {_some(left_out)} belong to no frame" if left_out else ""
+        spare = f"; {_some_names(left_out)} belong to no frame" if left_out else ""
         raise InputError(
-            f"{where}: {len(absent)} of {frames} frames have no mask (frames {_some(absent)}), "
+            f"{where}: {len(absent)} of {frames} frames have no mask (frames "
+            f"{_some_names(absent)}), "
             f"{anchor}{spare}: add them, or set segment.missing to carry, hold or empty"
         )
     if missing == "hold":
@@ -148,7 +149,9 @@ def complete_match(
     return FrameMatch(tuple(chosen), left_out, tuple(notes), f"{words}; the others: {others}")
 
 
-def _assign(known: _Names, first: int | None, missing: Missing) -> tuple[dict[int, int], str]:
+def _assign_masks(
+    known: _MaskNames, first: int | None, missing: Missing
+) -> tuple[dict[int, int], str]:
     """Return {frame: its mask}, and how the names were understood."""
     if first is not None:
         return _count_from(known, first)
@@ -175,25 +178,25 @@ def _assign(known: _Names, first: int | None, missing: Missing) -> tuple[dict[in
     return {number - start: k for number, k in zip(numbers, row, strict=True)}, reading
 
 
-def _match_names(known: _Names) -> dict[int, int]:
+def _match_names(known: _MaskNames) -> dict[int, int]:
     """Return {frame: mask} of equal names; nothing if they do not decide."""
-    position = {_stem(name): k for k, name in enumerate(known.frames)}
+    position = {_file_stem(name): k for k, name in enumerate(known.frames)}
     matched = {position[stem]: k for k, stem in enumerate(known.stems) if stem in position}
     covers = len(matched) == known.count
     decides = covers or len(matched) * 2 > len(known.masks)
     return matched if decides else {}
 
 
-def _match_numbers(known: _Names, row: Sequence[int], numbers: Sequence[int]) -> dict[int, int]:
+def _match_numbers(known: _MaskNames, row: Sequence[int], numbers: Sequence[int]) -> dict[int, int]:
     """Return {frame: mask} of equal numbers; nothing if they do not decide."""
-    position = {n: k for k, n in enumerate(numbers_in([_stem(name) for name in known.frames]))}
+    position = {n: k for k, n in enumerate(numbers_in([_file_stem(name) for name in known.frames]))}
     inside = {position[n]: k for n, k in zip(numbers, row, strict=False) if n in position}
     # Masks of all frames of which some were chosen, or of some of the frames.
     decides = len(inside) in (known.count, len(row))
     return inside if decides else {}
 
 
-def _main_row(known: _Names) -> list[int]:
+def _main_row(known: _MaskNames) -> list[int]:
     """Return the masks that are numbered alike, if they are most; else all."""
     patterns = [re.sub(r"[0-9]+", "#", stem) for stem in known.stems]
     pattern, times = Counter(patterns).most_common(1)[0]
@@ -202,7 +205,7 @@ def _main_row(known: _Names) -> list[int]:
     return [k for k, other in enumerate(patterns) if other == pattern]
 
 
-def _count_from(known: _Names, first: int) -> tuple[dict[int, int], str]:
+def _count_from(known: _MaskNames, first: int) -> tuple[dict[int, int], str]:
     row = _main_row(known)
     numbers = numbers_in([known.stems[k] for k in row])
     reading = f"segment.first={first}"
@@ -221,7 +224,7 @@ def _count_from(known: _Names, first: int) -> tuple[dict[int, int], str]:
     return matched, reading
 
 
-def _first_number(known: _Names, numbers: Sequence[int]) -> tuple[int, str]:
+def _first_number(known: _MaskNames, numbers: Sequence[int]) -> tuple[int, str]:
     """Return the number of the clip's first frame, where the numbers leave one reading."""
     low, high, count = numbers[0], numbers[-1], known.count
     if high - low >= count:
@@ -253,7 +256,7 @@ def _first_number(known: _Names, numbers: Sequence[int]) -> tuple[int, str]:
 
 
 def _more_than_frames(
-    known: _Names, row: Sequence[int], numbers: Sequence[int], missing: Missing
+    known: _MaskNames, row: Sequence[int], numbers: Sequence[int], missing: Missing
 ) -> tuple[dict[int, int], str]:
     """Refuse more masks than frames, naming those too many; with `hold` one more is left out."""
     count = known.count
@@ -263,12 +266,12 @@ def _more_than_frames(
         return dict(enumerate(row[:count])), f"the numbers count from {numbers[0]}"
     hint = f": {RATE_HINT}" if consecutive else ""
     raise InputError(
-        f"{known.where}: expected {count} masks, one a frame, got {len(row)}: {_some(spare)} "
+        f"{known.where}: expected {count} masks, one a frame, got {len(row)}: {_some_names(spare)} "
         f"{'are' if len(spare) > 1 else 'is'} beyond the last frame in order{hint}"
     )
 
 
-def _check_names_differ(known: _Names) -> None:
+def _check_names_differ(known: _MaskNames) -> None:
     if not known.masks:
         raise InputError(f"{known.where}: expected masks, found none")
     stem, times = Counter(known.stems).most_common(1)[0]
@@ -286,12 +289,12 @@ def numbers_in(stems: Sequence[str]) -> tuple[int, ...]:
     return ()
 
 
-def _stem(name: str) -> str:
+def _file_stem(name: str) -> str:
     """Return a file's name without folders and ending; separators of Windows count too."""
     return Path(name.replace("\\", "/")).stem
 
 
-def _words(frames: Sequence[int], count: int) -> str:
+def _frames_in_words(frames: Sequence[int], count: int) -> str:
     """Return the frames that have a mask, in words."""
     if len(frames) == count:
         return f"all {count} frames"
@@ -301,8 +304,8 @@ def _words(frames: Sequence[int], count: int) -> str:
         return f"frame{'s' if len(frames) > 1 else ''} {span} of {count}"
     if len(steps) == 1:
         return f"frames {frames[0]}–{frames[-1]} of {count}, every {steps.pop()}th"
-    return f"{len(frames)} of {count} frames ({_some(frames)})"
+    return f"{len(frames)} of {count} frames ({_some_names(frames)})"
 
 
-def _some(items: Sequence[object]) -> str:
+def _some_names(items: Sequence[object]) -> str:
     return ", ".join(map(str, items[:MOST_NAMED])) + (", …" if len(items) > MOST_NAMED else "")

@@ -56,11 +56,11 @@ class MasksWithKeyFrames(MaskSource):
         for t in range(start, stop):
             mask = next(own) if own is not None else None
             if t in keyed:
-                yield self._fitted(keyed[t], self._keys.legend)
+                yield self._fitted_mask(keyed[t], self._keys.legend)
             elif mask is not None and self._own is not None:
-                yield self._fitted(mask, self._own.legend)
+                yield self._fitted_mask(mask, self._own.legend)
             else:
-                yield self._empty()
+                yield self._empty_mask()
 
     @property
     def known(self) -> Known:
@@ -80,7 +80,7 @@ class MasksWithKeyFrames(MaskSource):
         masks = self._keys.read(first, max(wanted) + 1)
         return {t: mask for t, mask in enumerate(masks, start=first) if t in wanted}
 
-    def _fitted(self, mask: NDArray[Any], legend: Legend) -> NDArray[Any]:
+    def _fitted_mask(self, mask: NDArray[Any], legend: Legend) -> NDArray[Any]:
         """Return a mask in the classes and the kind of all masks together."""
         if self.legend.kind == "labels":
             return mask
@@ -90,7 +90,7 @@ class MasksWithKeyFrames(MaskSource):
             out[self.legend.classes.index(label)] = channel
         return out
 
-    def _empty(self) -> NDArray[Any]:
+    def _empty_mask(self) -> NDArray[Any]:
         if self.legend.kind == "labels":
             return np.zeros(self._size, np.uint16)
         return np.zeros((len(self.legend.classes), *self._size), np.float32)

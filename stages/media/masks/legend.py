@@ -93,7 +93,7 @@ class Legend:
             return raw.values[self.background :].astype(np.float32).clip(0, 1)
         if self.meaning == "colours":
             return self._labels_of_colours(raw)
-        values = self._viewed(raw)
+        values = self._viewed_values(raw)
         top = int(np.iinfo(values.dtype).max)
         full = self.full or top
         if self.meaning == "soft":
@@ -107,7 +107,7 @@ class Legend:
             labels[values == value] = 0
         return labels // np.uint16(self.divisor) if self.divisor > 1 else labels
 
-    def _viewed(self, raw: Raw) -> NDArray[Any]:
+    def _viewed_values(self, raw: Raw) -> NDArray[Any]:
         if self.view == "stored":
             return raw.values[..., 1] if raw.is_colour else raw.values
         if self.view == "shown":

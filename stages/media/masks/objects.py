@@ -64,7 +64,9 @@ class ObjectMasks(MaskSource):
         names = dict(zip(numbers, (f.name for f in folders), strict=True)) if named else {}
         occurring, empty = self._decode_all()
         self.legend = Legend("labels", occurring, names=names)
-        shifted = "objects are numbered from 0: label = number + 1" if _shift(folders) else ""
+        shifted = (
+            "objects are numbered from 0: label = number + 1" if _shift_labels(folders) else ""
+        )
         self.warnings = (
             *([shifted] if shifted else []), *match.notes, *notes, *empty_warning(empty),
         )  # fmt: skip
@@ -88,13 +90,13 @@ class ObjectMasks(MaskSource):
             for label, by_stem in self._files.items():
                 file = by_stem.get(stem) if stem is not None else None
                 if file is not None:
-                    labels[self._drawn(label, file)] = label
+                    labels[self._object_region(label, file)] = label
             yield labels
 
     def _load(self, file: MaskFile) -> Any:
         return load_mask_file(file, self._size)
 
-    def _drawn(self, label: int, file: MaskFile) -> NDArray[np.bool_]:
+    def _object_region(self, label: int, file: MaskFile) -> NDArray[np.bool_]:
         """Return where an object is, (H, W) bool: any label, or more than half of a soft mask."""
         legend = self._legends[label]
         mask = legend.apply(self._load(file))
@@ -129,7 +131,7 @@ def number_objects(folders: list[Path]) -> list[int]:
     """
     if not all(folder.name.isdigit() for folder in folders):
         return list(range(1, len(folders) + 1))
-    numbers = [int(folder.name) + _shift(folders) for folder in folders]
+    numbers = [int(folder.name) + _shift_labels(folders) for folder in folders]
     if max(numbers) > MOST_OBJECTS or len(set(numbers)) < len(numbers):
         raise InputError(
             f"{folders[-1]}: expected objects of different numbers up to {MOST_OBJECTS}, got "
@@ -138,5 +140,5 @@ def number_objects(folders: list[Path]) -> list[int]:
     return numbers
 
 
-def _shift(folders: list[Path]) -> int:
+def _shift_labels(folders: list[Path]) -> int:
     return int(any(folder.name.isdigit() and int(folder.name) == 0 for folder in folders))

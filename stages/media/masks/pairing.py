@@ -56,8 +56,8 @@ def find_masks(
         If several match, naming them, or a link leads out.
     """
     if not root.is_dir():
-        return root if alone or _holds(root, clip) else None
-    chosen = _beside(root, clip) or _by_name(root, clip) or _in_set(root, clip)
+        return root if alone or _holds_masks(root, clip) else None
+    chosen = _masks_beside(root, clip) or _by_name(root, clip) or _in_set(root, clip)
     if chosen is None and alone:
         chosen = _root_itself(root)
     if chosen is not None and not follow_links:
@@ -98,14 +98,14 @@ def _by_name(root: Path, clip: str) -> Path | None:
     wanted = root / clip
     if not wanted.parent.is_dir():
         return None
-    shelf = _shelf(wanted.parent, wanted.parent.stat().st_mtime_ns)
+    shelf = _masks_by_name(wanted.parent, wanted.parent.stat().st_mtime_ns)
     matching = shelf.get(normalize("NFC", wanted.name), ())
     if len(matching) > 1:
         raise InputError(f"{clip}: expected one set of masks, got {', '.join(map(str, matching))}")
-    return _inner(matching[0]) if matching else None
+    return _inner_folder(matching[0]) if matching else None
 
 
-def _inner(path: Path) -> Path | None:
+def _inner_folder(path: Path) -> Path | None:
     """Return a folder's masks: itself, or the folder or file in it that results of a run have."""
     if not path.is_dir() or any(reader.recognise(path) == 2 for reader in mask_readers()):
         return path
@@ -122,7 +122,7 @@ def _inner(path: Path) -> Path | None:
     return path
 
 
-def _beside(root: Path, clip: str) -> Path | None:
+def _masks_beside(root: Path, clip: str) -> Path | None:
     """Return the masks of a clip whose frames lie in a folder that a data set names so."""
     parts = PurePath(clip).parts
     for k, part in enumerate(parts):
@@ -138,7 +138,7 @@ def _beside(root: Path, clip: str) -> Path | None:
 def _in_set(root: Path, clip: str) -> Path | None:
     """Return the file in `root` that holds the clip among others."""
     files = _set_files(root, root.stat().st_mtime_ns)
-    holding = [path for path in files if _holds(path, clip)]
+    holding = [path for path in files if _holds_masks(path, clip)]
     if len(holding) > 1:
         raise InputError(
             f"{clip}: expected one file that holds its masks, got {', '.join(map(str, holding))}"
@@ -154,7 +154,7 @@ def _set_files(root: Path, changed_ns: int) -> tuple[Path, ...]:
     return tuple(files) if len(files) <= MOST_SET_FILES else ()
 
 
-def _holds(path: Path, clip: str) -> bool:
+def _holds_masks(path: Path, clip: str) -> bool:
     stat = path.stat()
     names = _names_inside(path, stat.st_size, stat.st_mtime_ns)
     return any(common_parts(name, clip) for name in names)
@@ -174,7 +174,7 @@ def _names_inside(path: Path, size: int, changed_ns: int) -> tuple[str, ...]:
 
 def _root_itself(root: Path) -> Path | None:
     """Return `root`, or the only file or folder in it, as the masks of the only clip."""
-    inner = _inner(root)
+    inner = _inner_folder(root)
     if inner is not None and any(reader.recognise(inner) for reader in mask_readers()):
         return inner
     return None
@@ -201,7 +201,7 @@ def _is_link(folder: str, name: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _shelf(folder: Path, changed_ns: int) -> dict[str, tuple[Path, ...]]:
+def _masks_by_name(folder: Path, changed_ns: int) -> dict[str, tuple[Path, ...]]:
     """Return a folder's masks by the names of the clips they may be for; read once, not per clip.
 
     Names are compared in one Unicode form: file systems differ in how they spell an umlaut.

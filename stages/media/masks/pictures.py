@@ -110,19 +110,19 @@ def raw_of_picture(where: Path, picture: Image.Image, *, exact: bool = True) -> 
     if mode == "1":
         return Raw(where, np.asarray(picture.convert("L")), exact=exact)
     if mode == "P":
-        return Raw(where, np.asarray(picture), _palette(picture), exact=exact)
+        return Raw(where, np.asarray(picture), _palette_colours(picture), exact=exact)
     if mode == "L" or mode.startswith("I;16"):
         wide = np.uint8 if mode == "L" else np.uint16
         return Raw(where, np.asarray(picture).astype(wide, copy=False), exact=exact)
     if mode == "I":
-        return _narrowed(where, np.asarray(picture))
+        return _narrowed_values(where, np.asarray(picture))
     if mode == "F":
         return raw_of(where, np.asarray(picture))
     has_alpha = "A" in mode or "a" in mode or "transparency" in picture.info
     return Raw(where, np.asarray(picture.convert("RGBA" if has_alpha else "RGB")), exact=exact)
 
 
-def _narrowed(where: Path, values: NDArray[Any]) -> Raw:
+def _narrowed_values(where: Path, values: NDArray[Any]) -> Raw:
     """Return 32-bit integers as 16 bits, which they are where Pillow widened them."""
     low, high = int(values.min(initial=0)), int(values.max(initial=0))
     if low < 0 or high > 65535:
@@ -139,7 +139,7 @@ def is_exact(picture: Image.Image, start: bytes) -> bool:
     return "jpeg" not in str(picture.info.get("compression", "")).lower()
 
 
-def _palette(picture: Image.Image) -> NDArray[np.uint8]:
+def _palette_colours(picture: Image.Image) -> NDArray[np.uint8]:
     """Return the 256 colours of an indexed picture, with alpha."""
     colours = np.zeros((256, 4), np.uint8)
     colours[:, 3] = 255

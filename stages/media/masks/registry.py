@@ -64,7 +64,7 @@ def choose_reader(path: Path, name: str = "auto") -> MaskReader:
     chosen = [reader for reader in sure if sure[reader] == best]
     if best == 0:
         raise InputError(
-            f"{path}: expected masks, got {_describe(path)}: formats are "
+            f"{path}: expected masks, got {_describe_path(path)}: formats are "
             f"{', '.join(reader.name for reader in sure)} (see docs/inputs_and_outputs.md)"
         )
     if len(chosen) > 1:
@@ -138,7 +138,7 @@ def _load_object(name: str) -> Any:
         raise ConfigError(f"segment.format = {name!r}: cannot be loaded: {error}") from error
 
 
-def _describe(path: Path) -> str:
+def _describe_path(path: Path) -> str:
     if not path.is_dir():
         return f"a file with the ending {path.suffix or '(none)'}"
     names = sorted(entry.name for entry in path.iterdir())

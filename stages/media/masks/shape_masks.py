@@ -55,7 +55,7 @@ class ShapeMasks(MaskSource):
         video, frames = select_video(path, content, footage, choices.video)
         if not frames:
             raise InputError(f"{path}: expected annotated frames of {footage.clip}, got none")
-        match = _match(path, frames, footage, choices)
+        match = _match_video(path, frames, footage, choices)
         self._frames_of = [None if k is None else frames[k] for k in match.chosen]
         self.absent = match.unknown(choices.missing)
         self._aspect_note = self._check_sizes(frames, footage)
@@ -122,14 +122,14 @@ def parse_annotations(reader: AnnotationReader, path: Path) -> AnnotationSet:
     InputError
         If the file is malformed.
     """
-    return _parsed(reader, path, _looks(path))
+    return _parsed_set(reader, path, _file_stamp(path))
 
 
 @lru_cache(maxsize=FILES_AT_ONCE)
-def _parsed(reader: AnnotationReader, path: Path, looks: tuple[Any, ...]) -> AnnotationSet:
+def _parsed_set(reader: AnnotationReader, path: Path, looks: tuple[Any, ...]) -> AnnotationSet:
     try:
         content = reader.parse(path)
-        return content if len(content.videos) != 1 else _apart(content)
+        return content if len(content.videos) != 1 else _split_folders(content)
     except MALFORMED as error:
         raise InputError(
             f"{path}: expected {reader.format}, got something malformed "
@@ -137,7 +137,7 @@ def _parsed(reader: AnnotationReader, path: Path, looks: tuple[Any, ...]) -> Ann
         ) from error
 
 
-def _looks(path: Path) -> tuple[Any, ...]:
+def _file_stamp(path: Path) -> tuple[Any, ...]:
     try:
         if not path.is_dir():
             stat = path.stat()
@@ -148,7 +148,7 @@ def _looks(path: Path) -> tuple[Any, ...]:
         raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
 
 
-def _apart(content: AnnotationSet) -> AnnotationSet:
+def _split_folders(content: AnnotationSet) -> AnnotationSet:
     """Return pictures of several folders as several videos, where the only one has no name."""
     from dataclasses import replace
 
@@ -176,7 +176,7 @@ def video_names(reader: AnnotationReader, path: Path) -> tuple[str, ...]:
     names = [name for name in content.videos if name]
     if not names:
         (frames,) = content.videos.values() or ((),)
-        names = [*dict.fromkeys(_prefix(frame.name) for frame in frames)]
+        names = [*dict.fromkeys(_video_prefix(frame.name) for frame in frames)]
     return tuple(name for name in names if name)
 
 
@@ -192,13 +192,15 @@ def select_video(
     """
     videos = content.videos
     if wanted and wanted not in videos:
-        raise InputError(f"{path}: no video {wanted!r} in it (segment.video): {_listed(videos)}")
+        raise InputError(
+            f"{path}: no video {wanted!r} in it (segment.video): {_listed_names(videos)}"
+        )
     if wanted:
         return wanted, videos[wanted]
     if len(videos) == 1:
         ((name, frames),) = videos.items()
-        own = [frame for frame in frames if same_clip(_prefix(frame.name), footage.clip)]
-        mixed = len({_prefix(frame.name) for frame in frames}) > 1
+        own = [frame for frame in frames if same_clip(_video_prefix(frame.name), footage.clip)]
+        mixed = len({_video_prefix(frame.name) for frame in frames}) > 1
         return name, own if mixed and own else frames
     best: dict[str, int] = {name: common_parts(name, footage.clip) for name in videos}
     most = max(best.values(), default=0)
@@ -206,7 +208,8 @@ def select_video(
     if most == 0 or len(chosen) > 1:
         raise InputError(
             f"{path}: {len(videos)} videos, and {'none has' if most == 0 else 'several have'} the "
-            f"name of the clip {footage.clip}: {_listed(videos)}: set segment.video to one of them"
+            f"name of the clip {footage.clip}: {_listed_names(videos)}: "
+            "set segment.video to one of them"
         )
     return chosen[0], videos[chosen[0]]
 
@@ -222,7 +225,7 @@ def common_parts(name: str, clip: str) -> int:
     Where one is longer, as ``images/shot1`` for ``shot1``, all of the shorter should agree; parts
     such as ``frames`` that only say "pictures" may come last.
     """
-    ours, theirs = _parts(clip), _parts(name)
+    ours, theirs = _name_parts(clip), _name_parts(name)
     count = 0
     for mine, other in zip(reversed(ours), reversed(theirs), strict=False):
         if mine != other:
@@ -231,7 +234,7 @@ def common_parts(name: str, clip: str) -> int:
     return count
 
 
-def _parts(path: str) -> list[str]:
+def _name_parts(path: str) -> list[str]:
     pure = PurePosixPath(path.replace("\\", "/"))
     last = re.sub(
         r"\.(mp4|mov|mkv|avi|webm|m4v|mpg|mpeg|ts|wmv|flv|mxf)$", "", pure.name, flags=re.I
@@ -242,18 +245,18 @@ def _parts(path: str) -> list[str]:
     return parts
 
 
-def _prefix(name: str) -> str:
+def _video_prefix(name: str) -> str:
     """Return a picture's name before its number: that of its video, in flat sets."""
     stem = PurePosixPath(name.replace("\\", "/")).stem
     return re.sub(r"[\W_]*(frame|img|image)?[\W_]*[0-9]+(?:[\W_].*)?$", "", stem, flags=re.I)
 
 
-def _listed(videos: Mapping[str, Any]) -> str:
+def _listed_names(videos: Mapping[str, Any]) -> str:
     names = [repr(name) for name in videos]
     return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
-def _match(
+def _match_video(
     path: Path, frames: Sequence[AnnotatedFrame], footage: FootageFacts, choices: ReadingChoices
 ) -> FrameMatch:
     names = [frame.name for frame in frames]
@@ -349,7 +352,7 @@ def _number_tracks(
         raise InputError(f"{path}: expected at most {MOST_LABEL} objects, got {len(tracks)}")
     category = {shape.track: shape.category for shape in used}
     labels: Labelled = {("track", track): k for k, track in enumerate(tracks, start=1)}
-    titles = [_title(content, category[track]) for track in tracks]
+    titles = [_video_title(content, category[track]) for track in tracks]
     times, counted = Counter(titles), Counter[str]()
     names = {}
     for k, title in enumerate(titles, start=1):
@@ -358,7 +361,7 @@ def _number_tracks(
     return labels, names, ""
 
 
-def _title(content: AnnotationSet, category: int | str) -> str:
+def _video_title(content: AnnotationSet, category: int | str) -> str:
     return category if isinstance(category, str) else content.categories.get(category, "")
 
 

@@ -51,7 +51,7 @@ def fit_note(
         return said
     raise InputError(
         f"{where}: expected {size[1]}x{size[0]} like the footage, got {got[1]}x{got[0]}: "
-        + _difference(got, size, rotation, aspect)
+        + _size_difference(got, size, rotation, aspect)
     )
 
 
@@ -66,7 +66,7 @@ def same_shape(got: tuple[int, int], size: tuple[int, int]) -> bool:
     return False
 
 
-def _difference(
+def _size_difference(
     got: tuple[int, int], size: tuple[int, int], rotation: int, aspect: tuple[int, int]
 ) -> str:
     if same_shape((got[1], got[0]), size):

@@ -52,7 +52,7 @@ class VideoMasks(MaskSource):
     def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         """Yield the masks of frames `start` to `stop`."""
         last: NDArray[Any] | None = None
-        for raw in self._pictures(start, min(stop, self.timeline.frames)):
+        for raw in self._decoded_pictures(start, min(stop, self.timeline.frames)):
             mask = self.legend.apply(raw)
             hard = self.legend.kind == "labels"
             last = fit_labels(mask, self._size) if hard else fit_soft(mask, self._size)
@@ -73,12 +73,12 @@ class VideoMasks(MaskSource):
             path, self.timeline.size, footage.size, footage.rotation, footage.aspect,
             stretch=stretch,
         )  # fmt: skip
-        self._pixels = _layout(facts)
+        self._pixels = _pixel_layout(facts)
         self._decoder = ALPHA_DECODERS.get(facts["codec"], "") if facts["alpha"] else ""
         grey = facts["layout"].startswith("gray")
         # Grey levels that were turned into luma and back are not those that were written.
         self._exact = bool(facts["exact"]) and (grey or not facts["layout"].startswith("yuv"))
-        census = count_masks(self._pictures(0, min(frames, self.timeline.frames)))
+        census = count_masks(self._decoded_pictures(0, min(frames, self.timeline.frames)))
         reading = decide(path, census, choices)
         self.legend = reading.legend
         self.warnings = (*(n for n in (count_note, size_note) if n), *reading.notes)
@@ -111,7 +111,7 @@ class VideoMasks(MaskSource):
             return f"the mask video has {count} frames, the last {count - frames} are left out"
         return f"the mask video ends {frames - count} frames early ({self._missing})"
 
-    def _pictures(self, start: int, stop: int) -> Iterator[Raw]:
+    def _decoded_pictures(self, start: int, stop: int) -> Iterator[Raw]:
         frames = read_frames(
             self._path, self.timeline, frames=(start, stop), pixels=self._pixels,
             decoder=self._decoder,
@@ -123,7 +123,7 @@ class VideoMasks(MaskSource):
             raise InputError(f"{self._path}: frames {frames.holes[:5]} cannot be decoded")
 
 
-def _layout(facts: dict[str, Any]) -> str:
+def _pixel_layout(facts: dict[str, Any]) -> str:
     """Return the layout to decode to: with alpha, or of 16 bits, where the video has them."""
     if facts["alpha"]:
         return "rgba"

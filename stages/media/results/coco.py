@@ -64,9 +64,9 @@ class Coco(AnnotationFile):
                 for k, (label, shape) in enumerate(shapes.items())
             ]
         videos = [{"id": 1, "name": self.clip.name}]
-        write_json(draft, self._head() | {"videos": videos, "images": images}, annotations)
+        write_json(draft, self._file_head() | {"videos": videos, "images": images}, annotations)
 
-    def _head(self) -> Json:
+    def _file_head(self) -> Json:
         names = self.category_names.items()
         return {
             "info": {"description": f"masks of {self.clip.name}"},
@@ -119,7 +119,9 @@ class YoutubeVis(Coco):
             "length": length,
             "file_names": [f"{self.clip.name}/{self.picture_name(t)}" for t in range(length)],
         }
-        write_json(draft, self._head() | {"videos": [video]}, [tracks[k] for k in sorted(tracks)])
+        write_json(
+            draft, self._file_head() | {"videos": [video]}, [tracks[k] for k in sorted(tracks)]
+        )
 
     def count_frames(self, draft: Path) -> int:
         """Return the length of the video."""

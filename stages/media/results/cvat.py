@@ -41,20 +41,20 @@ class Cvat(AnnotationFile):
         shapes = list(frames)
         with draft.open("w", encoding="utf-8") as file:
             file.write('<?xml version="1.0" encoding="utf-8"?>\n<annotations>\n')
-            file.write(f"  <version>1.1</version>\n{self._meta()}")
+            file.write(f"  <version>1.1</version>\n{self._meta_element()}")
             number = 0
             for label, name in self.clip.classes.items():
-                for lines in self._tracks([entry.get(str(label)) for entry in shapes]):
+                for lines in self._track_lines([entry.get(str(label)) for entry in shapes]):
                     file.write(f'  <track id="{number}" label={quoteattr(name)} source="file">\n')
                     file.writelines(lines)
                     file.write("  </track>\n")
                     number += 1
             file.write("</annotations>\n")
 
-    def _meta(self) -> str:
+    def _meta_element(self) -> str:
         rows, columns = self.timeline.size
         labels = "".join(
-            f"<label><name>{ElementTree.tostring(_text(name), 'unicode')[3:-4]}</name>"
+            f"<label><name>{ElementTree.tostring(_element_text(name), 'unicode')[3:-4]}</name>"
             "<attributes></attributes></label>"
             for name in dict.fromkeys(self.clip.classes.values())
         )
@@ -65,7 +65,7 @@ class Cvat(AnnotationFile):
             f"<height>{rows}</height></original_size></task></meta>\n"
         )
 
-    def _tracks(self, shapes: Sequence[Any]) -> Iterator[list[str]]:
+    def _track_lines(self, shapes: Sequence[Any]) -> Iterator[list[str]]:
         """Yield the lines of each track of one object."""
         if self.settings.annotations.shapes == "polygons":
             parts = max((len(shape) for shape in shapes if shape), default=0)
@@ -79,9 +79,9 @@ class Cvat(AnnotationFile):
         for t, shape in enumerate(shapes):
             if shape:
                 shown = " ".join(f'{name}="{value}"' for name, value in shape.items())
-                lines.append(_mask(t, shown))
+                lines.append(_mask_element(t, shown))
             elif shown and shapes[t - 1]:
-                lines.append(_mask(t, shown, outside=1))
+                lines.append(_mask_element(t, shown, outside=1))
         if lines:
             yield lines
 
@@ -91,11 +91,11 @@ class Cvat(AnnotationFile):
         for t, polygon in enumerate(polygons):
             if polygon is None:
                 if last and polygons[t - 1] is not None:
-                    lines.append(_polygon(t, last, outside=1))
+                    lines.append(_polygon_element(t, last, outside=1))
                 continue
             ends = t == len(polygons) - 1 or t == 0 or None in (polygons[t - 1], polygons[t + 1])
             if ends or overlap(last, polygon, self.timeline.size) < least:
-                lines.append(_polygon(t, polygon))
+                lines.append(_polygon_element(t, polygon))
                 last = polygon
         return lines
 
@@ -105,18 +105,18 @@ class Cvat(AnnotationFile):
         return int(root.findtext("meta/task/size") or 0)
 
 
-def _text(name: str) -> ElementTree.Element:
+def _element_text(name: str) -> ElementTree.Element:
     element = ElementTree.Element("t")
     element.text = name
     return element
 
 
-def _mask(t: int, shown: str, outside: int = 0) -> str:
+def _mask_element(t: int, shown: str, outside: int = 0) -> str:
     state = f'keyframe="1" outside="{outside}" occluded="0"'
     return f'    <mask frame="{t}" {state} {shown} z_order="0"></mask>\n'
 
 
-def _polygon(t: int, polygon: list[float], outside: int = 0) -> str:
+def _polygon_element(t: int, polygon: list[float], outside: int = 0) -> str:
     points = ";".join(f"{x:.2f},{y:.2f}" for x, y in zip(polygon[::2], polygon[1::2], strict=True))
     return (
         f'    <polygon frame="{t}" keyframe="1" outside="{outside}" occluded="0" '

@@ -40,12 +40,12 @@ class Film:
         planes = cv2.cvtColor(picture, cv2.COLOR_RGB2YUV_I420)
         frame = av.VideoFrame.from_ndarray(planes, format="yuv420p")
         if self._container is None:
-            self._open(frame)
+            self._open_film(frame)
         frame.pts, frame.time_base = self._written, 1 / self._rate
         self._container.mux(self._stream.encode(frame))
         self._written += 1
 
-    def _open(self, frame: Any) -> None:
+    def _open_film(self, frame: Any) -> None:
         options = {"preset": "ultrafast", "crf": "24", "g": str(KEYFRAMES)}
         self._container = av.open(
             str(self._draft.resolve()), "w", format="mp4",  # else a "tcp:" is a protocol

@@ -40,12 +40,12 @@ class FrameFolder(Result):
 
     def path(self, folder: Path, index: int, label: int | None = None) -> Path:
         """Return the path of a frame's file, of one class or of all, in a folder that exists."""
-        path = folder / self._relative(index, label)
+        path = folder / self._relative_path(index, label)
         if path.parent != folder:
             path.parent.mkdir(parents=True, exist_ok=True)
         return path
 
-    def _relative(self, index: int, label: int | None) -> str:
+    def _relative_path(self, index: int, label: int | None) -> str:
         fields: dict[str, int | str] = {"index": index, "frame": self.clip.numbers[index]}
         if label is None:
             return self.fill(self._frame_template, **fields, **{"class": "all"})
@@ -63,11 +63,11 @@ class FrameFolder(Result):
             Naming both frames.
         """
         frames = self.timeline.frames
-        if frames > 1 and self._relative(0, None) == self._relative(frames - 1, None):
+        if frames > 1 and self._relative_path(0, None) == self._relative_path(frames - 1, None):
             raise InputError(
                 f"export.templates.{self.format} = {self.path_template!r}: frames "
                 f"{self.clip.numbers[0]} and {self.clip.numbers[frames - 1]} would both be "
-                f"{self._relative(0, None)!r}: put {{frame:04d}} or {{index:05d}} into it"
+                f"{self._relative_path(0, None)!r}: put {{frame:04d}} or {{index:05d}} into it"
             )
 
     @property
@@ -91,7 +91,7 @@ class FrameFolder(Result):
         frames = self.timeline.frames
         for index in range(frames):
             for label in self.labels:
-                path = draft / self._relative(index, label)
+                path = draft / self._relative_path(index, label)
                 if not path.is_file():
                     raise WriteError(f"{self.format}: expected {path}, it was not written")
                 if index in (0, frames - 1):

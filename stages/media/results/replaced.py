@@ -48,10 +48,10 @@ class Replaced(H264):
     def shown(self, frame: ResultFrame) -> Picture:
         """Return the object before its new background."""
         alpha = frame.opacity[..., None]
-        mixed = alpha * frame.picture + (1 - alpha) * self._background(frame)
+        mixed = alpha * frame.picture + (1 - alpha) * self._background_picture(frame)
         return np.asarray(mixed + 0.5, np.uint8)
 
-    def _background(self, frame: ResultFrame) -> Picture:
+    def _background_picture(self, frame: ResultFrame) -> Picture:
         text, size = self.settings.background, frame.picture.shape[:2]
         if text == "blur":
             return blurred(frame.picture)

@@ -213,10 +213,10 @@ class Result(ABC):
     def join(self, parts: Sequence[Path], folder: Path) -> None:
         """Make the result in `folder` of the parts' folders, in order; they stay as they are."""
         with replacing(folder / self.name) as draft:
-            self.join_parts([part / self.name for part in parts if self._has(part)], draft)
+            self.join_parts([part / self.name for part in parts if self._has_content(part)], draft)
             self.check(draft)
 
-    def _has(self, part: Path) -> bool:
+    def _has_content(self, part: Path) -> bool:
         return (part / self.name).exists()
 
     @abstractmethod

@@ -192,12 +192,12 @@ class _VideoWriter(Writer):
         result, line = self._result, self._result.timeline
         image = result.image(frame)
         if self._container is None:
-            self._open(image)
+            self._open_stream(image)
         image.pts = line.pts[frame.index] - result.zero
         image.time_base = Fraction(*line.time_base)
         self._container.mux(self._stream.encode(image))
 
-    def _open(self, image: Any) -> None:
+    def _open_stream(self, image: Any) -> None:
         result, base = self._result, Fraction(*self._result.timeline.time_base)
         self._container = av.open(
             str(self._path.resolve()), "w", format=result.part_container,

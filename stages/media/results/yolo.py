@@ -55,12 +55,12 @@ class Yolo(Frames):
                 corners = (np.reshape(polygon, (-1, 2)) / sides).ravel()
                 text = " ".join(f"{side:.6f}" for side in corners)
                 lines.append(f"{names.index(self.clip.classes[label])} {text}\n")
-        target = self._labels(picture)
+        target = self._label_path(picture)
         target.parent.mkdir(exist_ok=True)
         target.write_text("".join(lines), encoding="utf-8")
 
     @staticmethod
-    def _labels(picture: Path) -> Path:
+    def _label_path(picture: Path) -> Path:
         """Return the label file of a picture, where Ultralytics looks for it."""
         return picture.parent.parent / "labels" / f"{picture.stem}.txt"
 
@@ -76,7 +76,7 @@ class Yolo(Frames):
         """Look for the labels, too."""
         super().check(draft)
         for index in range(self.timeline.frames):
-            labels = self._labels(draft / self._relative(index, None))
+            labels = self._label_path(draft / self._relative_path(index, None))
             if not labels.is_file():
                 raise WriteError(f"yolo: expected {labels}, it was not written")
 

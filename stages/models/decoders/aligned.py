@@ -46,8 +46,8 @@ class AlignedDecoder(nn.Module):
         seen = 4 * PLANES + 2 * (window - 1)
         self.stem = nn.Conv2d(seen, widths[0], 3, padding=1)
         sizes = list(zip((widths[0], *widths), widths, strict=False))
-        self.down = nn.ModuleList(_Block(before, after) for before, after in sizes)
-        self.up = nn.ModuleList(_Block(low + high, high) for high, low in sizes[1:])
+        self.down = nn.ModuleList(_ResidualBlock(before, after) for before, after in sizes)
+        self.up = nn.ModuleList(_ResidualBlock(low + high, high) for high, low in sizes[1:])
         self.head = nn.Conv2d(widths[0], 3 * 4, 3, padding=1)
         nn.init.zeros_(self.head.weight)
         if self.head.bias is not None:
@@ -114,7 +114,7 @@ class AlignedDecoder(nn.Module):
             for c in range(classes):
                 planes = torch.from_numpy(given.planes(c)[None]).to(device)
                 around = torch.from_numpy(given.near[c : c + 1]).to(device)
-                added, trusted = self.decode(_last(planes), _last(around))
+                added, trusted = self.decode(_channels_last(planes), _channels_last(around))
                 residual[..., c] = added[0, 0].cpu().numpy()
                 trust[..., c] = torch.sigmoid(trusted[0, 0]).cpu().numpy()
         return residual, trust
@@ -126,12 +126,12 @@ def log_odds(mask: torch.Tensor) -> torch.Tensor:
     return torch.log(held / (1 - held))
 
 
-def _last(x: torch.Tensor) -> torch.Tensor:
+def _channels_last(x: torch.Tensor) -> torch.Tensor:
     """Lay channels out last: three times as fast on a CPU."""
     return x.contiguous(memory_format=torch.channels_last)
 
 
-class _Block(nn.Module):
+class _ResidualBlock(nn.Module):
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.first = nn.Conv2d(before, after, 3, padding=1)

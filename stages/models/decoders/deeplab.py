@@ -84,9 +84,9 @@ class DeepLabDecoder(nn.Module):
         _check_settings(window, classes, width)
         self.window, self.classes, self.width, self.frozen = window, classes, width, frozen
         with seeded():
-            self.frame_encoder = _encoder(encoder_weights)
-            self.mask_encoder = _recoloured(self.frame_encoder, classes)
-            self.reduce_frame, self.reduce_mask = _reduction(width), _reduction(width)
+            self.frame_encoder = _build_encoder(encoder_weights)
+            self.mask_encoder = _recoloured_encoder(self.frame_encoder, classes)
+            self.reduce_frame, self.reduce_mask = _build_reduction(width), _build_reduction(width)
             self.joint = nn.Sequential(
                 _by_groups(ASPP(window * 2 * width, RATES, JOINT)),
                 nn.Conv2d(JOINT, JOINT, 3, padding=1, bias=False),
@@ -138,7 +138,7 @@ class DeepLabDecoder(nn.Module):
             If sizes do not agree with each other or with the decoder's.
         """
         dims = bind_shapes(frames=(frames, "B K 3 H W"), masks=(masks, "B K C H W"))
-        self._check("frames", "frames in a window", self.window, dims["K"], frames.shape)
+        self._check_array("frames", "frames in a window", self.window, dims["K"], frames.shape)
         codes = self.encode(frames.flatten(0, 1), masks.flatten(0, 1))
         windows = codes.reshape(dims["B"], dims["K"], *codes.shape[1:])
         return self.decode(windows, (dims["H"], dims["W"]))
@@ -162,7 +162,9 @@ class DeepLabDecoder(nn.Module):
             As `forward`.
         """
         dims = bind_shapes(frames=(frames, "N 3 H W"), masks=(masks, "N C H W"))
-        self._check("masks", "classes, background included", self.classes, dims["C"], masks.shape)
+        self._check_array(
+            "masks", "classes, background included", self.classes, dims["C"], masks.shape
+        )
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             deep_frames = self.frame_encoder((frames - self.mean) / self.deviation)
             deep_masks = self.mask_encoder(masks)
@@ -187,7 +189,7 @@ class DeepLabDecoder(nn.Module):
         return large.reshape(len(codes), self.window, self.classes, *size)
 
     @staticmethod
-    def _check(name: str, what: str, expected: int, found: int, shape: Sequence[int]) -> None:
+    def _check_array(name: str, what: str, expected: int, found: int, shape: Sequence[int]) -> None:
         """Refuse an array that the decoder was not built for."""
         if expected != found:
             raise ShapeError(
@@ -208,7 +210,7 @@ def _check_settings(window: int, classes: int, width: int) -> None:
         raise ConfigError(f"decoder.width = {width!r}: expected a multiple of {GROUPS}")
 
 
-def _encoder(weights: str) -> nn.Sequential:
+def _build_encoder(weights: str) -> nn.Sequential:
     """Return a ResNet-50 (N, 3, H, W) → (N, 2048, ⌈H/8⌉, ⌈W/8⌉) with the weights asked for."""
     net = torchvision.models.resnet50(
         weights=None, replace_stride_with_dilation=[False, True, True]
@@ -217,11 +219,16 @@ def _encoder(weights: str) -> nn.Sequential:
     if weights != RANDOM:
         url = DeepLabV3_ResNet50_Weights.DEFAULT.url
         path = Path(weights) if weights else download(url, setting="--encoder-weights")
-        fill(encoder, _backbone(tensors(load_checkpoint(path))), path=path, name="a ResNet-50")
+        fill(
+            encoder,
+            _backbone_weights(tensors(load_checkpoint(path))),
+            path=path,
+            name="a ResNet-50",
+        )
     return encoder
 
 
-def _backbone(state: dict[str, Any]) -> dict[str, Any]:
+def _backbone_weights(state: dict[str, Any]) -> dict[str, Any]:
     """Return the ResNet's part of what a DeepLabV3, or a ResNet that classifies, has learned."""
     inner = {
         name.removeprefix("backbone."): value
@@ -231,7 +238,7 @@ def _backbone(state: dict[str, Any]) -> dict[str, Any]:
     return inner or {name: value for name, value in state.items() if not name.startswith("fc.")}
 
 
-def _recoloured(encoder: nn.Sequential, classes: int) -> nn.Sequential:
+def _recoloured_encoder(encoder: nn.Sequential, classes: int) -> nn.Sequential:
     """Return a copy that takes class probabilities and sees each class in a colour of its own."""
     copy = deepcopy(encoder)
     filters = encoder.state_dict()["conv1.weight"]
@@ -241,7 +248,7 @@ def _recoloured(encoder: nn.Sequential, classes: int) -> nn.Sequential:
     return copy
 
 
-def _reduction(width: int) -> nn.Sequential:
+def _build_reduction(width: int) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(DEEP, width, 1, bias=False), nn.GroupNorm(GROUPS, width), nn.ReLU()
     )

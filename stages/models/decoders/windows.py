@@ -103,11 +103,11 @@ def slide(
         raise ShapeError(
             f"frames: expected frames {start} to {stop}, as wanted, among them, got {len(frames)}"
         )
-    return _slide(decoder, frames, masks, start, stop)
+    return _slide_window(decoder, frames, masks, start, stop)
 
 
 @dataclass
-class _Seen:
+class _WindowFrame:
     """A frame within the window: its masks (C, H, W), its code, and its residuals so far."""
 
     mask: Tensor
@@ -116,18 +116,18 @@ class _Seen:
     windows: int = 0
 
 
-def _slide(
+def _slide_window(
     decoder: DeepLabDecoder, frames: Frames, masks: Masks, start: int, stop: int
 ) -> Iterator[NDArray[np.float32]]:
     half, last = decoder.window // 2, len(frames) - 1
-    seen: dict[int, _Seen] = {}
+    seen: dict[int, _WindowFrame] = {}
     ready = start
     for centre in range(max(start - half, 0), min(stop + half, last + 1) if start < stop else 0):
         places = range(centre - half, centre + half + 1)
         near = [min(max(k, 0), last) for k in places]
         # Not inside a `with` across the yield: the caller must get its own torch modes back.
         with repeatable():
-            seen = {k: seen.get(k) or _look(decoder, frames[k], masks[k]) for k in near}
+            seen = {k: seen.get(k) or _encode_frame(decoder, frames[k], masks[k]) for k in near}
             window = [seen[k] for k in near]
             _add_window(
                 decoder, window, [k == place for k, place in zip(near, places, strict=True)]
@@ -140,17 +140,19 @@ def _slide(
         ready = max(ready, done)
 
 
-def _look(decoder: DeepLabDecoder, frame: NDArray[np.uint8], mask: NDArray[np.float32]) -> _Seen:
+def _encode_frame(
+    decoder: DeepLabDecoder, frame: NDArray[np.uint8], mask: NDArray[np.float32]
+) -> _WindowFrame:
     """Encode one frame, by itself so that its bits depend on nothing else."""
     bind_shapes(frame=(frame, "H W 3"), mask=(mask, "H W C"))
     decoder.eval()
     where = decoder.mean.device
     picture = torch.tensor(frame.transpose(2, 0, 1), device=where).float() / 255
     soft = torch.tensor(mask.transpose(2, 0, 1), dtype=torch.float32, device=where)
-    return _Seen(soft, decoder.encode(picture[None], soft[None])[0], torch.zeros_like(soft))
+    return _WindowFrame(soft, decoder.encode(picture[None], soft[None])[0], torch.zeros_like(soft))
 
 
-def _add_window(decoder: DeepLabDecoder, window: list[_Seen], real: list[bool]) -> None:
+def _add_window(decoder: DeepLabDecoder, window: list[_WindowFrame], real: list[bool]) -> None:
     """Decode one window and add each frame's residual at the frame's own place."""
     first = window[0].mask
     for one in window:

@@ -31,12 +31,14 @@ class DisFlow:
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return the flow from one RGB picture (H, W, 3) to another: (2, H, W) float32, pixels."""
         rows, columns = first.shape[:2]
-        grey = [_padded(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for image in (first, second)]
+        grey = [
+            _padded_picture(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)) for image in (first, second)
+        ]
         flow = self._search.calc(grey[0], grey[1], None)[:rows, :columns]
         return np.ascontiguousarray(flow.transpose(2, 0, 1), dtype=np.float32)
 
 
-def _padded(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _padded_picture(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Repeat the border of a picture that is too small for the pyramid."""
     below, right = (max(SMALLEST - size, 0) for size in grey.shape)
     if not below and not right:

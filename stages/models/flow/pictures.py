@@ -18,7 +18,7 @@ def network_images(
 
     The border is repeated, below and to the right, up to the smallest size that networks take.
     """
-    bgr = np.stack([_padded(picture) for picture in pictures])[..., ::-1]
+    bgr = np.stack([_padded_picture(picture) for picture in pictures])[..., ::-1]
     images = torch.from_numpy(np.ascontiguousarray(bgr.transpose(0, 3, 1, 2)))
     if torch.device(device).type == "cuda":
         images = images.pin_memory()  # else the copy would be waited for
@@ -57,7 +57,7 @@ def cut_back(flow: NDArray[np.float32], size: tuple[int, ...]) -> NDArray[np.flo
     return np.ascontiguousarray(flow[:, :rows, :columns])
 
 
-def _padded(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def _padded_picture(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Repeat the border of a picture that is too small for the network."""
     below, right = (max(SMALLEST - size, 0) for size in image.shape[:2])
     return np.pad(image, ((0, below), (0, right), (0, 0)), mode="edge")

@@ -67,10 +67,10 @@ def load_flow_network(
     InputError
         If the weights cannot be had, or are another model's.
     """
-    model_type = _find(name)
+    model_type = _find_model(name)
     settings.check(name)
     path = _weights_path(model_type, name, weights)
-    with _quiet(), seeded():
+    with _without_warnings(), seeded():
         import ptlflow
 
         model = ptlflow.get_model(name)
@@ -98,7 +98,7 @@ class _OwnForward:
 
         rows, columns = first.shape[:2]
         advice = "lower flow.scale"
-        with explained(f"flow of {columns}x{rows}", advice), repeatable(), _quiet():
+        with explained(f"flow of {columns}x{rows}", advice), repeatable(), _without_warnings():
             images = network_images([first, second], self._device)
             answer = self._model({"images": images[None]})
         return cut_back(answer["flows"][0, 0].float().cpu().numpy(), first.shape[:2])
@@ -112,13 +112,13 @@ def weights_digest(name: str, weights: str) -> str:
     ConfigError, InputError
         As `load_flow_network`.
     """
-    path = _weights_path(_find(name), name, weights)
+    path = _weights_path(_find_model(name), name, weights)
     return file_digest(path) if path is not None else RANDOM_DIGEST
 
 
-def _find(name: str) -> Any:
+def _find_model(name: str) -> Any:
     """Return the class of a model; the first import of ptlflow also prints."""
-    with _quiet(), redirect_stdout(io.StringIO()):
+    with _without_warnings(), redirect_stdout(io.StringIO()):
         import ptlflow
 
         known = ptlflow.get_model_names()
@@ -157,7 +157,7 @@ def apply_training_facts(model: Any, facts: dict[str, Any]) -> None:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _without_warnings() -> Iterator[None]:
     """Keep back the many warnings of ptlflow and of what it imports; errors still come."""
     before = logging.root.manager.disable
     try:

@@ -53,7 +53,7 @@ def check_masks(
             "normalisation (segment.mean, std, channels), the wrong output or activation "
             f"(segment.output, activation), or classes that do not occur (segment.classes){off}"
         )
-    picture = [_alike(frame, part) for frame, part in zip(pictures, total, strict=True)]
+    picture = [_is_like_picture(frame, part) for frame, part in zip(pictures, total, strict=True)]
     if all(picture):
         raise InputError(
             f"{where}: what it gives {some} is the picture, no mask: the wrong output "
@@ -67,7 +67,7 @@ def check_masks(
         )
 
 
-def _alike(frame: NDArray[np.uint8], mask: NDArray[np.float32]) -> bool:
+def _is_like_picture(frame: NDArray[np.uint8], mask: NDArray[np.float32]) -> bool:
     """Return whether a mask is as light as the picture, with values between all over."""
     unsure = float(((mask > 0.1) & (mask < 0.9)).mean())
     light = cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY).astype(np.float64)

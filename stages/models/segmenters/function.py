@@ -63,10 +63,10 @@ class FunctionSegmenter(Segmenter):
             return np.stack([answer == label for label in self.class_ids]).astype(np.float32)
         if answer.ndim == 2 and answer.dtype.kind == "f":
             answer = answer[None]
-        self._check(answer, (len(self.class_ids), *size))
+        self._check_answer(answer, (len(self.class_ids), *size))
         return answer.astype(np.float32)
 
-    def _check(self, answer: NDArray[Any], shape: tuple[int, ...]) -> None:
+    def _check_answer(self, answer: NDArray[Any], shape: tuple[int, ...]) -> None:
         if answer.dtype.kind != "f" or answer.shape != shape:
             raise InputError(
                 f"{self._spec}: expected integer labels {shape[1:]} or float probabilities "

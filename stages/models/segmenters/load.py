@@ -132,7 +132,7 @@ def load_segmenter(
     else:
         inner = TorchvisionSegmenter(spec, weights, device)
     if classes or union:
-        inner = _Chosen(inner, classes, union=union)
+        inner = _ChosenClasses(inner, classes, union=union)
     return inner if scales == (1.0,) and not flip else Augmented(inner, scales, flip=flip)
 
 
@@ -174,7 +174,7 @@ def _is_onnx(spec: str) -> bool:
     return spec.lower().endswith(".onnx")
 
 
-class _Chosen(Segmenter):
+class _ChosenClasses(Segmenter):
     """Some classes of another segmenter, or all of them as one."""
 
     def __init__(self, inner: Segmenter, classes: tuple[int, ...], *, union: bool) -> None:
@@ -192,12 +192,14 @@ class _Chosen(Segmenter):
 
     def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the chosen masks."""
-        return self._choose(self._inner(frame, scale=scale))
+        return self._choose_segmenter(self._inner(frame, scale=scale))
 
     def segment_all(self, frames: Sequence[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
         """Return the chosen masks of several pictures."""
-        return [at_most_one(self._choose(masks)) for masks in self._inner.segment_all(frames)]
+        return [
+            at_most_one(self._choose_segmenter(masks)) for masks in self._inner.segment_all(frames)
+        ]
 
-    def _choose(self, masks: NDArray[np.float32]) -> NDArray[np.float32]:
+    def _choose_segmenter(self, masks: NDArray[np.float32]) -> NDArray[np.float32]:
         chosen = masks[self._rows]
         return chosen.sum(axis=0, keepdims=True) if self._union else chosen

@@ -71,11 +71,13 @@ class OnnxSegmenter(Segmenter):
         device: str = "cpu",
     ) -> None:
         self._path, self._mean, self._std, self._channels = path, mean, std, channels
-        self._session = _open(path, device)
+        self._session = _open_session(path, device)
         self._read_input()
-        canvas = self._canvas(PROBE_SIDE, PROBE_SIDE)
+        canvas = self._canvas_size(PROBE_SIDE, PROBE_SIDE)
         names = [entry.name for entry in self._session.get_outputs()]
-        answers = dict(zip(names, self._answers(_noise(*canvas), canvas, names), strict=True))
+        answers = dict(
+            zip(names, self._model_outputs(_noise_picture(*canvas), canvas, names), strict=True)
+        )
         self._output, note = choose_output(
             path, {name: self._try_planes(out, canvas) for name, out in answers.items()}, output
         )
@@ -86,14 +88,14 @@ class OnnxSegmenter(Segmenter):
         if self._labels:
             self.class_ids = _given_classes(path, classes, probe)
         else:
-            named = CLASSES_KEY in self._metadata()
-            self._activation, self._first = _settled(
+            named = CLASSES_KEY in self._model_metadata()
+            self._activation, self._first = _settled_output(
                 activation, "first" if named else background, probe, path
             )
             self.class_ids = self._named_classes(len(probe) - self._first)
-        self.notes = (f"{path.name}: {note}; {self._words(len(probe))}",)
+        self.notes = (f"{path.name}: {note}; {self._output_words(len(probe))}",)
 
-    def _words(self, channels: int) -> str:
+    def _output_words(self, channels: int) -> str:
         """Return how the output is read."""
         if self._labels:
             return "read as labels"
@@ -109,18 +111,18 @@ class OnnxSegmenter(Segmenter):
 
     def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the foreground's probabilities at the model's own size."""
-        canvas, (rows, columns) = self._placed(frame.shape[0], frame.shape[1], scale)
-        out = self._run(fitted(frame, rows, columns), canvas)
-        soft = self._hot(out) if self._labels else self._soft(out)
+        canvas, (rows, columns) = self._placed_size(frame.shape[0], frame.shape[1], scale)
+        out = self._run_model(fitted(frame, rows, columns), canvas)
+        soft = self._one_hot(out) if self._labels else self._soft_masks(out)
         return resized(soft, *canvas)[:, :rows, :columns]
 
-    def _hot(self, out: NDArray[Any]) -> NDArray[np.float32]:
+    def _one_hot(self, out: NDArray[Any]) -> NDArray[np.float32]:
         """Return labels (1, h, w) as masks."""
         return np.stack([out[0] == label for label in self.class_ids]).astype(np.float32)
 
-    def _soft(self, out: NDArray[Any]) -> NDArray[np.float32]:
+    def _soft_masks(self, out: NDArray[Any]) -> NDArray[np.float32]:
         """Return the foreground's probabilities from all channels (C, h, w)."""
-        soft = _activated(out.astype(np.float32), self._activation)
+        soft = _activated_output(out.astype(np.float32), self._activation)
         low, high = float(soft.min()), float(soft.max())
         if not (low >= -SLACK and high <= 1 + SLACK):  # NaN is neither
             raise InputError(
@@ -149,12 +151,12 @@ class OnnxSegmenter(Segmenter):
         self._sides = [side if isinstance(side, int) and side > 0 else None for side in sides]
         self.most = math.inf if self._sides == [None, None] else 1.0
 
-    def _metadata(self) -> dict[str, str]:
+    def _model_metadata(self) -> dict[str, str]:
         return dict(self._session.get_modelmeta().custom_metadata_map)
 
     def _named_classes(self, count: int) -> tuple[int, ...]:
         """Return the labels of the foreground channels."""
-        named = self._metadata().get(CLASSES_KEY)
+        named = self._model_metadata().get(CLASSES_KEY)
         if named is None:
             return tuple(range(1, count + 1))
         try:
@@ -168,25 +170,25 @@ class OnnxSegmenter(Segmenter):
             )
         return labels
 
-    def _canvas(self, rows: int, columns: int) -> tuple[int, int]:
+    def _canvas_size(self, rows: int, columns: int) -> tuple[int, int]:
         """Return the rows and columns that the model takes for a picture of a size."""
         height, width = self._sides
         return height or -(-rows // STRIDE) * STRIDE, width or -(-columns // STRIDE) * STRIDE
 
-    def _placed(
+    def _placed_size(
         self, rows: int, columns: int, scale: float
     ) -> tuple[tuple[int, int], tuple[int, int]]:
         """Return the size of the canvas, and of a picture on it, aspect kept."""
         if self._sides == [None, None]:
             inside = scaled(rows, columns, scale)
-            return self._canvas(*inside), inside
-        canvas = self._canvas(rows, columns)
+            return self._canvas_size(*inside), inside
+        canvas = self._canvas_size(rows, columns)
         scale *= min(canvas[0] / rows, canvas[1] / columns)
         return canvas, scaled(rows, columns, scale)
 
-    def _run(self, image: NDArray[np.uint8], canvas: tuple[int, int]) -> NDArray[Any]:
+    def _run_model(self, image: NDArray[np.uint8], canvas: tuple[int, int]) -> NDArray[Any]:
         """Return what the model gives for a picture on its canvas, (C, h, w)."""
-        return self._planes(self._answers(image, canvas, [self._output])[0], canvas)
+        return self._planes(self._model_outputs(image, canvas, [self._output])[0], canvas)
 
     def _planes(self, out: NDArray[Any], canvas: tuple[int, int]) -> NDArray[Any]:
         return _planes(out, canvas, channels_first=self._channels_first, path=self._path)
@@ -198,7 +200,7 @@ class OnnxSegmenter(Segmenter):
         except InputError as error:
             return str(error)
 
-    def _answers(
+    def _model_outputs(
         self, image: NDArray[np.uint8], canvas: tuple[int, int], names: list[str]
     ) -> list[NDArray[Any]]:
         """Return some of the model's outputs for a picture on its canvas."""
@@ -235,7 +237,7 @@ def onnx_digest(path: Path) -> str:
     return hashlib.sha256("".join([own, *map(file_digest, apart)]).encode()).hexdigest()
 
 
-def _open(path: Path, device: str) -> Any:
+def _open_session(path: Path, device: str) -> Any:
     import onnxruntime
 
     if not path.is_file():
@@ -257,7 +259,7 @@ def _open(path: Path, device: str) -> Any:
         raise InputError(f"{path}: not a readable ONNX model: {reason(error)}") from error
 
 
-def _noise(rows: int, columns: int) -> NDArray[np.uint8]:
+def _noise_picture(rows: int, columns: int) -> NDArray[np.uint8]:
     return np.random.default_rng(0).integers(0, 256, (rows, columns, 3), np.uint8)
 
 
@@ -305,7 +307,7 @@ def _has_aspect(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
     return alike and rows * COARSEST >= height
 
 
-def _settled(
+def _settled_output(
     activation: Activation, background: Background, probe: NDArray[Any], path: Path
 ) -> tuple[Activation, bool]:
     """Return the activation that an output needs, and whether its first channel is background."""
@@ -331,7 +333,7 @@ def _settled(
     return activation, background == "first"
 
 
-def _activated(out: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
+def _activated_output(out: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
     """Return probabilities (C, h, w), background included where there are several channels."""
     if activation == "sigmoid":
         return np.asarray(0.5 + 0.5 * np.tanh(out / 2), np.float32)  # exp would overflow

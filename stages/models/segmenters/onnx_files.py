@@ -40,7 +40,7 @@ def external_files(path: Path) -> list[Path]:
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            names = set(_locations(data, 0, len(data), "model", 0))
+            names = set(_tensor_locations(data, 0, len(data), "model", 0))
     except (OSError, ValueError, IndexError) as error:
         raise InputError(f"{path}: not a readable ONNX model: {error}") from error
     folder = path.resolve().parent
@@ -56,34 +56,36 @@ def external_files(path: Path) -> list[Path]:
     return found
 
 
-def _locations(data: mmap.mmap, start: int, stop: int, kind: str, depth: int) -> Iterator[str]:
+def _tensor_locations(
+    data: mmap.mmap, start: int, stop: int, kind: str, depth: int
+) -> Iterator[str]:
     """Yield where the tensors of a message lie that are not in the model itself."""
     if depth > DEEPEST:
         raise ValueError("its graphs are nested too deeply")
-    for field, low, high in _fields(data, start, stop):
+    for field, low, high in _message_fields(data, start, stop):
         if kind == "tensor":
             if field == EXTERNAL_DATA:
-                yield from _location(data, low, high)
+                yield from _tensor_location(data, low, high)
         elif field in INSIDE[kind]:
-            yield from _locations(data, low, high, INSIDE[kind][field], depth + 1)
+            yield from _tensor_locations(data, low, high, INSIDE[kind][field], depth + 1)
 
 
-def _location(data: mmap.mmap, start: int, stop: int) -> Iterator[str]:
-    parts = {field: data[low:high] for field, low, high in _fields(data, start, stop)}
+def _tensor_location(data: mmap.mmap, start: int, stop: int) -> Iterator[str]:
+    parts = {field: data[low:high] for field, low, high in _message_fields(data, start, stop)}
     if parts.get(KEY) == b"location":
         yield parts.get(VALUE, b"").decode()
 
 
-def _fields(data: mmap.mmap, start: int, stop: int) -> Fields:
+def _message_fields(data: mmap.mmap, start: int, stop: int) -> Fields:
     """Yield number, start and end of the fields of a message that hold bytes."""
     at = start
     while at < stop:
-        tag, at = _varint(data, at)
+        tag, at = _read_varint(data, at)
         wire = tag & 7
         if wire == VARINT:
-            _, at = _varint(data, at)
+            _, at = _read_varint(data, at)
         elif wire == BYTES:
-            length, at = _varint(data, at)
+            length, at = _read_varint(data, at)
             if at + length > stop:
                 raise ValueError("a part is longer than the whole")
             yield tag >> 3, at, at + length
@@ -94,7 +96,7 @@ def _fields(data: mmap.mmap, start: int, stop: int) -> Fields:
             raise ValueError(f"a field of type {wire}")
 
 
-def _varint(data: mmap.mmap, at: int) -> tuple[int, int]:
+def _read_varint(data: mmap.mmap, at: int) -> tuple[int, int]:
     value = 0
     for shift in range(0, 70, 7):
         byte = data[at]

@@ -41,8 +41,8 @@ def choose_output(path: Path, outputs: Planes, wanted: str) -> tuple[str, str]:
     InputError
         If none can be.
     """
-    roles = _roles(outputs)
-    listed = "; ".join(f"{name!r}: {_words(outputs[name], roles[name])}" for name in outputs)
+    roles = _output_roles(outputs)
+    listed = "; ".join(f"{name!r}: {_name_words(outputs[name], roles[name])}" for name in outputs)
     if wanted:
         if wanted not in outputs:
             raise ConfigError(f"segment.output = {wanted!r}: expected one of {', '.join(outputs)}")
@@ -70,7 +70,7 @@ def choose_output(path: Path, outputs: Planes, wanted: str) -> tuple[str, str]:
     return chosen[0], first + (f", of {listed}" if len(outputs) > 1 else "")
 
 
-def _roles(outputs: Planes) -> dict[str, str]:
+def _output_roles(outputs: Planes) -> dict[str, str]:
     """Return by name: mask, picture or other."""
     single = [
         name for name, out in outputs.items() if not isinstance(out, str) and out.shape[0] == 1
@@ -86,7 +86,7 @@ def _roles(outputs: Planes) -> dict[str, str]:
     return roles
 
 
-def _words(out: NDArray[Any] | str, role: str) -> str:
+def _name_words(out: NDArray[Any] | str, role: str) -> str:
     if isinstance(out, str):
         return "no map of the picture"
     channels, rows, columns = out.shape

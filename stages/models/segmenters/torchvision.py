@@ -31,7 +31,7 @@ class TorchvisionSegmenter(Segmenter):
         path = _weights_path(name, weights)
         state = tensors(load_checkpoint(path)) if path else {}
         state = {key: value for key, value in state.items() if not key.startswith("aux_classifier")}
-        count = _class_count(state, len(_default(name).meta["categories"]))
+        count = _class_count(state, len(_default_weights(name).meta["categories"]))
         with seeded():
             self._model = torchvision.models.get_model(
                 name, weights=None, weights_backbone=None, num_classes=count
@@ -60,7 +60,7 @@ def torchvision_digest(name: str, weights: str) -> str:
     return file_digest(path) if path else RANDOM_DIGEST
 
 
-def _default(name: str) -> Any:
+def _default_weights(name: str) -> Any:
     """Return torchvision's own weights of a model."""
     import torchvision
 
@@ -77,7 +77,7 @@ def _default(name: str) -> Any:
 
 def _weights_path(name: str, weights: str) -> Path | None:
     """Return the file of the weights, None for random ones."""
-    default = _default(name)
+    default = _default_weights(name)
     if weights == RANDOM:
         return None
     return Path(weights) if weights else download(default.url, setting="segment.weights")

@@ -66,16 +66,16 @@ class TransformersSegmenter(Segmenter):
     ) -> None:
         folder = model_folder(spec)
         self._spec, self._device, self.batch = spec, device, batch
-        self._model, self._processor, self._by_pixel = _load(spec, folder, precision)
+        self._model, self._processor, self._by_pixel = _load_model(spec, folder, precision)
         place(self._model, device, setting="segment.device")
         names = {int(k): str(name) for k, name in self._model.config.id2label.items()}
         self._first = bool(names) and names.get(0, "").lower() in BACKGROUNDS
         shift = 0 if self._first else 1
         self.class_names = {k + shift: name for k, name in names.items() if k + shift > 0}
         self.class_ids = tuple(sorted(self.class_names))
-        self.notes = (f"{spec}: licence {_licence(folder)}", *self._note())
+        self.notes = (f"{spec}: licence {_model_licence(folder)}", *self._licence_note())
 
-    def _note(self) -> tuple[str, ...]:
+    def _licence_note(self) -> tuple[str, ...]:
         if self._by_pixel:
             return ()
         return (f"{self._spec}: objects of one class are one mask",)
@@ -107,12 +107,12 @@ class TransformersSegmenter(Segmenter):
                 )
             advice = "set segment.batch to less, or segment.precision to fp16"
             with repeatable(), explained(f"segmenting {pixels.shape[-1]} columns", advice):
-                soft = self._probabilities(self._model(pixel_values=pixels))
+                soft = self._class_probabilities(self._model(pixel_values=pixels))
                 soft = _without_padding(soft, inputs.get("pixel_mask"))
                 masks += list(soft[: len(some)].float().cpu().numpy())
         return masks
 
-    def _probabilities(self, answer: Any) -> Any:
+    def _class_probabilities(self, answer: Any) -> Any:
         """Return (B, C, h, w) of the foreground classes."""
         if self._by_pixel:
             soft = answer.logits.float().softmax(dim=1)
@@ -161,7 +161,7 @@ def model_folder(spec: str) -> Path:
     name = spec.removeprefix(PREFIX)
     folder = Path(name)
     if not folder.is_dir():
-        folder = _download(spec, name)
+        folder = _download_model(spec, name)
     if not any(folder.glob(WEIGHTS)):
         raise InputError(
             f"--segmenter {spec}: expected weights as {WEIGHTS} in {folder}, found none: others "
@@ -170,11 +170,11 @@ def model_folder(spec: str) -> Path:
     return folder
 
 
-def _download(spec: str, name: str) -> Path:
+def _download_model(spec: str, name: str) -> Path:
     try:
         from huggingface_hub import snapshot_download
     except ImportError as error:
-        raise _missing(spec) from error
+        raise _missing_package(spec) from error
     try:
         return Path(snapshot_download(name, allow_patterns=WANTED, local_files_only=True))
     except (OSError, ValueError):
@@ -188,19 +188,19 @@ def _download(spec: str, name: str) -> Path:
         ) from error
 
 
-def _missing(spec: str) -> ConfigError:
+def _missing_package(spec: str) -> ConfigError:
     return ConfigError(
         f"--segmenter {spec}: expected the package transformers: pip install steadymask[hf]"
     )
 
 
-def _load(spec: str, folder: Path, precision: Precision) -> tuple[Any, Any, bool]:
+def _load_model(spec: str, folder: Path, precision: Precision) -> tuple[Any, Any, bool]:
     """Return model, picture processor, and whether it answers pixel by pixel."""
     try:
         import torch
         import transformers
     except ImportError as error:
-        raise _missing(spec) from error
+        raise _missing_package(spec) from error
     types = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
@@ -225,7 +225,7 @@ def _load(spec: str, folder: Path, precision: Precision) -> tuple[Any, Any, bool
     return model, processor, by_pixel
 
 
-def _licence(folder: Path) -> str:
+def _model_licence(folder: Path) -> str:
     """Return the licence that a model's card names."""
     try:
         lines = (folder / "README.md").read_text(encoding="utf-8", errors="replace").splitlines()

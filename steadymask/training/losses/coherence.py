@@ -70,7 +70,7 @@ def boundary_coherency_loss(
     ----------
     .. [1] "Coherent Loss: A generic framework for stable video segmentation", eq. 1.
     """
-    _check(here, there, flow, back)
+    _check_shapes(here, there, flow, back)
     one, other = _at_edges(here, there, flow, width), _at_edges(there, here, back, width)
     return (one + other) / 2
 
@@ -116,14 +116,14 @@ def global_coherency_loss(
     ----------
     .. [1] "Coherent Loss: A generic framework for stable video segmentation", eq. 2.
     """
-    _check(here, there, flow, back)
+    _check_shapes(here, there, flow, back)
     bind_shapes(here=(here, "B C H W"), seen=(seen, "B 1 H W"), seen_back=(seen_back, "B 1 H W"))
     one = _where_surer(here, there, flow, seen, margin)
     other = _where_surer(there, here, back, seen_back, margin)
     return (one + other) / 2
 
 
-def _check(here: Tensor, there: Tensor, flow: Tensor, back: Tensor) -> None:
+def _check_shapes(here: Tensor, there: Tensor, flow: Tensor, back: Tensor) -> None:
     bind_shapes(
         here=(here, "B C H W"),
         there=(there, "B C H W"),

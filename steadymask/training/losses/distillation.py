@@ -66,7 +66,7 @@ def pair_wise_loss(
     """
     for name, pair in (("student", student), ("teacher", teacher)):
         bind_shapes(**{f"{name}[{k}]": (mask, "B C H W") for k, mask in enumerate(pair)})
-    grid = _grid(student[0], teacher[0], side)
+    grid = _pooling_grid(student[0], teacher[0], side)
     own = similarity(*(functional.adaptive_avg_pool2d(mask, grid) for mask in student))
     with torch.no_grad():
         wanted = similarity(*(functional.adaptive_avg_pool2d(mask, grid) for mask in teacher))
@@ -140,7 +140,7 @@ def multi_frame_loss(
         If sizes do not agree.
     """
     bind_shapes(student=(student, "B T D H W"), teacher=(teacher, "B T E I J"))
-    grid = _grid(student, teacher, side)
+    grid = _pooling_grid(student, teacher, side)
     ours = lstm(_self_similarity(student, grid))
     theirs = lstm(_self_similarity(teacher.detach(), grid))
     return (theirs - ours).square().sum(dim=1).mean(), theirs.square().sum(dim=1).mean()
@@ -153,7 +153,7 @@ def _self_similarity(features: Tensor, grid: tuple[int, int]) -> Tensor:
     return maps.reshape(*features.shape[:2], *maps.shape[1:])
 
 
-def _grid(one: Tensor, other: Tensor, side: int) -> tuple[int, int]:
+def _pooling_grid(one: Tensor, other: Tensor, side: int) -> tuple[int, int]:
     """Return rows and columns that both can be pooled to."""
     rows, columns = (min(side, one.shape[k], other.shape[k]) for k in (-2, -1))
     return rows, columns

@@ -74,23 +74,23 @@ def lovasz_softmax(masks: Tensor, labels: Tensor, counted: Tensor) -> Tensor:
     """
     bind_shapes(masks=(masks, "B C H W"), labels=(labels, "B H W"), counted=(counted, "B H W"))
     items = [
-        _lovasz(mask[:, some], label[some])
+        _lovasz_loss(mask[:, some], label[some])
         for mask, label, some in zip(masks, labels, counted, strict=True)
     ]
     return torch.stack(items).mean()
 
 
-def _lovasz(masks: Tensor, labels: Tensor) -> Tensor:
+def _lovasz_loss(masks: Tensor, labels: Tensor) -> Tensor:
     """Return the loss of one set of pixels: masks (C, N), labels (N)."""
     terms = []
     for label in torch.unique(labels).tolist():
         own = (labels == label).to(masks.dtype)
         errors, order = (own - masks[label]).abs().sort(descending=True)
-        terms.append(errors @ _steps(own[order]))
+        terms.append(errors @ _iou_steps(own[order]))
     return torch.stack(terms).mean() if terms else masks.sum()
 
 
-def _steps(own: Tensor) -> Tensor:
+def _iou_steps(own: Tensor) -> Tensor:
     """Return by how much 1 − IoU grows with each pixel, were they wrong in this order; alg. 1."""
     shared = own.sum() - own.cumsum(0)
     either = own.sum() + (1 - own).cumsum(0)

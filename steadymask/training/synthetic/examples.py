@@ -29,7 +29,7 @@ Example = dict[str, NDArray[np.uint8]]
 """`planes` (6, H, W), `near` (12, h, w) and `truth` (1, H, W), all in 255ths."""
 
 
-class _Clip:
+class _SyntheticClip:
     """Frames with the flow between them, as the pipeline estimates it."""
 
     def __init__(self, frames: list[Picture]) -> None:
@@ -38,11 +38,11 @@ class _Clip:
         self._table = appearance_table(APPEARANCE)
 
     @cached_property
-    def _search(self) -> DisFlow:
+    def _flow_search(self) -> DisFlow:
         return DisFlow("medium")
 
     @cached_property
-    def _small(self) -> list[Picture]:
+    def _small_flow(self) -> list[Picture]:
         half = SIZE // 2, SIZE // 2
         return [cv2.resize(f, half, interpolation=cv2.INTER_AREA) for f in self.frames]
 
@@ -51,7 +51,7 @@ class _Clip:
         if (i, j) not in self._flows:
             step = 1 if j > i else -1
             if j == i + step:
-                found = self._search(self._small[i], self._small[j])
+                found = self._flow_search(self._small_flow[i], self._small_flow[j])
             else:
                 found = compose_flows(self.flow(i, j - step), self.flow(j - step, j))
             self._flows[i, j] = unpack_flow(pack_flow(found))
@@ -79,11 +79,11 @@ class _Clip:
             unpack_mask(pack_mask(soften(mask.astype(np.uint16), (1,), sigma=SIGMA)))
             for mask in masks
         ]
-        once = {t: self._vote(dict(enumerate(soft)), t) for t in self._around()}
+        once = {t: self._vote_masks(dict(enumerate(soft)), t) for t in self._frames_around()}
         given = decoder_inputs(
-            {t - MIDDLE: see(self.frames[t], soft[t]) for t in self._around()},
-            self._vote(once, MIDDLE),
-            {t - MIDDLE: self.flow(MIDDLE, t) for t in self._around() if t != MIDDLE},
+            {t - MIDDLE: see(self.frames[t], soft[t]) for t in self._frames_around()},
+            self._vote_masks(once, MIDDLE),
+            {t - MIDDLE: self.flow(MIDDLE, t) for t in self._frames_around() if t != MIDDLE},
             window=WINDOW,
             table=self._table,
         )
@@ -94,10 +94,10 @@ class _Clip:
         }
 
     @staticmethod
-    def _around() -> range:
+    def _frames_around() -> range:
         return range(MIDDLE - RADIUS, MIDDLE + RADIUS + 1)
 
-    def _vote(self, masks: dict[int, NDArray[np.float32]], t: int) -> NDArray[np.float32]:
+    def _vote_masks(self, masks: dict[int, NDArray[np.float32]], t: int) -> NDArray[np.float32]:
         near = [j for j in range(t - RADIUS, t + RADIUS + 1) if j != t and j in masks]
         return vote(
             [masks[t], *(masks[j] for j in near)],
@@ -133,7 +133,7 @@ def examples(videos: Sequence[Path], count: int, *, seed: int) -> Iterator[Examp
 def _from_scene(rng: np.random.Generator, cloths: Sequence[Picture]) -> Iterator[Example]:
     scene = random_scene(rng, cloths, size=SIZE, frames=FRAMES)
     frames, tops = scene.render()
-    clip = _Clip(frames)
+    clip = _SyntheticClip(frames)
     for _ in range(EACH):
         chosen = rng.integers(1, len(scene.layers))
         masks, others = tops == chosen, (tops != chosen) & (tops > 0)
@@ -144,7 +144,7 @@ def _from_scene(rng: np.random.Generator, cloths: Sequence[Picture]) -> Iterator
 
 def _from_video(rng: np.random.Generator, frames: list[Picture]) -> Iterator[Example]:
     """Take a region of the middle frame for an object: its outline follows real edges."""
-    clip = _Clip(frames)
+    clip = _SyntheticClip(frames)
     for _ in range(EACH):
         mask, other = region(frames[MIDDLE], rng), region(frames[MIDDLE], rng)
         masks = clip.carried_from_the_middle(mask)

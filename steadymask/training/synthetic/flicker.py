@@ -74,13 +74,15 @@ class Flicker:
         if self.kind == "moved":
             growth, shift = int(rng.choice([0, 3, 6, 10])), float(rng.choice([0, 4, 8]))
             return np.asarray(corrupt(mask, rng, growth=growth, displacement=shift, blobs=0.1))
-        out = self._mistaken(mask, other) if self.kind == "whole" else self._torn(mask)
-        return self._coarse(out) if self.kind == "coarse" else out
+        out = (
+            self._mistaken_object(mask, other) if self.kind == "whole" else self._torn_outline(mask)
+        )
+        return self._coarse_mask(out) if self.kind == "coarse" else out
 
-    def _torn(self, mask: Mask) -> Mask:
+    def _torn_outline(self, mask: Mask) -> Mask:
         """Move the outline about; lose and add parts."""
         rng, size = self.rng, self.size
-        bad = self._displaced(mask, 3.6 * self.strength)
+        bad = self._displaced_mask(mask, 3.6 * self.strength)
         blur = self._blur * rng.uniform(0.6, 1.5)
         inside, outside = (
             cv2.distanceTransform(np.uint8(part), cv2.DIST_L2, 5) for part in (bad, ~bad)
@@ -100,7 +102,7 @@ class Flicker:
             cv2.circle(out, middle, int(rng.integers(4, size // 6)), int(rng.integers(2)), -1)
         return np.asarray(out > 0)
 
-    def _mistaken(self, mask: Mask, other: Mask) -> Mask:
+    def _mistaken_object(self, mask: Mask, other: Mask) -> Mask:
         """Take something else for the object, or lose half of it, for a few frames in a row."""
         rng = self.rng
         if self._spell <= 0:
@@ -112,9 +114,9 @@ class Flicker:
         out = mask
         if self._wrong is not None:
             out = mask | (other & self._wrong) if self._adds else mask & ~self._wrong
-        return self._displaced(out, rng.uniform(0, 2) * self.strength)
+        return self._displaced_mask(out, rng.uniform(0, 2) * self.strength)
 
-    def _displaced(self, mask: Mask, pixels: float) -> Mask:
+    def _displaced_mask(self, mask: Mask, pixels: float) -> Mask:
         rng, size = self.rng, self.size
         lasting, knots = rng.uniform(0, pixels / 4), int(rng.integers(4, 9))
         rows, columns = np.mgrid[:size, :size].astype(np.float32)
@@ -126,7 +128,7 @@ class Flicker:
         )  # fmt: skip
         return np.asarray(moved > 0.5)
 
-    def _coarse(self, mask: Mask) -> Mask:
+    def _coarse_mask(self, mask: Mask) -> Mask:
         few = max(self.size // self._stride, 2)
         soft = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), self._stride / 2.5)
         small = cv2.resize(soft, (few, few), interpolation=cv2.INTER_AREA)

@@ -62,11 +62,11 @@ def runs(
         if len(held) == frames:
             if not find_cuts(changes.values, 3.0):
                 for _ in range(each):
-                    yield _window(held, rng, size)
+                    yield _cut_window(held, rng, size)
             changes, held = Changes(), []
 
 
-def _window(frames: list[Picture], rng: np.random.Generator, size: int) -> list[Picture]:
+def _cut_window(frames: list[Picture], rng: np.random.Generator, size: int) -> list[Picture]:
     rows, columns = frames[0].shape[:2]
     scale = max(rng.uniform(0.6, 1.2), (size + 2) / min(rows, columns))
     large = round(columns * scale), round(rows * scale)
@@ -127,7 +127,9 @@ def region(picture: Picture, rng: np.random.Generator) -> NDArray[np.bool_]:
     coarseness = float(rng.choice([300, 600, 1200, 2400]))
     least = int(rng.choice([200, 500, 1000]))
     while coarseness > 20:
-        found = _grown(felzenszwalb(picture, scale=coarseness, sigma=0.8, min_size=least), rng)
+        found = _grown_segment(
+            felzenszwalb(picture, scale=coarseness, sigma=0.8, min_size=least), rng
+        )
         if SMALLEST < found.mean() < LARGEST:
             return found
         coarseness, least = coarseness / 3, least // 2
@@ -136,7 +138,7 @@ def region(picture: Picture, rng: np.random.Generator) -> NDArray[np.bool_]:
     return np.asarray(cv2.resize(anything, (columns, rows), interpolation=cv2.INTER_NEAREST) > 0)
 
 
-def _grown(segments: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
+def _grown_segment(segments: NDArray[np.int64], rng: np.random.Generator) -> NDArray[np.bool_]:
     """Return a segment near the middle with some of its neighbours, smoothed."""
     count = np.bincount(segments.ravel())
     most = rng.uniform(0.03, 0.35) * segments.size

@@ -47,19 +47,19 @@ class Layer:
     def texture_places(self, places: Places, t: float) -> Places:
         """Return where in the texture lies what frame t shows at these places."""
         flat = self._undo_affine(places, t)
-        return flat + self._bend(flat) * self._swing(t)
+        return flat + self._bend_shape(flat) * self._swing_path(t)
 
     def picture_places(self, texture_places: Places, t: float) -> Places:
         """Return where frame t shows these places of the texture: the inverse."""
         flat = texture_places
         for _ in range(TURNS):
-            flat = texture_places - self._bend(flat) * self._swing(t)
-        return self._affine(flat, t)
+            flat = texture_places - self._bend_shape(flat) * self._swing_path(t)
+        return self._affine_map(flat, t)
 
-    def _swing(self, t: float) -> np.float32:
+    def _swing_path(self, t: float) -> np.float32:
         return np.float32(np.sin(2 * np.pi * t / self.period + self.phase))
 
-    def _bend(self, places: Places) -> Places:
+    def _bend_shape(self, places: Places) -> Places:
         planes = [
             cv2.remap(
                 plane, places[0], places[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
@@ -68,19 +68,19 @@ class Layer:
         ]
         return np.stack(planes)
 
-    def _shift(self, t: float) -> NDArray[np.float64]:
+    def _shift_shape(self, t: float) -> NDArray[np.float64]:
         big = self.texture.shape[0]
         middle = np.full(2, big / ROOM / 2)
         return middle + self.offset + self.velocity * t + self.acceleration * t * abs(t)
 
-    def _affine(self, flat: Places, t: float) -> Places:
+    def _affine_map(self, flat: Places, t: float) -> Places:
         x, y = flat - self.texture.shape[0] / 2
         cos, sin = (f(self.turn * t) * np.exp(self.growth * t) for f in (np.cos, np.sin))
-        dx, dy = self._shift(t)
+        dx, dy = self._shift_shape(t)
         return np.stack([cos * x - sin * y + dx, sin * x + cos * y + dy]).astype(np.float32)
 
     def _undo_affine(self, places: Places, t: float) -> Places:
-        dx, dy = self._shift(t)
+        dx, dy = self._shift_shape(t)
         x, y = places[0] - dx, places[1] - dy
         cos, sin = (f(self.turn * t) * np.exp(-self.growth * t) for f in (np.cos, np.sin))
         middle = self.texture.shape[0] / 2
@@ -120,7 +120,7 @@ class Scene:
         rng = np.random.default_rng(self.seed)
         pictures, tops = [], []
         for frame in range(self.frames):
-            picture, top = self._compose(frame)
+            picture, top = self._compose_scene(frame)
             picture = picture * np.exp(self.light * self.time(frame))
             if self.blur:
                 picture = cv2.GaussianBlur(picture, (0, 0), self.blur)
@@ -129,11 +129,11 @@ class Scene:
             tops.append(top)
         return pictures, np.stack(tops)
 
-    def _compose(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    def _compose_scene(self, frame: int) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
         picture = np.zeros((self.size, self.size, 3), np.float32)
         top = np.zeros((self.size, self.size), np.uint8)
         for k, layer in enumerate(self.layers):
-            at = layer.texture_places(_grid(self.size), self.time(frame))
+            at = layer.texture_places(_pixel_grid(self.size), self.time(frame))
             colour = cv2.remap(
                 layer.texture, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
             ).astype(np.float32)
@@ -146,7 +146,7 @@ class Scene:
 
     def flow(self, tops: NDArray[np.uint8], i: int, j: int) -> Places:
         """Return the true flow from frame i to frame j, in pixels, within 0.01: (2, H, W)."""
-        grid = _grid(self.size)
+        grid = _pixel_grid(self.size)
         out = np.zeros_like(grid)
         for k, layer in enumerate(self.layers):
             at = layer.texture_places(grid, self.time(i))
@@ -156,13 +156,13 @@ class Scene:
 
     def seen(self, tops: NDArray[np.uint8], i: int, j: int) -> NDArray[np.bool_]:
         """Return which pixels of frame i frame j shows too: (H, W)."""
-        x, y = np.rint(_grid(self.size) + self.flow(tops, i, j)).astype(int)
+        x, y = np.rint(_pixel_grid(self.size) + self.flow(tops, i, j)).astype(int)
         inside = (x >= 0) & (y >= 0) & (x < self.size) & (y < self.size)
         there = tops[j][np.clip(y, 0, self.size - 1), np.clip(x, 0, self.size - 1)]
         return np.asarray(inside & (there == tops[i]))
 
 
-def _grid(size: int) -> Places:
+def _pixel_grid(size: int) -> Places:
     rows, columns = np.mgrid[:size, :size].astype(np.float32)
     return np.stack([columns, rows])
 

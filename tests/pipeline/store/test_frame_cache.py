@@ -65,8 +65,8 @@ def test_what_is_held_and_what_is_not_are_joined(tmp_path, held):
     one, other = put(store), put(store, OTHER, np.arange(12.0).reshape(6, 2) + 100)
     expected = store.read(other.piece("x", 14, 16), one.piece("x", 10, 16))
     store.read(one.piece("x", *held), remember=True)
-    read, inner = [], store._read
-    store._read = lambda piece, *more: (
+    read, inner = [], store._read_piece
+    store._read_piece = lambda piece, *more: (
         read.append((piece.start, piece.frames)),
         inner(piece, *more),
     )
@@ -91,8 +91,8 @@ def run(tmp_path, name, recent):
 
     def start():
         made = InlineExecutor(store.url, 1, recent=recent)
-        inner = made._store._read
-        made._store._read = lambda piece, *more: (read.append(piece), inner(piece, *more))
+        inner = made._store._read_piece
+        made._store._read_piece = lambda piece, *more: (read.append(piece), inner(piece, *more))
         return made
 
     out = tmp_path / f"out-{name}"
@@ -119,8 +119,8 @@ def test_the_larger_window_of_the_next_stage_reads_only_what_is_new(tmp_path):
     store = Store(str(tmp_path), recent=1000)
     manifest = put(store, KEY)
     store.read(manifest.piece("x", 11, 14), remember=True)
-    read, inner = [], store._read
-    store._read = lambda piece, *more: (
+    read, inner = [], store._read_piece
+    store._read_piece = lambda piece, *more: (
         read.append((piece.start, piece.frames)),
         inner(piece, *more),
     )

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from stages.metrics.contour_instability import (
-    _cheapest,
+    _cheapest_path,
     _chi_squared,
     contour_instability,
     shape_contexts,
@@ -79,7 +79,7 @@ def slow_cheapest(cost):
 
 def test_the_cheapest_path_is_the_cheapest_of_all():
     cost = np.random.default_rng(2).random((4, 4))
-    assert _cheapest(cost) == pytest.approx(slow_cheapest(cost))
+    assert _cheapest_path(cost) == pytest.approx(slow_cheapest(cost))
 
 
 def test_costs_are_chi_squared():

@@ -42,7 +42,7 @@ class MaskArchive(MaskReader):
     def clips_inside(self, path: Path) -> Sequence[str]:
         """Return the folders of pictures in it; none if it cannot be read."""
         try:
-            return [name for name in _folders(path) if name]
+            return [name for name in _picture_folders(path) if name]
         except InputError:
             return ()
 
@@ -54,13 +54,13 @@ class MaskArchive(MaskReader):
         known: Known | None = None,
     ) -> MaskSource:
         """Return the masks of a clip."""
-        folders = _folders(path)
-        name = _choose(path, list(folders), footage.clip, choices.video)
+        folders = _picture_folders(path)
+        name = _choose_folder(path, list(folders), footage.clip, choices.video)
         files = [MaskFile(path, member) for member in folders[name]]
         return FolderMasks(path, files, footage, choices, known)
 
 
-def _folders(path: Path) -> dict[str, list[str]]:
+def _picture_folders(path: Path) -> dict[str, list[str]]:
     """Return the pictures of each folder in an archive, by the folder's name."""
     try:
         with open_regular(path) as source, zipfile.ZipFile(source) as archive:
@@ -80,7 +80,7 @@ def _folders(path: Path) -> dict[str, list[str]]:
     return dict(folders)
 
 
-def _choose(path: Path, names: list[str], clip: str, wanted: str) -> str:
+def _choose_folder(path: Path, names: list[str], clip: str, wanted: str) -> str:
     if wanted in names and wanted:
         return wanted
     if len(names) == 1:

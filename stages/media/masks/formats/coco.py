@@ -53,10 +53,14 @@ class CocoFile(AnnotationReader):
         """Return all annotations of a file."""
         content = read_json(path)
         if isinstance(content, list):
-            return _results(content)
+            return _result_frames(content)
         if not isinstance(content, Mapping):
             raise TypeError(f"expected an object with images or videos, got {content!r:.40}")
-        return _videos(content) if "videos" in content and _is_vis(content) else _images(content)
+        return (
+            _video_frames(content)
+            if "videos" in content and _is_vis(content)
+            else _image_frames(content)
+        )
 
 
 def _is_vis(content: Mapping[str, Any]) -> bool:
@@ -65,20 +69,20 @@ def _is_vis(content: Mapping[str, Any]) -> bool:
     return "segmentations" in some or "images" not in content
 
 
-def _categories(content: Mapping[str, Any]) -> tuple[dict[int, str], frozenset[int]]:
+def _category_names(content: Mapping[str, Any]) -> tuple[dict[int, str], frozenset[int]]:
     listed = content.get("categories") or ()
     names = {int(entry["id"]): str(entry.get("name", "")) for entry in listed}
     above = {str(entry.get("supercategory", "")) for entry in listed}
     return names, frozenset(k for k, name in names.items() if name and name in above - {""})
 
 
-def _images(content: Mapping[str, Any]) -> AnnotationSet:
+def _image_frames(content: Mapping[str, Any]) -> AnnotationSet:
     """Return COCO: pictures, and annotations that name them."""
     images = content["images"]
     if not images:
         raise ValueError("images: expected some, got none")
     shapes: dict[Any, list[Shape]] = {image["id"]: [] for image in images}
-    sizes = {image["id"]: _size(image) or (0, 0) for image in images}
+    sizes = {image["id"]: _image_size(image) or (0, 0) for image in images}
     above = {str(entry.get("supercategory")) for entry in content.get("categories") or ()}
     by_supervision = above == {SUPERVISION}
     for entry in content["annotations"]:
@@ -93,13 +97,15 @@ def _images(content: Mapping[str, Any]) -> AnnotationSet:
     titles = {video["id"]: str(video.get("name", "")) for video in content.get("videos") or ()}
     videos: dict[str, list[AnnotatedFrame]] = defaultdict(list)
     for image in images:
-        frame = AnnotatedFrame(str(image["file_name"]), tuple(shapes[image["id"]]), _size(image))
+        frame = AnnotatedFrame(
+            str(image["file_name"]), tuple(shapes[image["id"]]), _image_size(image)
+        )
         videos[titles.get(image.get("video_id"), "")].append(frame)
-    categories, headings = _categories(content)
-    return AnnotationSet(_frozen(videos), categories, headings)
+    categories, headings = _category_names(content)
+    return AnnotationSet(_frozen_set(videos), categories, headings)
 
 
-def _videos(content: Mapping[str, Any]) -> AnnotationSet:
+def _video_frames(content: Mapping[str, Any]) -> AnnotationSet:
     """Return YouTube-VIS: videos with lists of pictures, and a track's shapes by picture."""
     tracks: dict[Any, list[tuple[int, Mapping[str, Any]]]] = defaultdict(list)
     listed = [video.get("id", k) for k, video in enumerate(content["videos"], start=1)]
@@ -113,7 +119,7 @@ def _videos(content: Mapping[str, Any]) -> AnnotationSet:
         frames = _track_frames(video, tracks[number])
         name = _video_name(video, frames) or ("" if len(listed) == 1 else str(number))
         videos[name] = frames
-    categories, headings = _categories(content)
+    categories, headings = _category_names(content)
     return AnnotationSet(videos, categories, headings, by_track=True)
 
 
@@ -132,7 +138,7 @@ def _track_frames(
                 Shape(int(entry.get("category_id", 1)), entry["segmentations"][t], track=k)
                 for k, entry in tracks
             ),
-            _size(video),
+            _image_size(video),
         )
         for t in range(length)
     )
@@ -145,7 +151,7 @@ def _video_name(video: Mapping[str, Any], frames: tuple[AnnotatedFrame, ...]) ->
     return folder if slash else ""
 
 
-def _results(content: list[Any]) -> AnnotationSet:
+def _result_frames(content: list[Any]) -> AnnotationSet:
     """Return a list of results, as networks write them: no names of pictures or categories."""
     if content and "segmentations" in content[0]:
         return _track_results(content)
@@ -182,13 +188,15 @@ def _rle_size(shape: Any) -> tuple[int, int] | None:
     return int(shape["size"][0]), int(shape["size"][1])
 
 
-def _size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
+def _image_size(entry: Mapping[str, Any]) -> tuple[int, int] | None:
     if entry.get("height") is None or entry.get("width") is None:
         return None
     return int(entry["height"]), int(entry["width"])
 
 
-def _frozen(videos: Mapping[str, list[AnnotatedFrame]]) -> dict[str, tuple[AnnotatedFrame, ...]]:
+def _frozen_set(
+    videos: Mapping[str, list[AnnotatedFrame]],
+) -> dict[str, tuple[AnnotatedFrame, ...]]:
     return {name: tuple(frames) for name, frames in videos.items()}
 
 

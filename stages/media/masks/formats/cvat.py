@@ -40,14 +40,14 @@ class CvatFile(AnnotationReader):
 
     def recognise(self, path: Path) -> Confidence:
         """Return whether the file, or the annotations.xml of a folder, begins as CVAT's do."""
-        file = _file(path)
+        file = _annotation_file(path)
         if not file.is_file() or file.suffix.lower() != ".xml":
             return NOT_MINE
         return BY_CONTENT if MARKS.search(read_start(file)) else NOT_MINE
 
     def parse(self, path: Path) -> AnnotationSet:
         """Return all annotations of a file."""
-        text = read_bytes(_file(path))
+        text = read_bytes(_annotation_file(path))
         if b"<!DOCTYPE" in text or b"<!ENTITY" in text:
             raise ValueError("expected no document type: it could make the file grow without end")
         try:
@@ -55,10 +55,10 @@ class CvatFile(AnnotationReader):
         except ET.ParseError as error:
             raise ValueError(f"no XML: {error}") from error
         left_out: set[str] = set()
-        videos = _pictures(root, left_out) if root.find("image") is not None else {}
+        videos = _picture_frames(root, left_out) if root.find("image") is not None else {}
         order = [label.findtext("name", "") for label in root.iter("label")]
         if root.find("track") is not None:
-            videos |= _tracks(root, left_out)
+            videos |= _track_frames(root, left_out)
         if not videos:
             raise ValueError("expected images or tracks, got none")
         kinds = ", ".join(sorted(left_out))
@@ -67,7 +67,7 @@ class CvatFile(AnnotationReader):
         return AnnotationSet(videos, order=names, notes=notes)
 
 
-def _file(path: Path) -> Path:
+def _annotation_file(path: Path) -> Path:
     return path / "annotations.xml" if path.is_dir() else path
 
 
@@ -77,7 +77,7 @@ def _task_names(root: ET.Element) -> dict[str, str]:
     }
 
 
-def _pictures(root: ET.Element, left_out: set[str]) -> dict[str, tuple[AnnotatedFrame, ...]]:
+def _picture_frames(root: ET.Element, left_out: set[str]) -> dict[str, tuple[AnnotatedFrame, ...]]:
     titles = _task_names(root) if root.find("./meta/project") is not None else {}
     videos: dict[str, list[AnnotatedFrame]] = defaultdict(list)
     for image in root.iter("image"):
@@ -85,7 +85,7 @@ def _pictures(root: ET.Element, left_out: set[str]) -> dict[str, tuple[Annotated
         shapes = []
         ordered = sorted(image, key=lambda shape: int(shape.attrib.get("z_order", 0)))
         for entry in ordered:
-            drawn = _drawn(entry, size, left_out)
+            drawn = _drawn_shape(entry, size, left_out)
             if drawn is not None:
                 shapes.append(Shape(entry.attrib["label"], drawn))
         name = image.attrib["name"]
@@ -94,7 +94,7 @@ def _pictures(root: ET.Element, left_out: set[str]) -> dict[str, tuple[Annotated
     return {name: tuple(frames) for name, frames in videos.items()}
 
 
-def _tracks(root: ET.Element, left_out: set[str]) -> dict[str, tuple[AnnotatedFrame, ...]]:
+def _track_frames(root: ET.Element, left_out: set[str]) -> dict[str, tuple[AnnotatedFrame, ...]]:
     """Return the frames of tasks by number, with every track that is not outside."""
     titles, sizes, lengths = _task_names(root), {}, {}
     for task in root.iter("task"):
@@ -110,7 +110,7 @@ def _tracks(root: ET.Element, left_out: set[str]) -> dict[str, tuple[AnnotatedFr
         for entry in track:
             if entry.attrib.get("outside") == "1":
                 continue
-            drawn = _drawn(entry, sizes.get(owner, (0, 0)), left_out)
+            drawn = _drawn_shape(entry, sizes.get(owner, (0, 0)), left_out)
             if drawn is not None:
                 depth = int(entry.attrib.get("z_order", 0))
                 shape = Shape(track.attrib["label"], drawn)
@@ -132,7 +132,7 @@ def _by_depth(shapes: Any) -> tuple[Shape, ...]:
     return tuple(shape for _, shape in sorted(shapes, key=lambda pair: pair[0]))
 
 
-def _drawn(entry: ET.Element, size: Size, left_out: set[str]) -> Any:
+def _drawn_shape(entry: ET.Element, size: Size, left_out: set[str]) -> Any:
     """Return the segmentation of an element; None for one that is no region."""
     values: Mapping[str, str] = entry.attrib
     if entry.tag not in REGIONS:
@@ -150,10 +150,10 @@ def _drawn(entry: ET.Element, size: Size, left_out: set[str]) -> Any:
         x = float(values["cx"]) + float(values["rx"]) * np.cos(turn)
         y = float(values["cy"]) + float(values["ry"]) * np.sin(turn)
         return [np.stack([x, y], axis=1).ravel().tolist()]
-    return pack(_mask(values, size))
+    return pack(_painted_mask(values, size))
 
 
-def _mask(values: Mapping[str, str], size: Size) -> Any:
+def _painted_mask(values: Mapping[str, str], size: Size) -> Any:
     """Return a painted mask (H, W): runs row by row in a box, the first of them background."""
     left, top, columns, rows = (int(values[k]) for k in ("left", "top", "width", "height"))
     runs = np.array([int(run) for run in values["rle"].split(",")], np.int64)

@@ -57,8 +57,8 @@ class LabelStudioFile(AnnotationReader):
             kept = [entry for entry in every if not entry.get("was_cancelled")]
             several += len(kept) > 1
             results = kept[0].get("result") or [] if kept else []
-            folder, name = _picture(task)
-            shapes, size = _shapes(results, left_out)
+            folder, name = _picture_name(task)
+            shapes, size = _task_shapes(results, left_out)
             videos[folder].append(AnnotatedFrame(name, tuple(shapes), size))
         if not videos:
             raise ValueError("expected tasks, got an empty list")
@@ -71,7 +71,7 @@ class LabelStudioFile(AnnotationReader):
         return AnnotationSet({k: tuple(v) for k, v in videos.items()}, notes=tuple(notes))
 
 
-def _picture(task: Mapping[str, Any]) -> tuple[str, str]:
+def _picture_name(task: Mapping[str, Any]) -> tuple[str, str]:
     """Return folder and name of a task's picture, as they were before the upload."""
     data = task.get("data") or {}
     value = data.get("image") or next((v for v in data.values() if isinstance(v, str)), "")
@@ -83,7 +83,7 @@ def _picture(task: Mapping[str, Any]) -> tuple[str, str]:
     return folder, name
 
 
-def _shapes(
+def _task_shapes(
     results: Sequence[Mapping[str, Any]], left_out: set[str]
 ) -> tuple[list[Shape], tuple[int, int] | None]:
     shapes, size = [], None

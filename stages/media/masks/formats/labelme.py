@@ -54,13 +54,13 @@ class LabelmeFiles(AnnotationReader):
         """Return all annotations of the folder or file."""
         files = sorted(path.glob("*.json"), key=lambda f: natural_key(f.name))
         left_out: set[str] = set()
-        frames = [_frame(file, left_out) for file in files or [path]]
+        frames = [_annotated_frame(file, left_out) for file in files or [path]]
         kinds = ", ".join(sorted(left_out))
         notes = (f"shapes that are no regions are left out: {kinds}",) if left_out else ()
         return AnnotationSet({"": tuple(frames)}, notes=notes)
 
 
-def _frame(file: Path, left_out: set[str]) -> AnnotatedFrame:
+def _annotated_frame(file: Path, left_out: set[str]) -> AnnotatedFrame:
     content = read_json(file)
     if not isinstance(content, Mapping) or not isinstance(content.get("shapes"), list):
         raise ValueError(f"{file.name}: expected an object with a list of shapes")
@@ -72,7 +72,7 @@ def _frame(file: Path, left_out: set[str]) -> AnnotatedFrame:
     for entry in content["shapes"]:
         kind = str(entry.get("shape_type") or "polygon")
         if kind == "mask":
-            drawn = _painted(entry, size)
+            drawn = _painted_mask(entry, size)
         elif kind in DRAWN:
             drawn = draw_like_labelme(kind, entry["points"], size)
         else:
@@ -82,7 +82,7 @@ def _frame(file: Path, left_out: set[str]) -> AnnotatedFrame:
     return AnnotatedFrame(f"{file.stem}.json", tuple(shapes), size)
 
 
-def _painted(entry: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
+def _painted_mask(entry: Mapping[str, Any], size: tuple[int, int]) -> NDArray[np.bool_]:
     """Return a painted mask (H, W): a PNG in text, with its place in the picture."""
     points = check_drawing(entry["points"], size, fewest=2)
     (left, top), (right, bottom) = np.rint(points[:2]).astype(int).tolist()

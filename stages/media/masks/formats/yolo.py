@@ -55,7 +55,7 @@ class YoloTexts(AnnotationReader):
         """Return whether the first text that is not empty has such lines."""
         if not path.is_dir():
             return NOT_MINE
-        for file in _texts(path):
+        for file in _label_files(path):
             start = read_start(file)
             if start.strip():
                 return BY_CONTENT if LINE.match(start) else NOT_MINE
@@ -76,9 +76,9 @@ class YoloTexts(AnnotationReader):
         """Return all annotations of a folder."""
         size = self.size if min(self.size) > 0 else (1000, 1000)  # for names alone
         frames = []
-        for file in _texts(path):
+        for file in _label_files(path):
             lines = read_bytes(file).decode("utf-8", errors="replace").splitlines()
-            shapes = [_shape(line, size) for line in lines if line.strip()]
+            shapes = [_line_shape(line, size) for line in lines if line.strip()]
             frames.append(AnnotatedFrame(file.name, tuple(shapes), size))
         return AnnotationSet({"": tuple(frames)}, _class_names(path), notes=(NOTE,))
 
@@ -127,7 +127,7 @@ class UltralyticsResults(AnnotationReader):
         names: dict[int, str] = {}
         frames = []
         for k, (name, objects) in enumerate(lists.items()):
-            shapes = tuple(_result(entry, size, names) for entry in objects)
+            shapes = tuple(_annotation_set(entry, size, names) for entry in objects)
             number = None if path.is_dir() or not isinstance(name, int) else k
             frames.append(AnnotatedFrame("" if number is not None else str(name), shapes, size,
                                          number))  # fmt: skip
@@ -141,7 +141,7 @@ def _without_files_empty(choices: ReadingChoices) -> ReadingChoices:
     )
 
 
-def _texts(path: Path) -> list[Path]:
+def _label_files(path: Path) -> list[Path]:
     """Return the label files of a folder, or of the folder `labels` in it."""
     for folder in (path, path / "labels"):
         files = [p for p in folder.glob("*.txt") if p.name.lower() not in NOT_LABELS]
@@ -150,7 +150,7 @@ def _texts(path: Path) -> list[Path]:
     return []
 
 
-def _shape(line: str, size: Size) -> Shape:
+def _line_shape(line: str, size: Size) -> Shape:
     """Return the object of a line: class, points, perhaps a confidence, perhaps a track."""
     words = line.split()
     number, rest = int(float(words[0])), words[1:]
@@ -199,7 +199,7 @@ def _by_frame(content: Any) -> dict[Any, Any]:
     return dict(enumerate(content))
 
 
-def _result(entry: Mapping[str, Any], size: Size, names: dict[int, str]) -> Shape:
+def _annotation_set(entry: Mapping[str, Any], size: Size, names: dict[int, str]) -> Shape:
     number = int(entry["class"])
     names[number] = str(entry.get("name", ""))
     part = entry.get("segments")

@@ -92,7 +92,7 @@ class HostVolume:
 
     def around(self, flow: Tensor) -> Tensor:
         """Return the correlations around the end of a flow."""
-        at = (flow + _grid(flow)).reshape(2, -1)
+        at = (flow + _pixel_grid(flow)).reshape(2, -1)
         out = look_up(self._pyramid, at.numpy(), radius=self._radius)
         return torch.from_numpy(out).view(1, *flow.shape[1:], -1).permute(0, 3, 1, 2)
 
@@ -143,7 +143,7 @@ class TorchVolume:
 
     def around_all(self, flows: Tensor) -> Tensor:
         """Return those around the ends of the flows (B, 2, h, w) of a batch: (B, C, h, w)."""
-        at = (flows + _grid(flows[0])).permute(0, 2, 3, 1).reshape(-1, 1, 1, 2)
+        at = (flows + _pixel_grid(flows[0])).permute(0, 2, 3, 1).reshape(-1, 1, 1, 2)
         parts = []
         for k, (level, extent) in enumerate(zip(self._pyramid, self._extents, strict=True)):
             # grid_sample wants the first pixel's centre at -1 and the last one's at 1
@@ -178,7 +178,7 @@ class HostFeatures:
 
     def around(self, flow: Tensor) -> Tensor:
         """Return the correlations around the end of a flow."""
-        at = (flow + _grid(flow)).reshape(2, -1).numpy()
+        at = (flow + _pixel_grid(flow)).reshape(2, -1).numpy()
         out = look_up_features(self._own, self._pyramid, at, radius=self._radius)
         return torch.from_numpy(out).view(1, *flow.shape[1:], -1).permute(0, 3, 1, 2)
 
@@ -204,17 +204,17 @@ class TorchFeatures:
 
     def around(self, flow: Tensor) -> Tensor:
         """Return the correlations around the end of a flow."""
-        at = (flow + _grid(flow)).reshape(2, -1)
+        at = (flow + _pixel_grid(flow)).reshape(2, -1)
         at = at.nan_to_num(nan=FAR).clamp(-FAR, FAR)
         parts = []
         for first in range(0, len(self._own), self._tile):
             tile = slice(first, first + self._tile)
             levels = range(len(self._pyramid))
-            seen = [self._sample(self._own[tile], k, at[:, tile] / 2**k) for k in levels]
+            seen = [self._sample_level(self._own[tile], k, at[:, tile] / 2**k) for k in levels]
             parts.append(torch.cat(seen, dim=1))
         return torch.cat(parts).view(1, *flow.shape[1:], -1).permute(0, 3, 1, 2)
 
-    def _sample(self, own: Tensor, level: int, at: Tensor) -> Tensor:
+    def _sample_level(self, own: Tensor, level: int, at: Tensor) -> Tensor:
         """Return one level's correlations (n, (2 radius + 1)²) of n pixels (n, C) at (2, n)."""
         rows, columns, channels = self._pyramid[level].shape
         corner = at.floor()
@@ -230,7 +230,7 @@ class TorchFeatures:
         return patch.transpose(1, 2).flatten(1)  # dy fastest
 
 
-def _grid(flow: Tensor) -> Tensor:
+def _pixel_grid(flow: Tensor) -> Tensor:
     """Return the place of each pixel, x before y."""
     rows, columns = (torch.arange(size, device=flow.device) for size in flow.shape[1:])
     y, x = torch.meshgrid(rows, columns, indexing="ij")

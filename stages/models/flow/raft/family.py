@@ -139,7 +139,7 @@ class RaftRun:
         advice = "one pair at a time does not fit; lower flow.scale"
         with explained(f"flow of {columns}x{rows}", advice), repeatable():
             if (i, j) not in self._known:
-                self._solve(i, j)
+                self._solve_pair(i, j)
             if self._network.ahead:
                 self._solve_ahead(min(i, j) + 1)
             known = self._known[i, j]
@@ -157,17 +157,17 @@ class RaftRun:
                 del flows[pair]
 
     @property
-    def _parts(self) -> EncodedFrames:
+    def _model_parts(self) -> EncodedFrames:
         if self._encoded is None:
             network = self._network
             self._encoded = EncodedFrames(network.model, network.update, self._frames)
         return self._encoded
 
-    def _solve(self, i: int, j: int) -> None:
+    def _solve_pair(self, i: int, j: int) -> None:
         """Compute F[i→j], with smaller batches where larger ones do not fit."""
         dropped = False
         while True:
-            size = self._network.batch_size(self._parts.pixels)
+            size = self._network.batch_size(self._model_parts.pixels)
             try:
                 self._solve_by(size, i, j)
                 return
@@ -175,7 +175,7 @@ class RaftRun:
                 if not lacks_memory(error):
                     raise
                 failed = error.with_traceback(None)  # which holds what is to be freed
-            self._parts.forget_correlations()
+            self._model_parts.forget_correlations()
             if self._network.drop_recordings() and not dropped:
                 dropped = True
             elif size == 1:
@@ -188,7 +188,7 @@ class RaftRun:
         while self._coming and min(self._coming[0]) <= first:
             pair = self._coming.popleft()
             if min(pair) == first and pair not in self._known:
-                self._solve(*pair)
+                self._solve_pair(*pair)
 
     def _solve_by(self, size: int, i: int, j: int) -> None:
         """Compute F[i→j], and with it what shares its batch or its correlations."""
@@ -197,14 +197,14 @@ class RaftRun:
             if (j, i) in self._pairs:  # now: its correlations are there
                 batches.append([(j, i)])
         else:
-            group = self._group(i, j)
+            group = self._group_pairs(i, j)
             start = group.index((i, j)) // size * size
             batches = [group[start : start + size]]
         for batch in batches:
             if any(pair not in self._known for pair in batch):
-                self._estimate(batch)
+                self._estimate_batch(batch)
 
-    def _group(self, i: int, j: int) -> list[Pair]:
+    def _group_pairs(self, i: int, j: int) -> list[Pair]:
         """Return the pairs of which batches are cut: of the earlier frame and those after it."""
         first, steps = min(i, j), range(1, self._reach + 1)
         if self._network.far_iterations:  # neighbours by themselves: others start from them
@@ -212,13 +212,13 @@ class RaftRun:
         ends = [first + k for k in steps if first + k < self._frames.stop]
         return [pair for end in ends for pair in ((first, end), (end, first))]
 
-    def _estimate(self, pairs: Sequence[Pair]) -> None:
+    def _estimate_batch(self, pairs: Sequence[Pair]) -> None:
         """Run the iterations for a batch of pairs."""
-        network, parts = self._network, self._parts
+        network, parts = self._network, self._model_parts
         far = bool(network.far_iterations) and abs(pairs[0][0] - pairs[0][1]) > 1
         count = network.far_iterations if far else network.iterations
-        starts = {pair: self._composed(*pair) for pair in pairs} if far else {}
-        batch = (self._given(pair, starts.get(pair)) for pair in pairs)
+        starts = {pair: self._composed_flow(*pair) for pair in pairs} if far else {}
+        batch = (self._starting_flow(pair, starts.get(pair)) for pair in pairs)
         if network.recordings is not None and fits_square(parts.pixels):
             size = self._network.batch_size(parts.pixels)
             # neighbours may have halved it meanwhile: then these do not fit either, which shows
@@ -230,8 +230,8 @@ class RaftRun:
         for k, pair in enumerate(pairs):
             self._known[pair], self._coarse[pair] = (landing, k), flow[k]
 
-    def _given(self, pair: Pair, start: Tensor | None) -> Given:
-        parts = self._parts
+    def _starting_flow(self, pair: Pair, start: Tensor | None) -> Given:
+        parts = self._model_parts
         if start is None:
             start = torch.zeros((2, *parts.size), device=self._network.device)
         context = parts.context(pair[0])
@@ -244,14 +244,14 @@ class RaftRun:
             return 2 * self._reach
         return 2 * (self._reach - 1) if far else 2
 
-    def _composed(self, i: int, j: int) -> Tensor:
+    def _composed_flow(self, i: int, j: int) -> Tensor:
         """Return F[i→j] made of flows between neighbours, on the network's own grid."""
         step = 1 if j > i else -1
         chain = [(k, k + step) for k in range(i, j, step)]
         total: NDArray[np.float32] | None = None
         for pair in chain:
             if pair not in self._coarse:
-                self._solve(*pair)
+                self._solve_pair(*pair)
             link = self._coarse[pair].cpu().contiguous().numpy()
             total = link if total is None else compose_flows(total, link)
         return torch.from_numpy(total).to(self._network.device)

@@ -61,7 +61,7 @@ class EncodedFrames:
         self._attention: OrderedDict[int, Attention] = OrderedDict()
         self._volumes: dict[Pair, tuple[Volume, Volume]] = {}
         stride = int(model.output_stride)
-        height, width = self._image(frames.start).shape[-2:]
+        height, width = self._frame_image(frames.start).shape[-2:]
         self.size = height // stride, width // stride
 
     @property
@@ -73,7 +73,7 @@ class EncodedFrames:
         """Return the context of a frame."""
         if frame not in self._contexts:
             model = self._model
-            encoded = model.cnet(self._image(frame))
+            encoded = model.cnet(self._frame_image(frame))
             state, inputs = encoded.split([model.hidden_dim, model.context_dim], dim=1)
             state = state.tanh().to(self._update.dtype)
             inputs = inputs.relu().contiguous(memory_format=torch.channels_last)
@@ -101,8 +101,8 @@ class EncodedFrames:
             self._volumes.clear()  # each is as large as all else together
             model = self._model
             self._volumes[pair] = correlate(
-                self._encoded(pair[0]),
-                self._encoded(pair[1]),
+                self._encoded_frame(pair[0]),
+                self._encoded_frame(pair[1]),
                 size=self.size,
                 levels=model.corr_levels,
                 radius=model.corr_radius,
@@ -140,7 +140,7 @@ class EncodedFrames:
             for k in [k for k in parts if k <= frame]:
                 del parts[k]
 
-    def _image(self, frame: int) -> Tensor:
+    def _frame_image(self, frame: int) -> Tensor:
         """Return a frame as the encoders take it: (1, 3, H, W), padded as ptlflow pads."""
         if frame not in self._images:
             images, self._resizer = self._model.preprocess_images(
@@ -155,9 +155,9 @@ class EncodedFrames:
             self._images[frame] = images.contiguous(memory_format=torch.channels_last)
         return self._images[frame]
 
-    def _encoded(self, frame: int) -> Tensor:
+    def _encoded_frame(self, frame: int) -> Tensor:
         """Return a frame's features for correlation: (h w, C), float32."""
         if frame not in self._features:
-            features = self._model.fnet(self._image(frame))
+            features = self._model.fnet(self._frame_image(frame))
             self._features[frame] = features.permute(0, 2, 3, 1).flatten(0, 2).contiguous()
         return self._features[frame]

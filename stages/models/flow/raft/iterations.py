@@ -99,7 +99,7 @@ class Recordings:
 
     def __init__(self, room: int, record: Recorder = cuda_graph) -> None:
         self._room, self._record = room, record
-        self._kept: OrderedDict[tuple[int, ...], _Recording] = OrderedDict()
+        self._kept: OrderedDict[tuple[int, ...], _RecordedIteration] = OrderedDict()
 
     def iterate(
         self, update: Update, pairs: Iterable[Given], count: int, *, places: int
@@ -110,7 +110,7 @@ class Recordings:
         """
         recording, filled = None, 0
         for k, given in enumerate(pairs):
-            recording = recording or self._of(update, given, places)
+            recording = recording or self._recording_of(update, given, places)
             recording.put(k, given)
             filled += 1
         assert recording is not None, "a batch holds a pair"
@@ -122,11 +122,11 @@ class Recordings:
         self._kept.clear()
         return held
 
-    def _of(self, update: Update, like: Given, places: int) -> _Recording:
+    def _recording_of(self, update: Update, like: Given, places: int) -> _RecordedIteration:
         shape = (places, *like.flow.shape[2:])
         if shape not in self._kept:
             self._make_room(shape, places * like.nbytes)
-            self._kept[shape] = _Recording(update, like, places, self._record)
+            self._kept[shape] = _RecordedIteration(update, like, places, self._record)
         self._kept.move_to_end(shape)
         return self._kept[shape]
 
@@ -140,7 +140,7 @@ class Recordings:
                 del self._kept[other]
 
 
-class _Recording:
+class _RecordedIteration:
     """One iteration over tensors that stay where they are."""
 
     def __init__(self, update: Update, like: Given, places: int, record: Recorder) -> None:

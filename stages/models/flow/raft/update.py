@@ -63,7 +63,7 @@ def product(left: Tensor, right: Tensor) -> Tensor:
 
 
 @lru_cache
-def _knows(dtype: torch.dtype) -> bool:
+def _knows_type(dtype: torch.dtype) -> bool:
     """Say whether oneDNN is there, and computes with this type on this CPU."""
     if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
         return False
@@ -71,7 +71,7 @@ def _knows(dtype: torch.dtype) -> bool:
 
 
 def _by_one_dnn(x: Tensor) -> bool:
-    return x.device.type == "cpu" and _knows(x.dtype)
+    return x.device.type == "cpu" and _knows_type(x.dtype)
 
 
 class Update:
@@ -144,10 +144,10 @@ class Update:
         (state, step) : tensors
             As `state`, and (B, 2, H, W) float32.
         """
-        motion = self._encode(correlation.to(self.dtype), flow.to(self.dtype))
+        motion = self._encode_motion(correlation.to(self.dtype), flow.to(self.dtype))
         parts = [motion]
         if self._values is not None:
-            parts.append(_aggregated(motion, self._values(motion), attention))
+            parts.append(_aggregated_motion(motion, self._values(motion), attention))
         # one buffer holds [state, motion]: only the state's channels change from gate to gate
         seen = torch.cat([state, *parts], dim=1)
         for k, (gates, candidate) in enumerate(zip(self._gates, self._candidates, strict=True)):
@@ -161,7 +161,7 @@ class Update:
         step = self._head[1](self._head[0](state).relu_())
         return state, step.float()
 
-    def _encode(self, correlation: Tensor, flow: Tensor) -> Tensor:
+    def _encode_motion(self, correlation: Tensor, flow: Tensor) -> Tensor:
         """Return motion features; their last two channels are the flow."""
         seen, moved = correlation, flow
         for layer in self._seen:
@@ -172,7 +172,7 @@ class Update:
         return torch.cat([motion, flow], dim=1)
 
 
-def _aggregated(
+def _aggregated_motion(
     motion: Tensor, values: Tensor, attention: Sequence[Callable[[Tensor], Tensor]]
 ) -> Tensor:
     """Return motion features with those of pixels that look alike added (GMA, sec. 3.2)."""

@@ -158,8 +158,8 @@ def test_the_next_frame_is_begun_and_no_other():
     frames, model = clip(6, SIZE), driver(kind=AsOnGpu, iterations=1)
     run = model.run(frames, within(1, frames), reach=1)
     solved = []
-    inner = run._estimate
-    run._estimate = lambda pairs: (solved.append(pairs[0]), inner(pairs))
+    inner = run._estimate_batch
+    run._estimate_batch = lambda pairs: (solved.append(pairs[0]), inner(pairs))
     run.flow(0, 1)
     assert solved == [(0, 1), (1, 2)]
     run.flow(1, 0)
