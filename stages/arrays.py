@@ -59,9 +59,19 @@ CARRIED_LABELS = ArrayHandle(
 VISIBLE = ArrayHandle(
     "visibility", "seen", "bool", ("K2", "h", "w"), "the neighbour shows this pixel too"
 )
+TRUST = ArrayHandle(
+    "trust", "trust", "uint8", ("h", "w", "C"),
+    "`TRUSTED`, `DOUBTED` or `WRONG` of `stages.trust.structure`: how far a mask is evidence",
+)  # fmt: skip
+OUTLINES = ArrayHandle(
+    "trust", "outlines", "float32", ("C", 6), "`OutlineCounts` of `stages.trust.outlines`"
+)
 REFINED_MASKS = ArrayHandle("refine", "masks", "uint8", ("H", "W", "C"), "soft masks, refined")
+REFINED_LABELS = ArrayHandle(
+    "refine", "labels", "uint8", ("H", "W"), "labels as they came but for repairs"
+)
 REFINE_TRUST = ArrayHandle(
-    "refine", "trust", "uint8", ("C",), "how far a class's mask is as it came, and good so"
+    "refine", "trust", "uint8", ("C",), "how far a class's mask needs no smoothing, in 255ths"
 )
 SMOOTH_MASKS = ArrayHandle("smooth", "masks", "uint8", ("H", "W", "C"), "soft masks out")
 SMOOTH_LABELS = ArrayHandle(

@@ -55,11 +55,12 @@ def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
     from stages.scores import Scores
     from stages.segment import Segment
     from stages.smooth.stage import Smooth
+    from stages.trust.stage import Trust
     from stages.visibility import Visibility
 
     segment: type[Step] = Segment if segmenter else ImportMasks
-    stages = (Ingest, segment, Flow, CarryMasks, Visibility, Refine, Smooth, Cover, Measure)
-    steps = (*stages, Export, PseudoLabels, Scores, Review, Report)
+    stages = (Ingest, segment, Flow, CarryMasks, Visibility, Trust, Refine, Smooth)
+    steps = (*stages, Cover, Measure, Export, PseudoLabels, Scores, Review, Report)
     return {step.name: step for step in steps}
 
 

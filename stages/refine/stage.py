@@ -11,7 +11,18 @@ from numpy.typing import NDArray
 from pydantic import Field, computed_field
 
 from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
-from stages.arrays import FLOW, FRAMES, REFINE_TRUST, REFINED_MASKS, input_masks
+from stages.arrays import (
+    EVIDENCE,
+    FLOW,
+    FRAMES,
+    KEY_FRAME,
+    OUTLINES,
+    REFINE_TRUST,
+    REFINED_LABELS,
+    REFINED_MASKS,
+    TRUST,
+    input_masks,
+)
 from stages.backend import Arithmetic, arithmetic_on
 from stages.facts import ClipFacts
 from stages.models.decoders.load import decoder_digest
@@ -24,25 +35,30 @@ from stages.refine.decoding import (
     decode_deeplab,
     deeplab_reach,
 )
+from stages.refine.mending import Mended, Mender, consecutive
 from stages.refine.voting import passes
 from stages.shared_settings import DEFAULT_APPEARANCE, DEFAULT_RADIUS, Appearance, Radius
+from stages.trust.outlines import POOLED
 
 
 class Refine(Stage):
-    """Motion-compensated voting, a learned decoder after it, or the paper's decoder in its place.
+    """Repair of what is wrong; or voting, a learned decoder after it, or the paper's decoder.
 
     See `stages.ops.voting.vote` and `stages.models.decoders.load`.
     """
 
     name: ClassVar[str] = "refine"
-    version: ClassVar[int] = 1
-    writes: ClassVar[tuple[ArrayHandle, ...]] = (REFINED_MASKS, REFINE_TRUST)
+    version: ClassVar[int] = 2
+    writes: ClassVar[tuple[ArrayHandle, ...]] = (REFINED_MASKS, REFINED_LABELS, REFINE_TRUST)
     uses: ClassVar[tuple[str, ...]] = ("sparse",)
     outside_key: ClassVar[tuple[str, ...]] = ("weights", "device")
 
-    method: Literal["vote", "aligned", "deeplab", "none"] = Field(
-        "vote", description="vote, vote and decode, decode, or leave masks as they are"
+    method: Literal["trust", "vote", "aligned", "deeplab", "none"] = Field(
+        "trust",
+        description="repair what is wrong and leave the rest as it is; or all masks: vote, vote "
+        "and decode, decode, or leave them as they are",
     )
+    reach: int = Field(8, ge=1, le=30, description="frames to either side that repair a mask")
     radius: Radius = DEFAULT_RADIUS
     passes: int = Field(2, ge=0, le=10, description="each widens the reach by `radius` frames")
     appearance: Appearance = DEFAULT_APPEARANCE
@@ -65,41 +81,89 @@ class Refine(Stage):
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read as far as all passes together reach, or the windows of the decoder."""
-        masks = self._input(facts)
+        masks, labels = self._input(facts)
         if self.method == "none":
-            return (masks.within(),)
+            return (masks.within(), labels.within())
+        if self.method == "trust":
+            reach = self.radius * self.passes + self.reach
+            read = (masks, labels, FRAMES, FLOW, TRUST)
+            key_frames = (EVIDENCE.within(),) if ClipFacts(facts).sparse else ()
+            return (*(array.within(reach) for array in read), OUTLINES.within(POOLED), *key_frames)
         if self.method == "deeplab":
             reach = deeplab_reach(self.weights)
-            return (masks.within(reach), FRAMES.within(reach))
+            return (masks.within(reach), labels.within(), FRAMES.within(reach))
         learned = self.method == "aligned"
         more = TRUST_REACH if learned else 0
         votes = self.radius * self.passes + more
         near = min(self.window // 2, self.radius) + more if learned else 0
         return (
             masks.within(max(votes, near)),
+            labels.within(),
             FRAMES.within(max(votes, near)),
             FLOW.within(max(votes - self.radius, more)),
         )
 
     @staticmethod
-    def _input(facts: Facts) -> ArrayHandle:
-        return input_masks(ClipFacts(facts).sparse)[0]
+    def _input(facts: Facts) -> tuple[ArrayHandle, ArrayHandle]:
+        return input_masks(ClipFacts(facts).sparse)
 
     def run(self, window: Window) -> Arrays:
         """Return the soft masks, refined, and what needs no smoothing any more."""
+        masks, labels = (window[array] for array in self._input(window.facts))
         if self.method == "none":
-            masks = window[self._input(window.facts)].array
-            return {"masks": masks, "trust": np.zeros((len(masks), masks.shape[-1]), np.uint8)}
+            trust = np.zeros((len(masks.array), masks.array.shape[-1]), np.uint8)
+            return {"masks": masks.array, "labels": labels.array, "trust": trust}
         on = arithmetic_on(self.device, setting="refine.device")
         with on.running("refine"):
-            out = [(pack_mask(mask), pack_mask(trust)) for mask, trust in self._refined(window, on)]
+            if self.method == "trust":
+                frames = list(self._mended(window, on))
+            else:
+                frames = [
+                    (Mended(pack_mask(mask), labels[t]), pack_mask(trust))
+                    for t, (mask, trust) in zip(
+                        window.frames, self._refined(window, on), strict=True
+                    )
+                ]
         return {
-            "masks": np.stack([mask for mask, _ in out]),
-            "trust": np.stack([trust for _, trust in out]),
+            "masks": np.stack([frame.mask for frame, _ in frames]),
+            "labels": np.stack([frame.labels for frame, _ in frames]),
+            "trust": np.stack([trust for _, trust in frames]),
         }
 
+    def _mended(self, window: Window, on: Arithmetic) -> Iterator[tuple[Mended, NDArray[np.uint8]]]:
+        """Yield each frame after repairs, and 255 for each class that needs no smoothing."""
+        masks, labels = (window[array] for array in self._input(window.facts))
+        mender = Mender(window, masks, labels, radius=self.radius, reach=self.reach)
+        sparse = ClipFacts(window.facts).sparse
+        key_frames = {t for t in window.frames if sparse and window[EVIDENCE][t][0] == KEY_FRAME}
+        coarse = {t: mender.coarse(t) & (t not in key_frames) for t in window.frames}
+        voted = self._voted_runs(window, mender, [t for t in window.frames if coarse[t].any()], on)
+        for t in window.frames:
+            restless = [] if t in key_frames else mender.restless(t)
+            frame = mender.still(t, restless)
+            if t in voted:
+                frame = frame.with_classes(voted[t], coarse[t])
+            yield frame, np.where(coarse[t], 0, 255).astype(np.uint8)
+
+    def _voted_runs(
+        self, window: Window, mender: Mender, wanted: list[int], on: Arithmetic
+    ) -> dict[int, NDArray[np.uint8]]:
+        """Return the masks of some frames after the mended frames around have voted."""
+        frames = window[FRAMES]
+        voted: dict[int, NDArray[np.uint8]] = {}
+        for run in consecutive(wanted):
+            reach = self.radius * self.passes
+            given = range(max(run.start - reach, frames.start), min(run.stop + reach, frames.stop))
+            masks = passes(
+                (unpack_mask(mender.mend(t).mask) for t in given), frames, window[FLOW],
+                run, count=self.passes, radius=self.radius, appearance=self.appearance,
+                given=given, on=on,
+            )  # fmt: skip
+            voted |= {t: pack_mask(on.get(mask)) for t, mask in zip(run, masks, strict=True)}
+        return voted
+
     def _refined(self, window: Window, on: Arithmetic) -> Iterator[Refined]:
-        masks, frames = window[self._input(window.facts)], window[FRAMES]
+        masks, frames = window[self._input(window.facts)[0]], window[FRAMES]
         if self.method == "deeplab":
             decoded = decode_deeplab(
                 masks, frames, window.frames, weights=self.weights, device=self.device
@@ -118,7 +182,7 @@ class Refine(Stage):
         self, window: Window, wanted: range, on: Arithmetic
     ) -> Iterator[NDArray[np.float32]]:
         """Return the masks of the frames wanted after voting."""
-        masks, frames = window[self._input(window.facts)], window[FRAMES]
+        masks, frames = window[self._input(window.facts)[0]], window[FRAMES]
         reach = self.radius * self.passes
         given = range(
             max(wanted.start - reach, frames.start), min(wanted.stop + reach, frames.stop)

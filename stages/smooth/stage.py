@@ -18,10 +18,10 @@ from stages.arrays import (
     INPUT_MASKS,
     KEY_FRAME,
     REFINE_TRUST,
+    REFINED_LABELS,
     REFINED_MASKS,
     SMOOTH_LABELS,
     SMOOTH_MASKS,
-    input_masks,
 )
 from stages.backend import Arithmetic, Array, arithmetic_on
 from stages.facts import ClipFacts
@@ -36,7 +36,7 @@ class Smooth(Stage):
     """3D weighted guided filter, then a last vote; see `stages.ops.guided`."""
 
     name: ClassVar[str] = "smooth"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     writes: ClassVar[tuple[ArrayHandle, ...]] = (SMOOTH_MASKS, SMOOTH_LABELS)
     uses: ClassVar[tuple[str, ...]] = ("sparse",)
     outside_key: ClassVar[tuple[str, ...]] = ("device",)
@@ -73,16 +73,16 @@ class Smooth(Stage):
 
     def run(self, window: Window) -> Arrays:
         """Return the soft masks and the labels that win."""
+        if (window[REFINE_TRUST].array == 255).all():
+            out = [self._as_refined(window, t) for t in window.frames]
+            return _stacked(out)
         on = arithmetic_on(self.device, setting="smooth.device")
         with on.running("smooth"):
             masks = (on.get(mask) for mask in self._smoothed(window, on))
             out = [
                 self._kept(mask, window, t) for t, mask in zip(window.frames, masks, strict=True)
             ]
-        return {
-            "masks": np.stack([mask for mask, _ in out]),
-            "labels": np.stack([labels for _, labels in out]),
-        }
+        return _stacked(out)
 
     def _smoothed(self, window: Window, on: Arithmetic) -> Iterator[Array]:
         """Return the masks of the window's frames, filtered and voted."""
@@ -110,23 +110,28 @@ class Smooth(Stage):
     @staticmethod
     def _own(facts: Facts) -> tuple[Input, ...]:
         """Return what says how frames came in: their labels; key frames also their masks."""
-        sparse = ClipFacts(facts).sparse
-        labels = input_masks(sparse)[1].within()
-        if not sparse:
+        labels = REFINED_LABELS.within()
+        if not ClipFacts(facts).sparse:
             return (labels,)
         return (labels, EVIDENCE.within(), INPUT_MASKS.within(), INPUT_LABELS.within())
+
+    @staticmethod
+    def _as_refined(window: Window, t: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return a frame's mask and labels as refined; key frames as they came in."""
+        if _is_key_frame(window, t):
+            return window[INPUT_MASKS][t], window[INPUT_LABELS][t]
+        return window[REFINED_MASKS][t], window[REFINED_LABELS][t]
 
     @staticmethod
     def _kept(
         mask: NDArray[np.float32], window: Window, t: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return a frame's mask and labels; as they came in where they are good."""
-        sparse = ClipFacts(window.facts).sparse
-        if sparse and window[EVIDENCE][t][0] == KEY_FRAME:
+        if _is_key_frame(window, t):
             return window[INPUT_MASKS][t], window[INPUT_LABELS][t]
         trust = window[REFINE_TRUST][t]
         mask = leave_alone(mask, window[REFINED_MASKS][t], trust)
-        labels = keep_labels(winners(mask), window[input_masks(sparse)[1]][t], trust)
+        labels = keep_labels(winners(mask), window[REFINED_LABELS][t], trust)
         return pack_mask(mask), labels
 
     @property
@@ -153,3 +158,15 @@ class Smooth(Stage):
             masks, frames, window[FLOW], wanted, radius=self.radius,
             appearance=self.appearance, size=size, eps=eps, floor=floor, on=on,
         )  # fmt: skip
+
+
+def _is_key_frame(window: Window, t: int) -> bool:
+    """Return whether a frame's mask is the user's own."""
+    return ClipFacts(window.facts).sparse and bool(window[EVIDENCE][t][0] == KEY_FRAME)
+
+
+def _stacked(frames: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Arrays:
+    return {
+        "masks": np.stack([mask for mask, _ in frames]),
+        "labels": np.stack([labels for _, labels in frames]),
+    }

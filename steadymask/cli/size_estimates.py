@@ -21,6 +21,7 @@ SPENDABLE = ("flow", "visibility")  # what most is taken by, and what is read by
 FRAME = 3.0
 FLOW = 1.95  # both directions, in 1/64 px, to one neighbour; flow of DIS, composed beyond the next
 SEEN = 0.046  # one neighbour
+TRUST = 0.02  # a class, on the grid of the flow
 MASKS = {  # first class, every other class (bmx-trees: four)
     "segment": (0.078, 0.012),
     "refine": (0.62, 0.06),
@@ -36,7 +37,8 @@ BLOCKS = {
     "segment": 2 * BLOCK,
     "flow": BLOCK,
     "visibility": BLOCK,
-    "refine": BLOCK,
+    "trust": 2 * BLOCK,
+    "refine": 2 * BLOCK,
     "smooth": 2 * BLOCK,
     "measure": 2 * BLOCK,  # its files are of many frames
 }
@@ -89,6 +91,7 @@ def needed_bytes(
         "ingest": FRAME * pixels,
         "flow": FLOW * FLOW_STEPS[steps] * pairs,
         "visibility": SEEN * pairs,
+        "trust": TRUST * classes * pairs / (2 * radius),
         "measure": 0.0,
     }
     for stage, (first, other) in MASKS.items():

@@ -27,6 +27,7 @@ SETTINGS = {
         "export": {"formats": ["redacted", "matte", "ffv1"]},
         "report": {"enabled": False},
     },
+    "voted": {"ingest": {"cuts": [CUT]}, "refine": {"method": "vote"}},
     "learned": {"ingest": {"cuts": [CUT]}, "refine": {"method": "aligned"}},
     "network": {
         "ingest": {"cuts": [CUT]},
@@ -97,7 +98,7 @@ def whole(library, tmp_path_factory):
 
 
 def test_every_stage_is_under_the_law(whole):
-    stages = {"ingest", "segment", "flow", "visibility", "refine", "smooth", "measure"}
+    stages = {"ingest", "segment", "flow", "visibility", "trust", "refine", "smooth", "measure"}
     found, written = whole["default"]
     assert {name.partition(".")[0] for name in found} == stages
     assert all(sorted(frames) == list(range(FRAMES)) for frames in found.values())
@@ -140,7 +141,7 @@ def test_no_neighbour_is_seen_across_the_cut(library, whole, tmp_path):
 
 
 def test_masks_become_stable_and_right(library, whole, tmp_path):
-    scores = json.loads(whole["default"][1]["a/metrics.json"])
+    scores = json.loads(whole["voted"][1]["a/metrics.json"])
     assert scores["output"]["E_cons"] < 0.5 * scores["input"]["E_cons"]
     assert scores["shots"] == [[0, CUT], [CUT, FRAMES]]
     assert scores["classes"] == [3, 7]

@@ -27,6 +27,9 @@ def window_of(clip, labels, start=0, stop=FRAMES):
     frames, _, flow = clip
     soft = np.stack([pack_mask(soften(one, (3, 7), sigma=1.5)) for one in labels])
     spans = {"ingest.frames": frames, "segment.masks": soft, "flow.flow": flow}
+    spans["segment.labels"] = np.stack(
+        [np.searchsorted([0, 3, 7], one).astype(np.uint8) for one in labels]
+    )
     return Window(start, stop, {}, {name: Span(0, array) for name, array in spans.items()})
 
 
@@ -80,7 +83,11 @@ def test_the_papers_decoder_runs_and_refuses_another_number_of_classes(clip, tmp
         made = build_decoder("deeplab", window=3, classes=classes, encoder_weights="random")
         save_decoder(path, made)
     refine = Refine(method="deeplab", weights=str(tmp_path / "3.safetensors"))
-    assert {one.reach for one in refine.inputs({})} == {2}
+    assert {one.array: one.reach for one in refine.inputs({})} == {
+        "masks": 2,
+        "frames": 2,
+        "labels": 0,
+    }
     window = window_of(clip, clip[1], 5, 6)
     out = refine.run(window)["masks"]
     np.testing.assert_array_equal(out[0], window["segment.masks"][5])

@@ -77,10 +77,13 @@ def test_it_grows_with_what_there_is_more_of():
     twice = needed_bytes(200, 480, 854)
     assert all(abs(twice[stage] - 2 * plain[stage]) <= 1 for stage in plain)
     classes = needed_bytes(100, 480, 854, classes=3)
-    assert {s for s in plain if classes[s] != plain[s]} == {"segment", "refine", "smooth"}
-    for more in ({"radius": 4}, {"scale": 0.75}):
+    assert {s for s in plain if classes[s] != plain[s]} == {
+        "segment", "trust", "refine", "smooth",
+    }  # fmt: skip
+    larger_flow = {"flow", "visibility"}
+    for more, grows in (({"radius": 4}, set()), ({"scale": 0.75}, {"trust"})):
         larger = needed_bytes(100, 480, 854, **more)
-        assert {s for s in plain if larger[s] > plain[s]} == {"flow", "visibility"}
+        assert {s for s in plain if larger[s] > plain[s]} == larger_flow | grows
     coarse = needed_bytes(100, 480, 854, steps=32)
     assert {s for s in plain if coarse[s] < plain[s]} == {"flow"}
 

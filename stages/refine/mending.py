@@ -1,0 +1,200 @@
+"""Mending and stilling over a window: wrong regions from trusted frames, restless outlines."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.stage import Span, Window
+from stages.arrays import FLOW, FRAMES, OUTLINES, TRUST, offsets
+from stages.ops.fixed_point import pack_mask
+from stages.ops.outlines import DISTANCE_STEPS, signed_distance, soft_edge, thin_parts
+from stages.ops.trajectories import carry_distances
+from stages.trust.outlines import BAND, EVERY, LIKE, NEAR, POOLED, OutlineCounts, poor_fit
+from stages.trust.structure import RELIABLE, TRUSTED, WRONG, shrink_frames
+
+FADING = 0.6  # of the weight, for each trusted frame between: near ones know best
+ALIKE = 20.0  # grey levels: see `stages.ops.trajectories.carry_distances`
+LEAST = 0.05  # weight of trusted frames from which they are believed
+SOFT_EDGE = 1.5  # pixels: 1 sigma of the edges of repaired masks
+GAIN = 1.22  # times as much of a stilled outline has to lie on the picture's edges
+CHANCE = 0.2  # share of an outline on edges if it were drawn anywhere
+BLIND = 0.25  # share of a stilled outline on edges below which it knows nothing of them
+THIN = 4  # pixels: half the width of parts whose outlines are not averaged
+WATCHED = 0.1  # share of an outline that frames on both sides have to know
+
+
+class Mended(NamedTuple):
+    """A frame's soft masks (H, W, C) and labels (H, W), uint8, as they came but for repairs."""
+
+    mask: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+
+    def with_classes(self, mask: NDArray[np.uint8], chosen: NDArray[np.bool_]) -> Mended:
+        """Return the frame with the soft masks of some classes, (C,), from elsewhere."""
+        return Mended(np.where(chosen, mask, self.mask), self.labels)
+
+
+def is_restless(counts: OutlineCounts) -> bool:
+    """Return whether outlines jump from frame to frame beside the picture's edges."""
+    better = counts.stilled_hits * counts.points > GAIN * counts.hits * counts.stilled
+    return _is_known(counts) and better and counts.restless > 0.5 * counts.watched
+
+
+def is_coarse(counts: OutlineCounts) -> bool:
+    """Return whether outlines know nothing of the picture's edges, even where they keep still."""
+    if counts.points and counts.hits < CHANCE * counts.points:
+        return True
+    return _is_known(counts) and counts.stilled_hits < BLIND * counts.stilled
+
+
+def _is_known(counts: OutlineCounts) -> bool:
+    """Return whether outlines fit the picture poorly and frames on both sides can tell."""
+    known = counts.watched * EVERY >= WATCHED * counts.points
+    return poor_fit((counts.points, counts.hits)) and counts.stilled > 0 and known
+
+
+class Mender:
+    """Repairs frames of a window; each is worked out once, when it is asked for."""
+
+    def __init__(
+        self, window: Window, masks: Span, labels: Span, *, radius: int, reach: int
+    ) -> None:
+        self._masks, self._labels = masks, labels
+        self._trust, self._outlines = window[TRUST], window[OUTLINES]
+        flow = window[FLOW]
+        steps = offsets(radius)
+        self._flow = flow.array[:, [steps.index(-1), steps.index(1)]]
+        self._images = shrink_frames(window[FRAMES].array, flow.array.shape[-2:])
+        unreliable = (self._trust.array < RELIABLE).any(axis=-1)
+        self._weights = np.where(unreliable, np.uint8(WRONG), np.uint8(TRUSTED))
+        self._reach = reach
+        self._distances: dict[tuple[int, int], NDArray[np.int8]] = {}
+        self._mended: dict[int, Mended] = {}
+        self.classes = self._masks.array.shape[-1]
+
+    def restless(self, t: int) -> list[int]:
+        """Return the classes whose outlines jump around a frame."""
+        return [c for c in range(self.classes) if is_restless(self._counts(t, c))]
+
+    def coarse(self, t: int) -> NDArray[np.bool_]:
+        """Return whether the outlines of each class miss the picture's edges around a frame."""
+        return np.array([is_coarse(self._counts(t, c)) for c in range(self.classes)], np.bool_)
+
+    def _counts(self, t: int, c: int) -> OutlineCounts:
+        """Return the counts of a class's outlines in a frame and those around."""
+        start = max(t - POOLED, self._outlines.start)
+        stop = min(t + POOLED + 1, self._outlines.stop)
+        return OutlineCounts(*self._outlines.between(start, stop)[:, c].sum(axis=0).tolist())
+
+    def mend(self, t: int) -> Mended:
+        """Return a frame with its wrong regions taken from trusted frames."""
+        if t not in self._mended:
+            self._mended[t] = self._repaired(t)
+            self._mended = {j: one for j, one in self._mended.items() if j > t - 2 * self._reach}
+        return self._mended[t]
+
+    def still(self, t: int, restless: list[int]) -> Mended:
+        """Return a mended frame with the outlines of some classes averaged over time."""
+        mended = self.mend(t)
+        wrong = self._wrong(t)
+        band = np.zeros(wrong.shape, np.bool_)
+        for c in restless:
+            near = np.abs(self._distance(t, c)) < BAND * DISTANCE_STEPS
+            band |= near & ~thin_parts(self._labels[t] == c + 1, radius=THIN)
+        places = np.argwhere(band & ~wrong).astype(np.int32)
+        if not len(places):
+            return mended
+        signed = self._own_distances(t, places)
+        for c in restless:
+            signed[:, c] = self._carry(t, c, places, NEAR, LIKE, 1.0, 1.0)[0]
+        return _with_outlines(mended, places, signed)
+
+    def _repaired(self, t: int) -> Mended:
+        own = Mended(self._masks[t], self._labels[t])
+        wrong = self._wrong(t)
+        places = np.argwhere(wrong).astype(np.int32)
+        if not len(places):
+            return own
+        signed = np.empty((len(places), self.classes), np.float32)
+        weight = np.zeros(len(places), np.float32)
+        for c in range(self.classes):
+            signed[:, c], weight = self._carry(t, c, places, self._reach, ALIKE, FADING, 1e-3)
+        known = weight > LEAST
+        return _with_outlines(own, places[known], signed[known])
+
+    def _wrong(self, t: int) -> NDArray[np.bool_]:
+        """Return where a frame's labels are wrong, at working size."""
+        wrong = (self._trust[t] <= WRONG).any(axis=-1)
+        size = self._labels.array.shape[1:]
+        if not wrong.any():
+            return np.zeros(size, np.bool_)
+        wider = cv2.dilate(wrong.astype(np.uint8), np.ones((3, 3), np.uint8))
+        return np.asarray(cv2.resize(wider, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
+
+    def _carry(
+        self,
+        t: int,
+        c: int,
+        places: NDArray[np.int32],
+        reach: int,
+        appearance: float,
+        fading: float,
+        own: float,
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the mean distance in pixels to trusted frames' outlines, and its weight."""
+        first = self._labels.start
+        near = range(max(t - reach, first), min(t + reach + 1, self._labels.stop))
+        part = slice(near.start - first, near.stop - first)
+        mean, weight, _ = carry_distances(
+            np.stack([self._distance(j, c) for j in near]),
+            self._weights[part], self._images[part], self._flow[part], t - near.start, places,
+            reach=reach, appearance=appearance, fading=fading, own=own,
+        )  # fmt: skip
+        return np.asarray(mean / DISTANCE_STEPS, np.float32), weight
+
+    def _own_distances(self, t: int, places: NDArray[np.int32]) -> NDArray[np.float32]:
+        rows, columns = places.T
+        planes = [self._distance(t, c)[rows, columns] for c in range(self.classes)]
+        return np.asarray(np.stack(planes, axis=-1) / DISTANCE_STEPS, np.float32)
+
+    def _distance(self, t: int, c: int) -> NDArray[np.int8]:
+        if (t, c) not in self._distances:
+            old = [key for key in self._distances if key[0] < t - 3 * self._reach]
+            for key in old:
+                del self._distances[key]
+            self._distances[t, c] = signed_distance(self._labels[t] == c + 1)
+        return self._distances[t, c]
+
+
+def _with_outlines(own: Mended, places: NDArray[np.int32], signed: NDArray[np.float32]) -> Mended:
+    """Return masks and labels with the outlines (N, C), in pixels, put in at places (N, 2)."""
+    mask, labels = own.mask.copy(), own.labels.copy()
+    rows, columns = places.T
+    best = signed.argmax(axis=-1)
+    inside = np.take_along_axis(signed, best[:, None], axis=-1)[:, 0] > 0
+    labels[rows, columns] = np.where(inside, best + 1, 0).astype(np.uint8)
+    soft = soft_edge(signed, sigma=SOFT_EDGE)
+    soft /= np.maximum(soft.sum(axis=-1, keepdims=True), 1)
+    mask[rows, columns] = pack_mask(soft)
+    return Mended(mask, labels)
+
+
+def consecutive(frames: list[int]) -> list[range]:
+    """Return the runs of frames, which rise, that follow one another without a gap.
+
+    Examples
+    --------
+    >>> consecutive([2, 3, 4, 7])
+    [range(2, 5), range(7, 8)]
+    """
+    runs: list[range] = []
+    for t in frames:
+        if runs and t == runs[-1].stop:
+            runs[-1] = range(runs[-1].start, t + 1)
+        else:
+            runs.append(range(t, t + 1))
+    return runs

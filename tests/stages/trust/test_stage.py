@@ -1,0 +1,113 @@
+"""Good masks come out as they went in; what is wrong is taken from the frames around."""
+
+import numpy as np
+import pytest
+
+from pipeline.stage import Span, Window
+from stages.flow import Flow
+from stages.metrics.accuracy import jaccard
+from stages.ops.fixed_point import pack_mask
+from stages.ops.soft_masks import soften
+from stages.refine.stage import Refine
+from stages.trust.stage import Trust
+from stages.trust.structure import TRUSTED, WRONG
+from tests.support.small_library import scene
+
+FRAMES, SIZE = 14, (160, 240)
+BAD = range(6, 9)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    """Pictures, true labels (1 a disc, 2 a bar) and flow of a short clip."""
+    made = [scene(t, SIZE) for t in range(FRAMES)]
+    frames, truth = (np.stack(part) for part in zip(*made, strict=True))
+    window = Window(0, FRAMES, {}, {"ingest.frames": Span(0, frames)})
+    return frames, np.searchsorted([0, 3, 7], truth).astype(np.uint8), Flow().run(window)["flow"]
+
+
+def refined(clip, labels, part=range(FRAMES)):
+    """Return trust, and what refine makes of labels; of the frames of `part` alone."""
+    frames, _, flow = (array[part.start : part.stop] for array in clip)
+    labels = labels[part.start : part.stop]
+    soft = np.stack([pack_mask(soften(one.astype(np.uint16), (1, 2), sigma=1.5)) for one in labels])
+    spans = {
+        "ingest.frames": Span(0, frames),
+        "segment.labels": Span(0, labels),
+        "segment.masks": Span(0, soft),
+        "flow.flow": Span(0, flow),
+    }
+    window = Window(0, len(labels), {"classes": [3, 7], "sparse": False}, spans)
+    trust = Trust().run(window)
+    spans |= {f"trust.{name}": Span(0, array) for name, array in trust.items()}
+    return trust["trust"], soft, Refine().run(window)
+
+
+def test_true_masks_come_out_bit_for_bit(clip):
+    trust, soft, out = refined(clip, clip[1])
+    assert not (trust == WRONG).any()
+    np.testing.assert_array_equal(out["labels"], clip[1])
+    np.testing.assert_array_equal(out["masks"], soft)
+
+
+def spoil(labels, how):
+    """Return labels that are wrong in the frames BAD."""
+    labels = labels.copy()
+    bad = labels[BAD.start : BAD.stop]
+    if how == "missing":
+        bad[bad == 1] = 0
+    elif how == "half":
+        columns = np.argwhere(bad[0] == 1)[:, 1]
+        half = np.arange(SIZE[1]) < np.median(columns)
+        bad[(bad == 1) & half] = 0
+    elif how == "leak":
+        bad[:, 10:60, 150:210][bad[:, 10:60, 150:210] == 0] = 1
+    elif how == "swapped":
+        bad[...] = np.array([0, 2, 1], np.uint8)[bad]
+    return labels
+
+
+@pytest.mark.parametrize("how", ["missing", "half", "leak", "swapped"])
+def test_a_bad_spell_is_mended_from_either_side(clip, how):
+    labels = spoil(clip[1], how)
+    trust, _, out = refined(clip, labels)
+    for t in range(FRAMES):
+        if t in BAD:
+            assert (trust[t] == WRONG).any()
+            for c in (1, 2):
+                assert jaccard(out["labels"][t] == c, clip[1][t] == c) > (0.85, 0.7)[c - 1], (t, c)
+        else:
+            np.testing.assert_array_equal(out["labels"][t], clip[1][t])
+
+
+def test_only_the_class_that_is_wrong_is_distrusted(clip):
+    trust, _, _ = refined(clip, spoil(clip[1], "missing"))
+    assert (trust[..., 1] == TRUSTED).all()
+
+
+def test_where_every_frame_is_wrong_nothing_is_invented(clip):
+    empty = np.zeros_like(clip[1])
+    _, _, out = refined(clip, empty)
+    assert not out["labels"].any()
+    scattered = np.stack([np.roll(clip[1][0], 85 * t % SIZE[1], 1) for t in range(FRAMES)])
+    _, _, out = refined(clip, scattered)
+    assert not ((out["labels"] > 0) & (scattered == 0)).any()
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_one_frame_and_two_come_out_as_they_went_in(clip, count):
+    labels = spoil(clip[1], "missing")
+    _, soft, out = refined(clip, labels, range(6, 6 + count))
+    np.testing.assert_array_equal(out["labels"], labels[6 : 6 + count])
+    np.testing.assert_array_equal(out["masks"], soft)
+
+
+def test_a_clip_without_classes_passes(clip):
+    frames, _, flow = clip
+    spans = {
+        "ingest.frames": Span(0, frames),
+        "segment.labels": Span(0, np.zeros(frames.shape[:3], np.uint8)),
+        "flow.flow": Span(0, flow),
+    }
+    out = Trust().run(Window(0, FRAMES, {"classes": [], "sparse": False}, spans))
+    assert out["trust"].shape == (FRAMES, SIZE[0] // 2, SIZE[1] // 2, 0)
