@@ -15,6 +15,7 @@ from stages.media.masks.raw import MOST_TINT, Raw, alpha_of, colours_of, grey_of
 
 IGNORE = 255  # in 8-bit label files: neither class nor background; read as background
 MOST_COLOURS = 4096  # that are counted; more are a picture
+BLENDED = 16  # colours, over which edges may be blended
 FLAT = 24  # difference within 3 x 3 pixels up to which they are the inside of an area
 BIN = 16  # width of the bins in which colours of a lossy codec are gathered
 
@@ -162,7 +163,7 @@ class Census:
         self.black_frames += not numbers.any()
         if len(self.colours) <= MOST_COLOURS:
             self.colours.update(_counted_values(numbers))
-        if not (raw.exact and len(self.colours) <= 64):
+        if not (raw.exact and len(self.colours) <= BLENDED):
             self._add_flat(colours)
         if alpha is not None:
             grey = grey_of(raw)

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.errors import InputError
-from stages.media.masks.census import MOST_COLOURS, Census
+from stages.media.masks.census import BLENDED, MOST_COLOURS, Census
 from stages.media.masks.json_files import MALFORMED, read_bytes
 from stages.media.masks.legend import Legend
 from stages.media.masks.palette import palette
@@ -83,6 +83,7 @@ def _number(
     transparent = census.alpha.frames > 0 and bool(census.alpha.counts[:128].any())
     background = _background(census, colours, exact=exact)
     if background is None and not transparent:
+        colours = sorted(colours, key=lambda c: -census.colours[c])
         listed = ", ".join(name_of(c) for c in colours[:6])
         raise InputError(
             f"{where}: colours {listed}, and none of them black: which is the background? put a "
@@ -108,7 +109,7 @@ def _background(census: Census, colours: list[int], *, exact: bool) -> int | Non
 
 
 def _blended(census: Census) -> bool:
-    return len(census.colours) > 16 and census.shown.slope >= 0.5
+    return len(census.colours) > BLENDED and census.shown.slope >= 0.5
 
 
 def _main_colours(where: Path, census: Census) -> list[int]:

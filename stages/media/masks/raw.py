@@ -96,11 +96,11 @@ def colours_of(raw: Raw) -> NDArray[np.uint8]:
 
 
 def grey_of(raw: Raw) -> NDArray[Any]:
-    """Return a frame's grey levels, (H, W): those of the palette's colours where it has one."""
+    """Return a frame's grey levels, (H, W): of colours the strongest channel."""
     if raw.palette is not None:
-        grey: NDArray[np.uint8] = raw.palette[:, 1][raw.values]
+        grey: NDArray[np.uint8] = raw.palette[:, :3].max(axis=1)[raw.values]
         return grey
-    return raw.values[..., 1] if raw.is_colour else raw.values
+    return raw.values[..., :3].max(axis=2) if raw.is_colour else raw.values
 
 
 def alpha_of(raw: Raw) -> NDArray[np.uint8] | None:

@@ -168,8 +168,9 @@ def _labels(levels: Levels, view: View, words: str) -> Reading:
     ignores = levels.narrow
     kept = tuple(v for v in levels.values if not (ignores and v == IGNORE and levels.top == 255))
     empty = levels.empty_but_ignored if ignores else levels.empty
+    full = ("no pixel of the clip is 0, the background",) if kept and not levels.counts[0] else ()
     said = f", {IGNORE} is ignored" if ignores and IGNORE in levels.values else ""
-    return Reading(Legend("labels", kept, view=view), _empty(empty), words + said)
+    return Reading(Legend("labels", kept, view=view), _empty(empty) + full, words + said)
 
 
 def _binary(levels: Levels, view: View, words: str, full: int = 0) -> Reading:
@@ -206,7 +207,7 @@ def _indexed(case: _Case) -> Reading:
         view: View = "shown" if set(census.colours) == {0, 0xFFFFFF} else "stored"
         return _binary(census.shown if view == "shown" else census.stored, view, "indexed")
     blended = census.shown.slope >= SLOPE_OF_SOFT and len(census.colours) > FEW
-    if census.all_grey and blended:
+    if census.all_grey and census.shown.slope >= SLOPE_OF_SOFT and len(census.colours) > 2:
         return _soft(case, census.shown, "shown")
     if blended and len(used) > MOST_LABELS:
         return _of_colours(case, "indexed picture with blended edges")
@@ -252,6 +253,8 @@ def _alpha(case: _Case) -> Reading | None:
 def _lossy_grey(case: _Case) -> Reading:
     """Decide on grey pictures of a lossy codec: black and white, unless greys cover areas."""
     levels = case.census.stored
+    if levels.top == 65535 and levels.slope >= SLOPE_OF_SOFT:  # codecs of more than 8 bits: mattes
+        return _soft(case, levels, "stored")
     foreground = int(levels.counts[levels.top // 8 :].sum())
     if foreground and not levels.counts[levels.top // 2 + 1 :].any():
         raise InputError(

@@ -170,6 +170,31 @@ def test_colours_with_compression_noise_take_the_nearest(tmp_path):
     assert ((np.stack(list(masks)) > 0) != (CLIP | BOX)).mean() < 0.02
 
 
+def test_blended_edges_of_one_colour_take_the_nearest(tmp_path):
+    def red(mask):
+        soft = blurred(mask, 1)
+        return Image.fromarray(np.dstack([soft, 0 * soft, 0 * soft]))
+
+    masks = opened(masks_of(tmp_path, red), **HOW)
+    assert len(masks.legend.classes) == 1
+    assert ((np.stack(list(masks)) > 0) != CLIP).mean() < 0.01
+
+
+@pytest.mark.parametrize("suffix", [".tif", ".webp", ".png", ".gif"])
+def test_one_file_may_hold_a_picture_a_frame(tmp_path, suffix):
+    first, *others = [grey_picture(mask) for mask in CLIP]
+    path = tmp_path / f"clip{suffix}"
+    how = {"duration": 40} if suffix != ".tif" else {}
+    how |= {"lossless": True} if suffix == ".webp" else {}
+    first.save(path, save_all=True, append_images=others, **how)
+    np.testing.assert_array_equal(foreground(path), CLIP)
+
+
+def test_labels_without_any_background_are_pointed_out(tmp_path):
+    folder = masks_of(tmp_path, lambda mask: Image.fromarray((2 - mask).astype(np.uint8)))
+    assert opened(folder, **HOW).warnings == ("no pixel of the clip is 0, the background",)
+
+
 def test_pictures_are_no_masks(tmp_path):
     noise = np.random.default_rng(0)
 
