@@ -30,7 +30,8 @@ GLOSSARY = {
     "risk": (
         "How likely a frame's mask of an object is clearly wrong (an IoU under .8 with the true "
         "mask), from how much was changed, how far the frames around it disagree, and how well "
-        "its colours fit. It is an estimate: of frames at .2 about one in five is wrong."
+        "its colours fit. An estimate, to order frames by: masks that are coarse or wrong "
+        "throughout a clip can have a low risk."
     ),
     "to look at": (
         "What a person should check: warnings (the clip came out worse than it went in), frames "
