@@ -138,6 +138,11 @@ class ClipFacts:
         return str(self.values.get("source_masks", ""))
 
     @property
+    def prompts(self) -> tuple[dict[str, Any], ...]:
+        """Boxes and points that tell a segmenter what to cut out; none for most."""
+        return tuple(self.values.get("prompts", ()))
+
+    @property
     def footage_notes(self) -> tuple[str, ...]:
         """Remarks of the reader of the footage."""
         return tuple(self.values.get("footage_notes", ()))

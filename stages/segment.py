@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import Field, computed_field
 
 from pipeline.stage import ArrayHandle, Arrays, Clip, Facts, Input, Resources, Source, Stage, Window
@@ -30,6 +31,14 @@ from stages.models.segmenters.load import (
     load_segmenter,
     segmenter_digest,
 )
+from stages.models.segmenters.prompts import label_names, prompts_at, prompts_of, read_prompts
+from stages.models.segmenters.sam import (
+    PromptedSegmenter,
+    is_prompted,
+    load_prompted,
+    missing_prompts,
+)
+from stages.models.weights import file_digest
 from stages.ops.fixed_point import pack_mask
 from stages.ops.soft_masks import winners
 
@@ -57,6 +66,8 @@ class Classes(Source):
     ) -> Facts:
         """Return the classes of the segmenter, their names and how it is read."""
         segment = Segment(**{name: self.settings[name] for name in Segment.model_fields})
+        if is_prompted(segment.segmenter):
+            return self._prompted_classes(segment, clip)
         segmenter = segment.load()
         if segment.check:
             self._check_segmenter(
@@ -67,6 +78,20 @@ class Classes(Source):
             "classes": list(segmenter.class_ids),
             "class_names": {str(k): name for k, name in names.items()},
             "mask_warnings": list(segmenter.notes),
+        }
+
+    @staticmethod
+    def _prompted_classes(segment: Segment, clip: Clip) -> Facts:
+        """Return the classes that the clip's prompts name; nothing is found beside them."""
+        if not segment.prompts:
+            raise missing_prompts(segment.segmenter)
+        prompts = read_prompts(Path(segment.prompts), clip.name)
+        names = label_names(prompts)
+        return {
+            "classes": [1] if segment.union else list(names),
+            "class_names": {} if segment.union else {str(k): name for k, name in names.items()},
+            "mask_warnings": list(segment.load_prompted().notes),
+            "prompts": [prompt.model_dump(mode="json") for prompt in prompts],
         }
 
     @staticmethod
@@ -83,6 +108,7 @@ class Segment(Stage):
 
     name: ClassVar[str] = "segment"
     version: ClassVar[int] = 2
+    uses: ClassVar[tuple[str, ...]] = ("prompts", "size", "source_size")
     writes: ClassVar[tuple[ArrayHandle, ...]] = (INPUT_MASKS, INPUT_LABELS)
     resources: ClassVar[Resources] = Resources(cpus=1)
     outside_key: ClassVar[tuple[str, ...]] = ("modules", "check")
@@ -111,6 +137,7 @@ class Segment(Stage):
         (1.0,), min_length=1, description="sizes at which it looks, as factors; the masks' mean"
     )
     flip: bool = Field(False, description="look at the mirror image too")
+    prompts: str = Field("", description="JSON file with boxes and points by clip, for SAM")
     modules: str = Field("", description="folder of the user's own function; empty: this one")
 
     def model_post_init(self, context: object) -> None:
@@ -124,6 +151,16 @@ class Segment(Stage):
         if is_function(self.segmenter):
             let_import(self.modules or str(Path.cwd()))
         return segmenter_digest(self.segmenter, weights=self.weights)
+
+    @computed_field  # type: ignore[prop-decorator]
+    @cached_property
+    def prompts_digest(self) -> str:
+        """Digest of the file of prompts, for keys; empty without one."""
+        return file_digest(Path(self.prompts)) if self.prompts else ""
+
+    def load_prompted(self) -> PromptedSegmenter:
+        """Return the network that takes prompts, loaded once a process."""
+        return load_prompted(self.segmenter, self.device, self.precision)
 
     def resolve(self) -> Self:
         """Return the step with the folder of the user's function, and its digest known."""
@@ -148,14 +185,33 @@ class Segment(Stage):
 
     def run(self, window: Window) -> Arrays:
         """Return soft masks and labels."""
-        segmenter = self.load()
         frames = list(window[FRAMES].array)
-        every = (
-            segmenter.segment_all(frames[low : low + segmenter.batch])
-            for low in range(0, len(frames), segmenter.batch)
-        )
-        soft = [np.moveaxis(masks, 0, -1) for some in every for masks in some]
+        entries = ClipFacts(window.facts).prompts
+        every = self._cut_out(window, frames, entries) if entries else self._segment_frames(frames)
+        soft = [np.moveaxis(masks, 0, -1) for masks in every]
         return {
             "masks": np.stack([pack_mask(mask) for mask in soft]),
             "labels": np.stack([winners(mask) for mask in soft]),
         }
+
+    def _segment_frames(self, frames: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
+        segmenter = self.load()
+        batches = (
+            segmenter.segment_all(frames[low : low + segmenter.batch])
+            for low in range(0, len(frames), segmenter.batch)
+        )
+        return [masks for some in batches for masks in some]
+
+    def _cut_out(
+        self, window: Window, frames: list[NDArray[np.uint8]], entries: Sequence[Any]
+    ) -> list[NDArray[np.float32]]:
+        """Return what the prompts name, which are in pixels of the source."""
+        facts = ClipFacts(window.facts)
+        (rows, columns), (height, width) = facts.size, facts.source_size
+        prompts = [p.scaled(columns / width, rows / height) for p in prompts_of(entries)]
+        segmenter = self.load_prompted()
+        every = [
+            segmenter(frame, prompts_at(prompts, t))
+            for t, frame in zip(window.frames, frames, strict=True)
+        ]
+        return [masks.max(axis=0, keepdims=True) if self.union else masks for masks in every]

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import importlib
+import sys
+import threading
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,9 +21,12 @@ from stages.models.weights import file_digest, reason
 Precision = Literal["fp32", "fp16", "bf16"]
 
 PREFIX = "hf:"
+# Importing the package, and building a network with the process's default type, bear no company.
+LOADING = threading.RLock()
 # Never Python, never a pickle: only what is data.
 WANTED = ("*.json", "*.safetensors", "README.md", "*.txt")
 WEIGHTS = "*.safetensors"
+TYPES: dict[str, str] = {"fp32": "float32", "fp16": "float16", "bf16": "bfloat16"}
 BY_PIXEL, BY_QUERY = ("ForSemanticSegmentation",), (
     "ForUniversalSegmentation", "ForInstanceSegmentation", "ForSegmentation",
 )  # fmt: skip
@@ -66,16 +72,17 @@ class TransformersSegmenter(Segmenter):
     ) -> None:
         folder = model_folder(spec)
         self._spec, self._device, self.batch = spec, device, batch
-        self._model, self._processor, self._by_pixel = _load_model(spec, folder, precision)
+        with LOADING:
+            self._model, self._processor, self._by_pixel = _load_model(spec, folder, precision)
         place(self._model, device, setting="segment.device")
         names = {int(k): str(name) for k, name in self._model.config.id2label.items()}
         self._first = bool(names) and names.get(0, "").lower() in BACKGROUNDS
         shift = 0 if self._first else 1
         self.class_names = {k + shift: name for k, name in names.items() if k + shift > 0}
         self.class_ids = tuple(sorted(self.class_names))
-        self.notes = (f"{spec}: licence {_model_licence(folder)}", *self._licence_note())
+        self.notes = (f"{spec}: licence {read_licence(folder)}", *self._query_note())
 
-    def _licence_note(self) -> tuple[str, ...]:
+    def _query_note(self) -> tuple[str, ...]:
         if self._by_pixel:
             return ()
         return (f"{self._spec}: objects of one class are one mask",)
@@ -107,12 +114,12 @@ class TransformersSegmenter(Segmenter):
                 )
             advice = "set segment.batch to less, or segment.precision to fp16"
             with repeatable(), explained(f"segmenting {pixels.shape[-1]} columns", advice):
-                soft = self._class_probabilities(self._model(pixel_values=pixels))
+                soft = self._probabilities(self._model(pixel_values=pixels))
                 soft = _without_padding(soft, inputs.get("pixel_mask"))
                 masks += list(soft[: len(some)].float().cpu().numpy())
         return masks
 
-    def _class_probabilities(self, answer: Any) -> Any:
+    def _probabilities(self, answer: Any) -> Any:
         """Return (B, C, h, w) of the foreground classes."""
         if self._by_pixel:
             soft = answer.logits.float().softmax(dim=1)
@@ -188,6 +195,26 @@ def _download_model(spec: str, name: str) -> Path:
         ) from error
 
 
+def import_transformers(spec: str) -> Any:
+    """Return the package, which is an optional extra.
+
+    Raises
+    ------
+    ConfigError
+        If it is not installed.
+    """
+    try:
+        with LOADING:
+            importlib.import_module("transformers")
+    except ImportError as error:
+        raise _missing_package(spec) from error
+    # While it is imported it puts another module in its own place.
+    package = sys.modules["transformers"]
+    package.utils.logging.disable_progress_bar()
+    package.utils.logging.set_verbosity_error()
+    return package
+
+
 def _missing_package(spec: str) -> ConfigError:
     return ConfigError(
         f"--segmenter {spec}: expected the package transformers: pip install steadymask[hf]"
@@ -196,12 +223,7 @@ def _missing_package(spec: str) -> ConfigError:
 
 def _load_model(spec: str, folder: Path, precision: Precision) -> tuple[Any, Any, bool]:
     """Return model, picture processor, and whether it answers pixel by pixel."""
-    try:
-        import torch
-        import transformers
-    except ImportError as error:
-        raise _missing_package(spec) from error
-    types = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+    transformers = import_transformers(spec)
     local = {"local_files_only": True, "trust_remote_code": False}
     try:
         config = transformers.AutoConfig.from_pretrained(folder, **local)
@@ -215,7 +237,7 @@ def _load_model(spec: str, folder: Path, precision: Precision) -> tuple[Any, Any
                 f"pictures alone (…{', …'.join((*BY_PIXEL, *BY_QUERY))}), got {name or 'none'}"
             )
         model = kind.from_pretrained(
-            folder, config=config, use_safetensors=True, dtype=types[precision], **local
+            folder, config=config, use_safetensors=True, dtype=TYPES[precision], **local
         )
         processor = transformers.AutoImageProcessor.from_pretrained(folder, **local)
     except ConfigError:
@@ -225,7 +247,7 @@ def _load_model(spec: str, folder: Path, precision: Precision) -> tuple[Any, Any
     return model, processor, by_pixel
 
 
-def _model_licence(folder: Path) -> str:
+def read_licence(folder: Path) -> str:
     """Return the licence that a model's card names."""
     try:
         lines = (folder / "README.md").read_text(encoding="utf-8", errors="replace").splitlines()

@@ -1,6 +1,8 @@
 """Small networks of transformers with random weights; rembg with a tiny model."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -189,3 +191,15 @@ def test_models_of_rembg_are_named_and_none_sends_pictures_away():
         load_segmenter("rembg:nothing")
     with pytest.raises(ConfigError, match="sends the pictures to a service"):
         load_segmenter("rembg:withoutbg")
+
+
+def test_several_threads_may_be_the_first_to_need_the_package():
+    code = (
+        "from concurrent.futures import ThreadPoolExecutor\n"
+        "from stages.models.segmenters.transformers import import_transformers\n"
+        "def ask(k): return import_transformers('hf:x').AutoConfig.__name__\n"
+        "with ThreadPoolExecutor(4) as pool: print(set(pool.map(ask, range(4))))\n"
+    )
+    pytest.importorskip("transformers")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "{'AutoConfig'}"
