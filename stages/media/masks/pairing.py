@@ -15,7 +15,7 @@ from stages.media.footage.library import OF_CLIP, OF_RUN, VIDEOS, not_followed
 from stages.media.footage.safe_open import leads_out
 from stages.media.masks.colour_classes import LEGENDS
 from stages.media.masks.registry import mask_readers, mask_suffixes
-from stages.media.masks.shape_masks import common_parts
+from stages.media.masks.shape_masks import name_parts
 
 MASK_FOLDERS = ("masks", "mask", "labels", "annotations", "SegmentationClass")
 # A clip's folder of frames, and the folders beside it, or beside one above it, that hold its masks.
@@ -156,19 +156,19 @@ def _set_files(root: Path, changed_ns: int) -> tuple[Path, ...]:
 
 def _holds_masks(path: Path, clip: str) -> bool:
     stat = path.stat()
-    names = _names_inside(path, stat.st_size, stat.st_mtime_ns)
-    return any(common_parts(name, clip) for name in names)
+    parts = name_parts(clip)
+    return bool(parts) and parts[-1] in _names_inside(path, stat.st_size, stat.st_mtime_ns)
 
 
 @lru_cache(maxsize=256)
-def _names_inside(path: Path, size: int, changed_ns: int) -> tuple[str, ...]:
-    return tuple(
-        dict.fromkeys(
-            name
-            for reader in mask_readers()
-            if reader.recognise(path)
-            for name in reader.clips_inside(path)
-        )
+def _names_inside(path: Path, size: int, changed_ns: int) -> frozenset[str]:
+    """Return the last parts of the names of the clips that a file holds."""
+    return frozenset(
+        parts[-1]
+        for reader in mask_readers()
+        if reader.recognise(path)
+        for name in reader.clips_inside(path)
+        if (parts := name_parts(name))
     )
 
 

@@ -225,7 +225,7 @@ def common_parts(name: str, clip: str) -> int:
     Where one is longer, as ``images/shot1`` for ``shot1``, all of the shorter should agree; parts
     such as ``frames`` that only say "pictures" may come last.
     """
-    ours, theirs = _name_parts(clip), _name_parts(name)
+    ours, theirs = name_parts(clip), name_parts(name)
     count = 0
     for mine, other in zip(reversed(ours), reversed(theirs), strict=False):
         if mine != other:
@@ -234,7 +234,8 @@ def common_parts(name: str, clip: str) -> int:
     return count
 
 
-def _name_parts(path: str) -> list[str]:
+def name_parts(path: str) -> list[str]:
+    """Return the folders and the name of a video or clip, without its ending, in small letters."""
     pure = PurePosixPath(path.replace("\\", "/"))
     last = re.sub(
         r"\.(mp4|mov|mkv|avi|webm|m4v|mpg|mpeg|ts|wmv|flv|mxf)$", "", pure.name, flags=re.I

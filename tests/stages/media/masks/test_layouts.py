@@ -237,6 +237,22 @@ def test_a_thousand_clips_are_paired_in_a_moment(tmp_path):
     assert time.perf_counter() - began < 5
 
 
+def test_a_file_of_a_thousand_clips_is_paired_in_a_moment(tmp_path):
+    import time
+
+    content = {"images": [], "annotations": [], "categories": []}
+    for k in range(1000):
+        content["images"] += [
+            {"id": 5 * k + t, "file_name": f"clip{k}/{t}.jpg", "height": 48, "width": 64}
+            for t in range(5)
+        ]
+    (tmp_path / "set.json").write_text(json.dumps(content))
+    began = time.perf_counter()
+    paths = [find_masks(tmp_path, f"clip{k}") for k in range(1000)]
+    assert None not in paths
+    assert time.perf_counter() - began < 5
+
+
 def test_frames_in_folders_may_hold_stacks_and_colours(tmp_path):
     folder = folder_of(tmp_path, CLIP, lambda p, m: np.save(p, np.stack([m, ~m])), "{:03}.npy")
     np.testing.assert_array_equal(labels_of(folder), ~CLIP)
