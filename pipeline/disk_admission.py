@@ -105,7 +105,7 @@ class Room:
         self._results[clip] = size
 
     def _free_bytes(self, place: str | Path) -> int:
-        """Return what is free on the disk of a folder, less what open clips will take there."""
+        """Return the free bytes of a folder's disk, less those that open clips will take."""
         taken = 0
         if self.store.local and _disk_of(self.store.root) == _disk_of(place):
             taken += sum(self._open.values())

@@ -65,7 +65,7 @@ class Ledger:
         self._before: dict[str, State | None] = {}  # what the store says of those
 
     def entry(self, clip: str) -> Entry | None:
-        """Return what is known of a clip; None if it was never begun, or the entry is damaged."""
+        """Return the entry of a clip; None if it was never begun, or the entry is damaged."""
         text = self._store.note(self._entry_name(clip))
         if text is None:  # before 0.2 a backslash and a zero stood for NUL
             text = self._store.note(_entry_name(f"{self._out}\\0{clip}"))

@@ -115,7 +115,7 @@ def record_for(
     pieces: Mapping[str, Sequence[Piece]],
     files: str | None = None,
 ) -> dict[str, Any]:
-    """Return what decides the result of a step that reads `pieces`, or a source's files."""
+    """Return the record that decides the result of a step: its pieces, or a source's files."""
     inputs = {} if files is None else {"files": files}
     for name, parts in pieces.items():
         inputs[name] = f"{parts[0].start}:{digest_all([part.digests for part in parts])}"

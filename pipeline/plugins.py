@@ -30,7 +30,7 @@ def plugin_points(group: str) -> dict[str, EntryPoint]:
 
 
 def load_plugin(spec: str, *, setting: str, group: str, known: Collection[str]) -> Any:
-    """Return what a setting names.
+    """Return the object that a setting names.
 
     Parameters
     ----------

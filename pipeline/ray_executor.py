@@ -71,7 +71,7 @@ class RayExecutor:
     ) -> None:
         self._store_url, self._resources, self._limits = store_url, resources, limits
         self._recent = recent
-        self._running: dict[Any, _Running] = {}
+        self._running: dict[Any, _RunningTask] = {}
         self._workers, self._slots, self._counted = workers, QUEUED * max(workers, 1), 0.0
         self._began, self._lost = time.monotonic(), 0
         # Workers import the project; not what lies in this folder, which may be strangers' footage.
@@ -79,11 +79,11 @@ class RayExecutor:
         path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
         with _without_script_folder(root):
             if address:
-                _join(address, path)
+                _join_cluster(address, path)
             else:
                 with _environment(PYTHONPATH=path, **QUIET):
                     _start_here(workers)
-                _check(resources)
+                _check_resources(resources)
         self._remote = ray.remote(perform_logged)
 
     @property
@@ -106,11 +106,11 @@ class RayExecutor:
             max_retries=0,  # the run counts the attempts
             runtime_env=self._environment(),
         )
-        running = _Running(task, time.monotonic() + self._limits.task_s)
+        running = _RunningTask(task, time.monotonic() + self._limits.task_s)
         self._running[remote.remote(task, self._store_url, self._recent)] = running
 
     def _environment(self) -> dict[str, Any] | None:
-        """Return what workers of this time are told apart by: others are not used again.
+        """Return the environment that marks the workers of this time: others are not used again.
 
         Nor are those from before a task lost its device: a process that did gets no other.
         """
@@ -132,7 +132,7 @@ class RayExecutor:
         return outcome
 
     def poll_done(self, timeout_s: float) -> Outcome | None:
-        """Return what `next_done` does, or None if no task ends within a while."""
+        """Return the outcome of a task, as `next_done`, or None if no task ends within a while."""
         done, _ = ray.wait(list(self._running), num_returns=1, timeout=timeout_s)
         if not done:
             self._stop_late()
@@ -146,7 +146,7 @@ class RayExecutor:
             self._lost += isinstance(cause, LostError)
             return task, cause if isinstance(cause, PipelineError) else error
         except ray.exceptions.RayError as error:
-            return task, LostError(f"{task.node}: {running.stopped or _death(error)}")
+            return task, LostError(f"{task.node}: {running.stopped or _death_text(error)}")
         return task, manifest
 
     def _stop_late(self) -> None:
@@ -163,13 +163,13 @@ class RayExecutor:
 
 
 @dataclass
-class _Running:
+class _RunningTask:
     task: Task
     until: float
     stopped: str = ""
 
 
-def _death(error: ray.exceptions.RayError) -> str:
+def _death_text(error: ray.exceptions.RayError) -> str:
     if isinstance(error, ray.exceptions.OutOfMemoryError):
         return "its worker was stopped for want of memory: use a smaller chunk or fewer workers"
     return f"its worker died ({type(error).__name__})"
@@ -177,7 +177,7 @@ def _death(error: ray.exceptions.RayError) -> str:
 
 def _start_here(workers: int) -> None:
     """Start Ray on this machine, for this run alone."""
-    with _explained("ray: could not start here"), redirect_stderr(io.StringIO()):
+    with _explain_errors("ray: could not start here"), redirect_stderr(io.StringIO()):
         # What it says is advice on its token; errors are raised.
         ray.init(
             address="local",
@@ -191,7 +191,7 @@ def _start_here(workers: int) -> None:
         )
 
 
-def _check(resources: Mapping[str, Resources]) -> None:
+def _check_resources(resources: Mapping[str, Resources]) -> None:
     """Refuse what this machine never has: Ray would wait for it for ever.
 
     A cluster may grow; there it is waited for.
@@ -213,9 +213,9 @@ def _check(resources: Mapping[str, Resources]) -> None:
                 )
 
 
-def _join(address: str, path: str) -> None:
+def _join_cluster(address: str, path: str) -> None:
     """Join a running cluster."""
-    with _explained(f"ray: could not join {address!r}"):
+    with _explain_errors(f"ray: could not join {address!r}"):
         ray.init(
             address=address,
             log_to_driver=False,
@@ -237,7 +237,7 @@ def _without_this_folder() -> ray.job_config.JobConfig:
 
 
 @contextmanager
-def _explained(what: str) -> Iterator[None]:
+def _explain_errors(what: str) -> Iterator[None]:
     """Turn whatever Ray raises inside into an error with a way out.
 
     It raises a bare `Exception` too: on a machine too busy, say, when its parts start too slowly.

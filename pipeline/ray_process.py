@@ -127,7 +127,7 @@ class RayProcess:
 
 
 def _own_token() -> dict[str, str]:
-    """Return what makes Ray ask for a token that only this run knows.
+    """Return the variables that make Ray ask for a token that only this run knows.
 
     Without it Ray writes one into the home folder, which may not be writable, or hold the token
     of another cluster.

@@ -44,7 +44,7 @@ REPAIRS = 2  # of an artifact
 
 
 def look_up(task: Task, store: Store) -> Manifest | None:
-    """Return what the task would make if it is there already."""
+    """Return the manifest of a task's result if it is there already."""
     return written_before(task) if isinstance(task.step, Sink) else store.find(task.key)
 
 

@@ -24,7 +24,7 @@ Model = TypeVar("Model", bound=BaseModel)
 
 
 def read_preset(path: Path) -> Sections:
-    """Return what a YAML preset says.
+    """Return the sections of a YAML preset.
 
     Raises
     ------
@@ -98,7 +98,7 @@ def _merged_fields(early: Mapping[Any, Any], late: Mapping[Any, Any]) -> dict[An
 
 
 def read_overrides(texts: Iterable[str]) -> Sections:
-    """Return what ``section.field=value`` texts say; values are read as YAML.
+    """Return the sections of ``section.field=value`` texts; values are read as YAML.
 
     A field may have fields of its own: ``engine.resources.flow.gpus=0.5``.
 

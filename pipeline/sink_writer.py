@@ -33,54 +33,56 @@ def write_out(task: Task, store: Store) -> Manifest:
         raise TypeError(f"{task.step.name} is not a sink")
     if not task.node.whole:
         _write_part(task, store)
-        return _manifest(task, (), time.time() - began)
-    folder, marker = Path(task.folder), _marker(task)
+        return _sink_manifest(task, (), time.time() - began)
+    folder, marker = Path(task.folder), _marker_path(task)
     kept = folder / f".{task.step.name}.kept"  # of this sink: others write beside it
     set_aside(folder, find_hand_edits(folder, marker), kept)
     marker.unlink(missing_ok=True)
     folder.mkdir(parents=True, exist_ok=True)
     left: dict[str, Any] = {"key": task.key, "record": task.record}
     if isinstance(task.step, PartedSink):
-        names, left["parts"] = _join(task, task.step, store)
+        names, left["parts"] = _join_parts(task, task.step, store)
     else:
-        names = task.step.run(task.clip, task.facts, _reader(task, store), folder)
-    left["files"] = {name: _size(folder / name) for name in names}
+        names = task.step.run(task.clip, task.facts, _piece_reader(task, store), folder)
+    left["files"] = {name: _size_on_disk(folder / name) for name in names}
     left["looks"] = describe_files(folder, (name for name in names if name in task.step.editable))
     put_back(folder, kept)
     draft = marker.with_name(f"{marker.name}.draft")
     draft.write_text(json.dumps(left, sort_keys=True))
     draft.replace(marker)
     shutil.rmtree(_parts_folder(task), ignore_errors=True)
-    return _manifest(task, names, time.time() - began)
+    return _sink_manifest(task, names, time.time() - began)
 
 
 def written_before(task: Task) -> Manifest | None:
-    """Return what a sink left if its key is the same and every file is still as large.
+    """Return the manifest of a sink's files if its key and every file's size are the same.
 
     A part counts as there, too, if it is in what was joined.
     """
     folder = Path(task.folder)
     if not task.node.whole and _has_part(task):
-        return _manifest(task, ())
+        return _sink_manifest(task, ())
     try:
-        left = json.loads(_marker(task).read_text())
+        left = json.loads(_marker_path(task).read_text())
     except (FileNotFoundError, ValueError):
         return None
     files = left["files"]
     if not task.node.whole:
-        same = left.get("parts", {}).get(_label(task.node)) == task.key
-        return _manifest(task, ()) if same and all((folder / f).exists() for f in files) else None
+        same = left.get("parts", {}).get(_part_label(task.node)) == task.key
+        return (
+            _sink_manifest(task, ()) if same and all((folder / f).exists() for f in files) else None
+        )
     if left["key"] != task.key:
         return None
-    edited = {Path(edit).parts[0] for edit in find_hand_edits(folder, _marker(task))}
+    edited = {Path(edit).parts[0] for edit in find_hand_edits(folder, _marker_path(task))}
     for name, size in files.items():
         if not (folder / name).exists():
             return None
-        if _size(folder / name) != size and not (
+        if _size_on_disk(folder / name) != size and not (
             name in edited and _is_complete(folder / name, left["looks"][name])
         ):
             return None
-    return _manifest(task, files)
+    return _sink_manifest(task, files)
 
 
 def _is_complete(folder: Path, looks: Mapping[str, object]) -> bool:
@@ -94,14 +96,14 @@ def clear_parts(task: Task) -> None:
         shutil.rmtree(_parts_folder(task), ignore_errors=True)
 
 
-def _join(task: Task, step: PartedSink, store: Store) -> tuple[list[str], dict[str, str]]:
+def _join_parts(task: Task, step: PartedSink, store: Store) -> tuple[list[str], dict[str, str]]:
     """Join the parts, those made anew that are missing; return files, and the keys of the parts."""
     folders, keys = [], {}
     for start, stop in step.parts(task.facts):
         part = _part_of(task, start, stop)
         if not _has_part(part):
             _write_part(part, store)
-        keys[_label(part.node)] = part.key
+        keys[_part_label(part.node)] = part.key
         folders.append(_part_folder(part))
     return step.join(task.clip, task.facts, folders, Path(task.folder)), keys
 
@@ -130,7 +132,7 @@ def _write_part(task: Task, store: Store) -> None:
         shutil.rmtree(old, ignore_errors=True)
     draft.mkdir(parents=True)
     span = task.node.start, task.node.stop
-    task.step.write(task.clip, task.facts, span, _reader(task, store), draft)
+    task.step.write(task.clip, task.facts, span, _piece_reader(task, store), draft)
     (draft / "key").write_text(task.key)
     draft.rename(folder)
 
@@ -142,16 +144,16 @@ def _has_part(task: Task) -> bool:
         return False
 
 
-def _reader(task: Task, store: Store) -> Reader:
+def _piece_reader(task: Task, store: Store) -> Reader:
     def read(array: ArrayHandle, only: Sequence[int] | None = None) -> Iterator[NDArray[Any]]:
         for piece in task.pieces[str(array)]:
-            for start, stop in _runs(piece, only):
+            for start, stop in _frame_runs(piece, only):
                 yield from store.read(piece.part(start, stop))
 
     return read
 
 
-def _runs(piece: Piece, only: Sequence[int] | None) -> Iterator[tuple[int, int]]:
+def _frame_runs(piece: Piece, only: Sequence[int] | None) -> Iterator[tuple[int, int]]:
     """Yield the runs of a piece's frames to be read at a time: start and stop."""
     stop = piece.start + piece.frames
     if only is None:
@@ -161,14 +163,16 @@ def _runs(piece: Piece, only: Sequence[int] | None) -> Iterator[tuple[int, int]]
         yield from ((frame, frame + 1) for frame in only if piece.start <= frame < stop)
 
 
-def _manifest(task: Task, files: Sequence[str] | dict[str, int], seconds: float = 0.0) -> Manifest:
+def _sink_manifest(
+    task: Task, files: Sequence[str] | dict[str, int], seconds: float = 0.0
+) -> Manifest:
     said = {"seconds": round(seconds, 3)} if seconds else {}
     return Manifest(
         task.key, task.node.start, {}, {"files": sorted(files)}, task.record, dict(said)
     )
 
 
-def _marker(task: Task) -> Path:
+def _marker_path(task: Task) -> Path:
     return Path(task.folder, f".{task.step.name}.json")
 
 
@@ -177,14 +181,14 @@ def _parts_folder(task: Task) -> Path:
 
 
 def _part_folder(task: Task) -> Path:
-    return _parts_folder(task) / _label(task.node)
+    return _parts_folder(task) / _part_label(task.node)
 
 
-def _label(node: Node) -> str:
+def _part_label(node: Node) -> str:
     return f"{node.start}-{node.stop}"
 
 
-def _size(path: Path) -> int:
+def _size_on_disk(path: Path) -> int:
     """Return a file's size, or the number of files in a folder and their size, as one figure."""
     if path.is_dir():
         with os.scandir(path) as entries:

@@ -239,7 +239,7 @@ class Stage(Step):
     """A pure function of a window of frames, run chunk by chunk and kept in the store."""
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
-        """Return what `run` reads of a clip with these facts."""
+        """Return the arrays that `run` reads of a clip with these facts."""
         raise NotImplementedError
 
     def run(self, window: Window) -> Arrays:
@@ -287,7 +287,7 @@ class Source(Step):
         raise NotImplementedError
 
     def conclude(self, said: Sequence[Facts]) -> Facts:
-        """Return what is to be known of the clip, from what `run` said of each part. Be quick."""
+        """Return the facts of the clip, from those that `run` returned for each part. Be quick."""
         (facts,) = said
         return facts
 
@@ -308,7 +308,7 @@ class Sink(Step):
     """Folders that it writes whose files a person may change: such files are kept."""
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
-        """Return what `run` reads; the reach counts for nothing."""
+        """Return the arrays that `run` reads; the reach counts for nothing."""
         raise NotImplementedError
 
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:

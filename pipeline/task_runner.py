@@ -135,7 +135,7 @@ def _task_log(task: Task) -> TextIO:
 
 
 def _explained_error(task: Task, error: Exception) -> PipelineError:
-    """Return what a user should read of an error: the stage is named, the cause is kept."""
+    """Return an error for the user's eyes: the stage is named, the cause is kept."""
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return FullError(f"{task.node}: {NO_ROOM}")
     if isinstance(error, MemoryError):
@@ -202,7 +202,7 @@ def _run_stage(task: Task, step: Stage, store: Store) -> Arrays:
 
 
 def _checked_emit(task: Task, append: Callable[[Arrays], None]) -> Callable[[Arrays], None]:
-    """Return what a source emits to: arrays are checked before they are appended."""
+    """Return the callable that a source emits to: arrays are checked before they are appended."""
 
     def emit(arrays: Arrays) -> None:
         check_arrays(task.step.writes, arrays)

@@ -67,7 +67,7 @@ class Arithmetic(Protocol):
         """See `stages.ops.visibility.visible`."""
 
     def flat_tiles(self, mask: Array) -> Array:
-        """Return what `vote` wants to know of each mask, to be kept; see `stages.ops.tiles`."""
+        """Return the flat tiles of each mask, which `vote` skips; see `stages.ops.tiles`."""
 
     def vote(
         self,

@@ -82,11 +82,11 @@ class Export(ResultSettings, PartedSink):
             *([SOURCE_MASKS[source].within()] if source else []),
             *([INPUT_LABELS.within()] if source == SOURCE_LABELS.name else []),
             *([INPUT_MASKS.within()] if source == SOURCE_SOFT.name else []),
-            *([COVER.within(), COVER_STATES.within()] if self._redacts else []),
+            *([COVER.within(), COVER_STATES.within()] if self._has_redaction else []),
         )
 
     @property
-    def _redacts(self) -> bool:
+    def _has_redaction(self) -> bool:
         return any(result_type(name).needs_cover for name in self.formats)
 
     def parts(self, facts: Facts) -> Sequence[Part]:
@@ -95,31 +95,31 @@ class Export(ResultSettings, PartedSink):
 
     def write(self, clip: Clip, facts: Facts, part: Part, read: Reader, folder: Path) -> None:
         """Write the frames of a part that are wanted."""
-        about, wanted = self._about(clip, facts), self._wanted(clip, facts)
+        about, wanted = self._result_clip(clip, facts), self._wanted_frames(clip, facts)
         with ExitStack() as stack:
             writers = [
                 stack.enter_context(result.part(folder)) for result in build_results(about, self)
             ]
-            for frame in self._frames(clip, facts, about, part, wanted, read):
+            for frame in self._result_frames(clip, facts, about, part, wanted, read):
                 for writer in writers:
                     writer.write(frame)
 
     def join(self, clip: Clip, facts: Facts, parts: Sequence[Path], folder: Path) -> list[str]:
         """Join the parts to the clip's results."""
-        results: list[Result] = build_results(self._about(clip, facts), self)
+        results: list[Result] = build_results(self._result_clip(clip, facts), self)
         for result in results:
             result.join(parts, folder)
         return [result.name for result in results]
 
-    def _wanted(self, clip: Clip, facts: Facts) -> Part:
+    def _wanted_frames(self, clip: Clip, facts: Facts) -> Part:
         """Return first and one past the last of the source frames to write."""
         frames = ClipFacts(facts).timeline.frames
         return parse_frames(self.frames, frames, clip.name)
 
-    def _about(self, clip: Clip, facts: Facts) -> ResultClip:
-        start, stop = self._wanted(clip, facts)
+    def _result_clip(self, clip: Clip, facts: Facts) -> ResultClip:
+        start, stop = self._wanted_frames(clip, facts)
         line = select_frames(ClipFacts(facts).timeline, start, stop)
-        classes = self._chosen(clip, self._class_names(facts))
+        classes = self._chosen_classes(clip, self._class_names(facts))
         shots = [
             (max(first, start) - start, min(last, stop) - start)
             for first, last in ClipFacts(facts).shots
@@ -132,7 +132,7 @@ class Export(ResultSettings, PartedSink):
         known = ClipFacts(facts).class_names | self.names
         return {label: known.get(label, f"class {label}") for label in ClipFacts(facts).classes}
 
-    def _chosen(self, clip: Clip, names: Mapping[int, str]) -> dict[int, str]:
+    def _chosen_classes(self, clip: Clip, names: Mapping[int, str]) -> dict[int, str]:
         """Return the classes that ``export.only`` names."""
         if not self.only:
             return dict(names)
@@ -147,7 +147,7 @@ class Export(ResultSettings, PartedSink):
             )
         return chosen
 
-    def _frames(
+    def _result_frames(
         self, clip: Clip, facts: Facts, about: ResultClip, part: Part, wanted: Part, read: Reader
     ) -> Iterator[ResultFrame]:
         """Yield the wanted frames of a part at source size."""
@@ -158,7 +158,9 @@ class Export(ResultSettings, PartedSink):
         channels = [k for k, label in enumerate(ClipFacts(facts).classes) if label in about.classes]
         table[[k + 1 for k in channels]] = list(about.classes)
         base, line = Fraction(*about.timeline.time_base), about.timeline
-        pixels = zip(self._pixels(clip, facts, part, read), self._covers(read), strict=False)
+        pixels = zip(
+            self._frame_pixels(clip, facts, part, read), self._frame_covers(read), strict=False
+        )
         for t, ((labels, picture, soften), (cover, states)) in enumerate(
             islice(pixels, start - part[0], stop - part[0]), start - wanted[0]
         ):
@@ -174,13 +176,13 @@ class Export(ResultSettings, PartedSink):
                 cover_states=None if states is None else states[channels],
             )
 
-    def _covers(self, read: Reader) -> Iterator[tuple[Any, Any]]:
+    def _frame_covers(self, read: Reader) -> Iterator[tuple[Any, Any]]:
         """Yield cover and states of every frame of a part; None where nothing is redacted."""
-        if not self._redacts:
+        if not self._has_redaction:
             return repeat((None, None))
         return zip(read(COVER), read(COVER_STATES), strict=True)
 
-    def _pixels(self, clip: Clip, facts: Facts, part: Part, read: Reader) -> Iterator[Pixels]:
+    def _frame_pixels(self, clip: Clip, facts: Facts, part: Part, read: Reader) -> Iterator[Pixels]:
         """Yield the pixels of every frame of a part.
 
         Labels get soft edges from the picture; soft masks keep their own.
@@ -207,19 +209,21 @@ class Export(ResultSettings, PartedSink):
         """Yield the pixels of frames whose source is larger than working size."""
         large = read_frames(clip.files["footage"], ClipFacts(facts).timeline, frames=part)
         stable = zip(read(SMOOTH_MASKS), read(SMOOTH_LABELS), read(FRAMES), strict=True)
-        own = self._own(facts, read)
+        own = self._input_masks(facts, read)
         for (mask, labels, frame), picture in zip(stable, large, strict=True):
             enlarge = cache(partial(self._enlarged, mask, frame, picture))
             if own is None:
                 yield winners(enlarge()), picture, enlarge
             elif ClipFacts(facts).source_masks == SOURCE_LABELS.name:
-                yield _labels(*next(own), labels, enlarge), picture, enlarge
+                yield _transferred_labels(*next(own), labels, enlarge), picture, enlarge
             else:
                 soft_mask = _soft_mask(*next(own), mask, enlarge)
-                yield winners(soft_mask), picture, partial(_same, soft_mask)
+                yield winners(soft_mask), picture, partial(_same_mask, soft_mask)
 
     @staticmethod
-    def _own(facts: Facts, read: Reader) -> Iterator[tuple[NDArray[Any], NDArray[Any]]] | None:
+    def _input_masks(
+        facts: Facts, read: Reader
+    ) -> Iterator[tuple[NDArray[Any], NDArray[Any]]] | None:
         """Return the masks as they came, at the source's size and at working size, if there are."""
         source = ClipFacts(facts).source_masks
         if not source:
@@ -239,7 +243,7 @@ class Export(ResultSettings, PartedSink):
         )
 
 
-def _labels(
+def _transferred_labels(
     source: NDArray[np.uint8],
     before: NDArray[np.uint8],
     after: NDArray[np.uint8],
@@ -270,7 +274,7 @@ def _chosen_channels(
     return mask if len(channels) == mask.shape[-1] else mask[..., channels]
 
 
-def _same(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+def _same_mask(mask: NDArray[np.float32]) -> NDArray[np.float32]:
     return mask
 
 

@@ -60,12 +60,12 @@ class MaskClasses(ReadingChoices, Source):
         self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
     ) -> Facts:
         """Return the classes, and what it takes to read any part of the masks."""
-        source = _open(self, clip, facts)
+        source = _open_evidence(self, clip, facts)
         found = source.legend.classes
         classes = (1,) if self.union and found else found
         if len(classes) > MOST_CLASSES:
             raise InputError(
-                f"{_where(clip)}: expected at most {MOST_CLASSES} classes, got "
+                f"{_masks_path(clip)}: expected at most {MOST_CLASSES} classes, got "
                 f"{len(classes)}: are these instance ids or soft masks? see segment.kind"
             )
         return {
@@ -77,7 +77,7 @@ class MaskClasses(ReadingChoices, Source):
             "mask_reading": source.reading,
             "mask_warnings": list(source.warnings),
             "key_frames": list(source.key_frames),
-            "unlabelled": _runs(source.absent),
+            "unlabelled": _frame_runs(source.absent),
             # A fact that is not there leaves the keys of before as they were.
             **({"sparse": True} if source.key_frames or source.absent else {}),
         }
@@ -109,7 +109,7 @@ class ImportMasks(ReadingChoices, Source):
         return _files_digest(clip)
 
     def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
-        """Return what can be read by itself."""
+        """Return the parts that can be read by themselves."""
         return ClipFacts(facts).mask_parts
 
     def run(
@@ -117,7 +117,7 @@ class ImportMasks(ReadingChoices, Source):
     ) -> Facts:
         """Emit soft masks and labels of a part at working size."""
         known = ClipFacts(facts)
-        source = _open(self, clip, facts, known=known.mask_source)
+        source = _open_evidence(self, clip, facts, known=known.mask_source)
         values = source.read(*part)
         layers = len(known.classes) if known.source_masks == "source_soft" else 1
         batch = max(min(BATCH_BYTES // (math.prod(known.source_size) * max(layers, 1)), BATCH), 1)
@@ -177,7 +177,7 @@ def class_names(legend: Legend) -> dict[str, str]:
     return {str(label): legend.names[label] for label in legend.classes if label in legend.names}
 
 
-def _open(
+def _open_evidence(
     step: MaskClasses | ImportMasks, clip: Clip, facts: Facts, known: dict[str, Any] | None = None
 ) -> MaskSource:
     view = ClipFacts(facts)
@@ -206,7 +206,7 @@ def _files_digest(clip: Clip) -> str:
     return digests["masks"] if list(digests) == ["masks"] else digest_json(digests)
 
 
-def _where(clip: Clip) -> Path:
+def _masks_path(clip: Clip) -> Path:
     """Return the masks' path, or the key frames' where there are no others."""
     return next(clip.files[name] for name in INPUTS if name in clip.files)
 
@@ -219,7 +219,7 @@ def evidence_codes(source: MaskSource, start: int, stop: int) -> NDArray[np.uint
     return codes
 
 
-def _runs(frames: Sequence[int]) -> list[list[int]]:
+def _frame_runs(frames: Sequence[int]) -> list[list[int]]:
     """Return runs of successive frames, [start, stop) each."""
     runs: list[list[int]] = []
     for frame in frames:

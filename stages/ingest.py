@@ -92,7 +92,7 @@ class Ingest(Source):
         return content_digest(clip.files[self.reads], self.limits)
 
     def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
-        """Return what can be decoded by itself."""
+        """Return the parts that can be decoded by themselves."""
         return ClipFacts(facts).parts
 
     def run(

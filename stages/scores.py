@@ -54,7 +54,9 @@ class Scores(Sink):
         """Write ``metrics.json``."""
         arrays = {array.name: np.stack(list(read(array))) for array in COUNTS}
         scores = self.summary(clip.name, facts, arrays)
-        scores["warnings"] = [harm.to_json() for harm in self._harms(facts, arrays, scores, read)]
+        scores["warnings"] = [
+            harm.to_json() for harm in self._find_harms(facts, arrays, scores, read)
+        ]
         draft = folder / "metrics.json.draft"
         draft.write_text(json.dumps(scores, indent=1, allow_nan=False) + "\n")
         draft.replace(folder / "metrics.json")
@@ -79,10 +81,10 @@ class Scores(Sink):
             "changed_frames": [int(t) for t in np.flatnonzero(iou < self.least_iou)],
         }
         for which, system in enumerate(SYSTEMS):
-            scores[system] = self._stability(which, facts, arrays)
+            scores[system] = self._stability_scores(which, facts, arrays)
         return scores
 
-    def _harms(
+    def _find_harms(
         self,
         facts: Facts,
         arrays: dict[str, NDArray[Any]],
@@ -111,7 +113,7 @@ class Scores(Sink):
         stability = [scores[system]["E_cons"] for system in SYSTEMS]
         return [*gone, *find_restless(stability[0], stability[1], flicker, slack=self.slack)]
 
-    def _stability(
+    def _stability_scores(
         self, which: int, facts: Facts, arrays: dict[str, NDArray[Any]]
     ) -> dict[str, Any]:
         pairs, steps = arrays["pairs"][:, which], offsets(self.radius)
@@ -125,21 +127,21 @@ class Scores(Sink):
                     for sums in (total, one):
                         sums.add((int(there[0]), int(there[1])), (int(back[0]), int(back[1])))
                     if j == i + 1:
-                        flicker[i] = _plain(one.mean())
+                        flicker[i] = _plain_number(one.mean())
         boundary = float(np.median(arrays["boundary"][:, which]))
         restless = arrays["restless"][:, which]
         area = ClipFacts(facts).pixels
         return {
-            "E_cons": _plain(total.value(area=area, boundary=boundary)),
-            "E_cons_unnormalised": _plain(total.mean()),
-            "E_smooth": _plain(restless.sum() / boundary if boundary else math.nan),
-            "E_smooth_mean": _plain(restless.mean() / boundary if boundary else math.nan),
+            "E_cons": _plain_number(total.value(area=area, boundary=boundary)),
+            "E_cons_unnormalised": _plain_number(total.mean()),
+            "E_smooth": _plain_number(restless.sum() / boundary if boundary else math.nan),
+            "E_smooth_mean": _plain_number(restless.mean() / boundary if boundary else math.nan),
             "boundary_pixels": boundary,
             "pairs_without_visible_pixels": total.blind_pairs,
             "flicker": flicker,
         }
 
 
-def _plain(value: float) -> float | None:
+def _plain_number(value: float) -> float | None:
     """Return a number that JSON has, or None for NaN."""
     return None if math.isnan(value) else round(float(value), 6)

@@ -205,7 +205,7 @@ class Segment(Stage):
     def _cut_out(
         self, window: Window, frames: list[NDArray[np.uint8]], entries: Sequence[Any]
     ) -> list[NDArray[np.float32]]:
-        """Return what the prompts name, which are in pixels of the source."""
+        """Return the masks of what the prompts name; these are in pixels of the source."""
         facts = ClipFacts(window.facts)
         (rows, columns), (height, width) = facts.size, facts.source_size
         prompts = [p.scaled(columns / width, rows / height) for p in prompts_of(entries)]

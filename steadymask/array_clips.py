@@ -136,12 +136,12 @@ class ArrayExport(Export):
         self, clip: Clip, facts: Facts, part: tuple[int, int], read: Reader, folder: Path
     ) -> None:
         """Write the frames of a part."""
-        about, wanted = self._about(clip, facts), self._wanted(clip, facts)
+        about, wanted = self._result_clip(clip, facts), self._wanted_frames(clip, facts)
         trust = read(REFINE_TRUST)
         place = folder / self.folder
         place.mkdir()
         for frame, trusted in zip(
-            self._frames(clip, facts, about, part, wanted, read), trust, strict=True
+            self._result_frames(clip, facts, about, part, wanted, read), trust, strict=True
         ):
             np.savez(
                 place / f"{frame.index:08d}.npz",
@@ -196,7 +196,7 @@ def write_clip(frames: Frames, masks: Frames | None, folder: Path) -> Clip:
 
 
 def converter(frames: Frames) -> Callable[[NDArray[Any]], Any]:
-    """Return what makes results of the kind that the frames are: an array or a tensor."""
+    """Return a function that makes results of the frames' own kind: an array or a tensor."""
     if type(frames).__module__.partition(".")[0] != "torch":
         return partial(np.asarray)
     import torch

@@ -70,7 +70,7 @@ class Settings(BaseModel):
         return cls(**merge(*(read_preset(find_preset(Path(preset))) for preset in presets)))
 
     def sections(self) -> Sections:
-        """Return what was given, by section and field, as a preset says it."""
+        """Return the settings that were given, by section and field, as in a preset."""
         chosen = {name: getattr(self, name) for name in type(self).model_fields}
         return {
             name: step.model_dump(mode="json", include=step.model_fields_set)

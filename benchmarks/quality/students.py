@@ -34,7 +34,7 @@ from stages.catalogue import build_steps  # noqa: E402
 from stages.models.segmenters.load import load_segmenter  # noqa: E402
 from stages.ops.soft_masks import winners  # noqa: E402
 from steadymask.cli.distill import NEEDED  # noqa: E402 (the project is beside this folder)
-from steadymask.cli.distill import parser as distill_parser  # noqa: E402
+from steadymask.cli.distill import build_parser as distill_parser  # noqa: E402
 from steadymask.cli.execution import prepare  # noqa: E402
 from steadymask.cli.library import pair_masks  # noqa: E402
 from steadymask.cli.options import read_settings  # noqa: E402

@@ -80,7 +80,7 @@ class ArrayWriter:
         return {_object_path(self._folder, number, self._waiting.ndim): packed}
 
     def _array_metadata(self) -> bytes:
-        """Return what the array is; see the specification of Zarr, version 3."""
+        """Return the array's description; see the specification of Zarr, version 3."""
         name, level = self._codec
         together, *sizes = self._waiting.shape
         dtype = self._waiting.dtype

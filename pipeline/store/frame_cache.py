@@ -46,7 +46,7 @@ class LastUsed(Generic[Kept]):
                 self._bytes -= self._held.popitem(last=False)[1].nbytes
 
     def find(self, name: str) -> Kept | None:
-        """Return what is held under a name; it is to be read and never written to."""
+        """Return the values under a name, or None; they are to be read and never written to."""
         with self._lock:
             found = self._held.get(name)
             if found is not None:

@@ -75,7 +75,7 @@ def keys_of(store: Store) -> Iterator[str]:
 
 
 def take_stock(store: Store) -> Stock:
-    """Return what the store holds.
+    """Return an inventory of the store.
 
     An artifact never changes, so what was once measured is kept in ``index/``, a note for each
     folder of ``objects/``, and only new artifacts are looked at.
@@ -132,7 +132,7 @@ def room_of(store: Store, folder: str) -> int:
 
 
 def leftovers(store: Store, stock: Stock, *, before: float) -> list[Leftover]:
-    """Return what no writer and no remover will finish.
+    """Return the folders that no writer and no remover will finish.
 
     Parameters
     ----------
@@ -164,7 +164,7 @@ def sweep(store: Store, found: list[Leftover]) -> None:
 
 
 def _find_entry(store: Store, key: str, known: Entry | None) -> Entry | None:
-    """Return what is remembered or found of an artifact; None if it lacks its manifest."""
+    """Return the entry of an artifact, remembered or read; None if it lacks its manifest."""
     used = 0.0
     if store.local:
         try:
@@ -191,7 +191,7 @@ def _measured_entry(store: Store, key: str) -> Entry | None:
 
 
 def _remembered_entries(store: Store, shelf: str) -> dict[str, Entry]:
-    """Return what was measured before of the artifacts under ``objects/<shelf>``."""
+    """Return the entries measured before of the artifacts under ``objects/<shelf>``."""
     try:
         rows = json.loads(store.note(f"{INDEX}/{shelf}.json") or "{}")
         return {key: Entry(key, *row) for key, row in rows.items()}

@@ -245,7 +245,7 @@ def _use_horizon(store: Store, others: list[Running]) -> float:
 
 
 def _removal_rank(entry: Entry, *, old: bool) -> tuple[bool, float, float]:
-    """Return what sorts first what is to go first."""
+    """Return the sort key that puts first the entry to remove first."""
     cost = max(entry.seconds, 1e-3) / max(entry.stored_bytes, 1)
     return not old, math.floor(math.log2(cost)), entry.used
 
@@ -260,7 +260,7 @@ def _note_names(store: Store) -> list[str]:
 
 
 def _read_note(store: Store, name: str) -> tuple[Running | None, float]:
-    """Return what a note says and when it was last refreshed; None if it says nothing."""
+    """Return the run of a note and when it was last refreshed; None if the note is damaged."""
     try:
         who = json.loads(store.note(_note_name(name)) or "{}")
         since, seen = float(who["since"]), float(who["seen"])

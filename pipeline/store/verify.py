@@ -58,7 +58,7 @@ def _verify_artifact(store: Store, key: str) -> Verdict:
 
 
 def _find_problem(store: Store, key: str, manifest: Manifest) -> str:
-    """Return what is wrong with an artifact: the first thing found, or nothing."""
+    """Return the first problem of an artifact, or an empty text."""
     found = {manifest.key, digest_json(manifest.record)} - {key}
     if found:
         return f"{MANIFEST}: expected that of {key}, got that of {found.pop()}"

@@ -15,7 +15,7 @@ INNERMOST, OUTERMOST = 1 / 8, 2.0  # radii, in mean distances between points
 
 
 def contour_instability(mask: NDArray[np.bool_], following: NDArray[np.bool_]) -> float:
-    """Return what it costs to turn a mask's outline into that of the next; lower is stabler.
+    """Return the cost of turning a mask's outline into that of the next; lower is stabler.
 
     Perazzi et al., "A benchmark dataset and evaluation methodology for video object segmentation",
     CVPR 2016, sec. 4 (temporal stability): the outlines, as polygons, are described point by point

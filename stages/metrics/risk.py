@@ -198,7 +198,7 @@ def _plainest_reason(evidence: Evidence, usual: NDArray[np.float64], t: int, num
 
 
 def _mask_disagreement(sides: NDArray[np.float64], changed: float, misfit: float) -> str:
-    """Return what disagrees with a mask of the usual size."""
+    """Return the evidence that disagrees with a mask of the usual size."""
     if min(np.nan_to_num(sides, nan=1.0)) > DISAGREES:
         return "disagrees with both sides"
     if max(np.nan_to_num(sides)) > DISAGREES:

@@ -71,7 +71,7 @@ LOST = ("CUDA error", "CUDA driver error", "_EXECUTION_FAILED", "_MAPPING_ERROR"
 
 @contextmanager
 def explained(what: str, advice: str) -> Iterator[None]:
-    """Say what to do where memory does not suffice, and what is lost where a GPU goes.
+    """Turn errors of memory and of a lost GPU into those that tell the user the way out.
 
     Parameters
     ----------

@@ -41,7 +41,7 @@ def file_digest(path: Path) -> str:
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
-    """Return what a .safetensors file or a torch checkpoint holds, without running code of it.
+    """Return the content of a .safetensors file or a torch checkpoint, running no code of it.
 
     Raises
     ------

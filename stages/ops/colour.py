@@ -49,7 +49,7 @@ def count_colours(image: NDArray[np.uint8], mask: NDArray[np.float32]) -> NDArra
 
 
 def colour_evidence(image: NDArray[np.uint8], counts: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return what each pixel's colour says: how much likelier inside a class than it was before.
+    """Return each pixel's colour evidence: how much likelier it makes each class.
 
     ``log(q / (1 − q)) − log(p / (1 − p))`` with p the share of all counted pixels that lie inside
     and ``q = (inside + d·p) / (inside + outside + d)`` that of the pixel's colour; d = 20

@@ -138,7 +138,7 @@ def feature_pyramid(features: NDArray[np.float32], levels: int) -> Pyramid:
 def look_up_features(
     own: NDArray[np.float32], pyramid: Pyramid, at: NDArray[np.float32], *, radius: int
 ) -> NDArray[np.float32]:
-    """Return what `look_up` returns, from features: no volume is made.
+    """Return the samples of `look_up`, from features: no volume is made.
 
     Correlation is linear in the other picture's features, so that its averages are correlations
     with averaged features (RAFT, sec. 3.2, "efficient computation for high resolution images").

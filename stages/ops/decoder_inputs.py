@@ -60,7 +60,7 @@ def decoder_inputs(
     window: int,
     table: NDArray[np.float32],
 ) -> DecoderInputs:
-    """Return what the decoder sees of a frame among its neighbours.
+    """Return the decoder's inputs for a frame among its neighbours.
 
     Parameters
     ----------

@@ -44,7 +44,7 @@ def agreement(
     flow: NDArray[np.float32],
     visible: NDArray[np.bool_],
 ) -> NDArray[np.uint8]:
-    """Return what a neighbour says to the label of each pixel.
+    """Return a neighbour's agreement with the label of each pixel.
 
     Parameters
     ----------

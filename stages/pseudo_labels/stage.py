@@ -151,7 +151,7 @@ class PseudoLabels(Sink):
     def _clip_description(
         self, clip: Clip, facts: Facts, samples: list[dict[str, Any]], statistics: dict[str, Any]
     ) -> dict[str, Any]:
-        """Return what ``clip.json`` says."""
+        """Return the content of ``clip.json``."""
         source, size = clip.files["footage"], ClipFacts(facts).timeline.size
         limits = Limits.like(ClipFacts(facts).frames, size).model_copy(update={"file_bytes": 2**63})
         digest = content_digest(source, limits)
@@ -219,7 +219,7 @@ class _CountedPixels:
 
 
 def _label_warnings(statistics: dict[str, Any]) -> list[str]:
-    """Return what a user should know of a clip's labels."""
+    """Return the remarks on a clip's labels that a user should read."""
     if not any(entry["trusted"] for entry in statistics.values()):
         return ["no pixel is trusted: lower pseudo_labels.sure or support, or check its masks"]
     found = []

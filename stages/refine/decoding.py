@@ -105,7 +105,7 @@ def _decoded_frames(
     reach: int,
     appearance: float,
 ) -> Iterator[tuple[int, _DecodedWindow]]:
-    """Yield what the decoder says of each frame."""
+    """Yield the decoder's answer for each frame."""
     table = appearance_table(appearance)
     steps = offsets(flow.array.shape[1] // 2)
     held: dict[int, Seen] = {}

@@ -195,5 +195,5 @@ class Refine(Stage):
 
 
 def _untrusted(mask: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return that no class of a mask is to be left alone."""
+    """Return zeros: no class of a mask is to be left alone."""
     return np.zeros(mask.shape[-1], np.float32)

@@ -109,7 +109,7 @@ class Smooth(Stage):
 
     @staticmethod
     def _own(facts: Facts) -> tuple[Input, ...]:
-        """Return what says how frames came in: their labels; key frames also their masks."""
+        """Return the arrays of frames as they came in: labels; of key frames also the masks."""
         labels = REFINED_LABELS.within()
         if not ClipFacts(facts).sparse:
             return (labels,)

@@ -39,7 +39,7 @@ Exit status: 0 all well, 1 something was damaged (verify) or too much is in use 
 there."""
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="run_pipeline.py cache",
@@ -65,7 +65,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     commands = {"ls": _list_store, "verify": _verify_store, "prune": _prune_store}
     try:
         return commands[options.command](open_existing(options.store), options)

@@ -19,7 +19,7 @@ from steadymask.evaluation.layouts import find_labels
 IGNORE = 255
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="run_pipeline.py corrupt",
@@ -37,7 +37,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     if options.growth < 0 or options.displacement < 0 or not 0 <= options.blobs <= 1:
         raise ConfigError("--growth, --displacement: expected 0 or more; --blobs: 0 to 1")
     clips = find_labels(options.masks)

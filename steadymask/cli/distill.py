@@ -28,7 +28,7 @@ and the curves of the losses; the same command goes on after the last epoch. The
 as ONNX, which --segmenter of the pipeline takes as it is, and as .safetensors, to go on from."""
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="run_pipeline.py distill",
@@ -87,7 +87,7 @@ def _add_networks(made: argparse.ArgumentParser) -> None:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     if options.footage is None or options.out is None or not (options.masks or options.segmenter):
         raise ConfigError("expected FOOTAGE, --out, and either --masks or --segmenter; see --help")
     weights = _term_weights(options.loss)

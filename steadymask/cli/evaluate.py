@@ -30,7 +30,7 @@ The first --pred is the baseline that `excess` refers to.
 Exit status: 0 all scored, 1 a clip could not be scored or a gate failed, 2 nothing could start."""
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="run_pipeline.py evaluate",
@@ -77,7 +77,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     with TemporaryDirectory(prefix="steadymask-evaluate-") as scratch:
         return _evaluate_library(options, Path(scratch))
 

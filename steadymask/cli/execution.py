@@ -47,7 +47,7 @@ def starter(
     steps: Sequence[Step] = (),
     early: ForkedWorkers | None = None,
 ) -> Callable[[], Executor]:
-    """Return what starts the executor that the options ask for."""
+    """Return a function that starts the executor that the options ask for."""
     here = os.cpu_count() or 1
     recent = int(engine.recent_mb * 1e6)
     limits = Limits(engine.task_limit_s, engine.worker_limit_s)

@@ -29,7 +29,7 @@ Runs what is not cached yet of ingest, segment, flow and voting, then trains. OU
 holds checkpoints and the curves of the losses; the same command goes on after the last epoch."""
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="run_pipeline.py fit",
@@ -60,7 +60,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     if options.footage is None or options.out is None or not (options.masks or options.segmenter):
         raise ConfigError("expected FOOTAGE, --out, and either --masks or --segmenter; see --help")
     settings, source = read_settings(options)

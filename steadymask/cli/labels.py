@@ -26,7 +26,7 @@ SET/Annotations/480p.
 Exit status: 0 done, 1 no room or damaged pseudo-labels, 2 cannot start."""
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="run_pipeline.py labels",
@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     if not 0 <= options.val <= 1:
         raise ConfigError(f"--val {options.val:g}: expected a share, 0 to 1")
     if options.shard < 1:

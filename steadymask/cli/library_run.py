@@ -167,12 +167,12 @@ def run_library(options: argparse.Namespace) -> int:
     try:
         with locked(options.out):
             store = Store(url)
-            return _run(options, library, steps, engine, store, early)
+            return _run_work(options, library, steps, engine, store, early)
     finally:
         early.stop(early.workers)
 
 
-def _run(
+def _run_work(
     options: argparse.Namespace,
     library: Pairing,
     steps: list[Step],
@@ -199,10 +199,10 @@ def _run(
         from steadymask.cli.demo import print_truth
 
         print_truth(options.out)
-    return _status(options, record)
+    return _exit_status(options, record)
 
 
-def _status(options: argparse.Namespace, record: Record) -> int:
+def _exit_status(options: argparse.Namespace, record: Record) -> int:
     """Return the exit status, having said what redaction left bare."""
     bare = print_uncovered(options.out, record.finished)
     if record.failures:

@@ -81,7 +81,7 @@ def _page_environment() -> Environment:
 
 
 def _clip_entry(out: Path, name: str, run: dict[str, Any]) -> dict[str, Any]:
-    """Return what the pages say of a clip."""
+    """Return the entry of a clip for the pages."""
     metrics = _read_json(out / name / "metrics.json")
     iou = metrics["iou_with_input"]
     stages = run["clips"][name]["stages"]
@@ -154,7 +154,7 @@ def _risk_lane(clip: dict[str, Any]) -> dict[str, Any] | None:
 
 
 def _clip_urgency(clip: dict[str, Any]) -> tuple[Any, ...]:
-    """Return what the clips are sorted by: those with a warning, at risk, least stable."""
+    """Return the sort key of a clip: those with a warning first, then at risk, least stable."""
     left = clip["left"]
     risk = max((row["risk"] for row in clip["review"]), default=0.0)
     worst = (not clip["warnings"], not clip["look"], -risk)
@@ -182,7 +182,7 @@ def _worst_clips(moments: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _stage_totals(run: dict[str, Any]) -> dict[str, dict[str, float]]:
-    """Return what each stage took over all clips."""
+    """Return the totals of each stage over all clips."""
     total: dict[str, dict[str, float]] = {}
     for clip in run["clips"].values():
         for stage, spent in clip["stages"].items():

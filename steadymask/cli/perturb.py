@@ -38,7 +38,7 @@ image, and FOLDER/flow/….npz with, for every two neighbouring frames t and t +
 bool: which pixels the other frame shows too. Exit status: 0 done, 2 cannot start."""
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="run_pipeline.py perturb",
@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     if options.frames < 2:
         raise ConfigError(f"--frames {options.frames}: expected at least 2")
     if (options.images is None) != (options.masks is None):

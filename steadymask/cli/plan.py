@@ -52,13 +52,13 @@ def print_plan(
         where = str(out / clip.name)
         plan = ClipPlan(clip, steps, chunk, where, partial(remembered, store))
         try:
-            there = _settle(plan, store)
-            probed = None if there else _probe(plan, time.monotonic() < until)
+            there = _settle_plan(plan, store)
+            probed = None if there else _probe_cost(plan, time.monotonic() < until)
         except PipelineError as error:
             table.add_row(line(clip.name), "", "", "", line(str(error)))
             continue
         readings.add(clip, plan.facts)
-        known = probed or _rows(table, plan, there, before)
+        known = probed or _clip_rows(table, plan, there, before)
         if probed is not None:
             table.add_row(line(clip.name), "all", "0", f"{plan.length} frames", "never computed")
         unknown += known is None
@@ -76,7 +76,7 @@ def _print_cost(console: Console, total: NDArray[np.float64], unknown: int, out:
     """Print what is to be computed and stored."""
     pixels, size, labels = total
     seconds, cores = pixels / REFERENCE_PIXELS * SECONDS_A_FRAME, os.cpu_count() or 1
-    room = shutil.disk_usage(_existing(out)).free
+    room = shutil.disk_usage(_existing_folder(out)).free
     sets = f", {labels / 1e9:.1f} GB of pseudo-labels in {out}" if labels else ""
     console.print(
         f"to compute: about {seconds:.0f} processor seconds, {duration_text(seconds / cores)} on "
@@ -90,7 +90,7 @@ def _print_cost(console: Console, total: NDArray[np.float64], unknown: int, out:
     )
 
 
-def _probe(plan: ClipPlan, allowed: bool) -> Cost | None:
+def _probe_cost(plan: ClipPlan, allowed: bool) -> Cost | None:
     """Return the cost of a clip that was never begun, from a look at its file; None if it has none.
 
     The facts of the first source are added to those of the plan.
@@ -106,7 +106,7 @@ def _probe(plan: ClipPlan, allowed: bool) -> Cost | None:
     return plan.length * rows * columns, sum(clip_bytes(plan.steps, plan.facts).values()), labels
 
 
-def _settle(plan: ClipPlan, store: Store) -> Counter[str]:
+def _settle_plan(plan: ClipPlan, store: Store) -> Counter[str]:
     """Follow the plan as far as the store goes; return how many nodes of each stage it has."""
     there: Counter[str] = Counter()
     while (task := plan.next_ready()) is not None:
@@ -117,7 +117,9 @@ def _settle(plan: ClipPlan, store: Store) -> Counter[str]:
     return there
 
 
-def _rows(table: Table, plan: ClipPlan, there: Counter[str], before: dict[str, Any]) -> Cost | None:
+def _clip_rows(
+    table: Table, plan: ClipPlan, there: Counter[str], before: dict[str, Any]
+) -> Cost | None:
     """Add a clip's rows; return its cost, if it is known."""
     todo = Counter(node.stage for node in plan.waiting)
     changed_above, name = "", line(plan.clip.name)
@@ -127,7 +129,7 @@ def _rows(table: Table, plan: ClipPlan, there: Counter[str], before: dict[str, A
             continue
         why = ""
         if todo[step.name]:
-            why = _difference(step, before) or changed_above or "never computed"
+            why = _changed_fields(step, before) or changed_above or "never computed"
             if not isinstance(step, Sink):
                 changed_above = f"{step.name} above changes"
         table.add_row(name, step.name, str(there[step.name]), str(todo[step.name]), why)
@@ -144,7 +146,7 @@ def _rows(table: Table, plan: ClipPlan, there: Counter[str], before: dict[str, A
     return frames / len(stages) * rows * columns, size, labels
 
 
-def _difference(step: Step, before: dict[str, Any]) -> str:
+def _changed_fields(step: Step, before: dict[str, Any]) -> str:
     """Return which fields differ from those of the last run in this folder."""
     old = before.get(step.name)
     if old is None:
@@ -159,5 +161,5 @@ def _settings_before(out: Path) -> dict[str, Any]:
     return record.settings if record is not None else {}
 
 
-def _existing(folder: Path) -> Path:
-    return folder if folder.exists() else _existing(folder.parent)
+def _existing_folder(folder: Path) -> Path:
+    return folder if folder.exists() else _existing_folder(folder.parent)

@@ -62,15 +62,15 @@ class Record:
 
     def take(self, event: Event) -> None:
         """Add one event; now and then write ``run.json``, for `status`."""
-        self._follow(event)
-        self._add(event)
+        self._follow_event(event)
+        self._add_event(event)
         if time.time() >= self._next_save:
             began = time.time()
             self.save("running")
             # Large libraries have large records: spend no more than a twentieth of the time.
             self._next_save = time.time() + max(SAVE_EVERY_S, 20 * (time.time() - began))
 
-    def _follow(self, event: Event) -> None:
+    def _follow_event(self, event: Event) -> None:
         """Keep count of what is being done and what is left."""
         self.meter.take(event)
         if isinstance(event, ClipFinished | ClipFailed):
@@ -81,7 +81,7 @@ class Record:
         elif isinstance(event, TaskRetried | TaskEnded):
             self._running.pop(f"{event.clip}: {event.node}", None)
 
-    def _progress(self) -> dict[str, Any]:
+    def _progress_entry(self) -> dict[str, Any]:
         """Return how far the run is."""
         found = self.meter.estimate()
         return {
@@ -96,7 +96,7 @@ class Record:
             "updated": time.time(),
         }
 
-    def _add(self, event: Event) -> None:
+    def _add_event(self, event: Event) -> None:
         if isinstance(event, ClipFailed):
             self.fail(event.clip, event.text)
         elif isinstance(event, ClipFinished):
@@ -148,7 +148,7 @@ class Record:
             "failures": self.failures,
             "passed_over": self.passed_over,
             "changed_by_hand": self.hand_edits,
-            "progress": self._progress(),
+            "progress": self._progress_entry(),
         }
         at_work = {
             name: json.dumps({"done": False, "stages": stages})
@@ -160,14 +160,14 @@ class Record:
         _write_text(self.out / "run.json", f'{head},\n "clips": {{\n{lines}\n }}\n}}\n')
         if state == "done":
             scores = {clip: self.scores(clip) for clip in sorted(self.finished)}
-            _write(self.out / "metrics.json", {"clips": scores, "failures": self.failures})
-            if self._reviews:
+            _write_json(self.out / "metrics.json", {"clips": scores, "failures": self.failures})
+            if self._has_review:
                 write_review(self.out, sorted(self.finished))
             else:
                 (self.out / "review.csv").unlink(missing_ok=True)
 
     @property
-    def _reviews(self) -> bool:
+    def _has_review(self) -> bool:
         """Whether this run says which frames to look at."""
         return "review" in self._order
 
@@ -185,7 +185,7 @@ class Record:
         return [clip for clip in sorted(self.finished) if self.scores(clip)["warnings"]]
 
     def scores(self, clip: str) -> dict[str, Any]:
-        """Return what ``metrics.json`` of a clip says, without the lists of frames."""
+        """Return the content of a clip's ``metrics.json``, without the lists of frames."""
         path = self.out / clip / "metrics.json"
         full: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
         long = ("flicker",)
@@ -193,7 +193,7 @@ class Record:
             full[system] = {k: v for k, v in full[system].items() if k not in long}
         iou = full.pop("iou_with_input")
         full["iou_with_input"] = round(sum(iou) / len(iou), 4)
-        full["review"] = read_review(self.out, clip)["rows"] if self._reviews else []
+        full["review"] = read_review(self.out, clip)["rows"] if self._has_review else []
         return full
 
     def spent(self) -> dict[str, tuple[int, int, float, float]]:
@@ -233,7 +233,7 @@ def _print_clips(console: Console, every: Sequence[tuple[str, dict[str, Any]]]) 
     )  # fmt: skip
     for clip, scores in every:
         values = [
-            _number(scores[system][name])
+            _number_text(scores[system][name])
             for name in ("E_cons", "E_smooth_mean")
             for system in ("input", "output")
         ]
@@ -259,13 +259,13 @@ def _print_warnings(console: Console, every: Sequence[tuple[str, dict[str, Any]]
 
 
 def warning_text(warning: Mapping[str, Any]) -> str:
-    """Return what a warning of a clip says, with its likely cause."""
+    """Return the text of a clip's warning, with its likely cause."""
     cause = f". Likely cause: {warning['cause']}" if warning["cause"] else ""
     return f"{warning['words']}{cause}"
 
 
 def remarks(scores: dict[str, Any]) -> str:
-    """Return what a person should look at in a clip with these scores, in a line."""
+    """Return a line on the frames of a clip that a person should check."""
     parts = [f"warning: {warning['words']}" for warning in scores["warnings"]]
     parts += scores["notes"]
     if scores["holes"]:
@@ -280,7 +280,7 @@ def remarks(scores: dict[str, Any]) -> str:
     return "; ".join(parts)
 
 
-def _number(value: float | None) -> str:
+def _number_text(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
@@ -294,7 +294,7 @@ def _versions() -> dict[str, str]:
     return found
 
 
-def _write(path: Path, content: dict[str, Any]) -> None:
+def _write_json(path: Path, content: dict[str, Any]) -> None:
     _write_text(path, json.dumps(content, indent=1) + "\n")
 
 

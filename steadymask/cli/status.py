@@ -19,7 +19,7 @@ from steadymask.cli.units import duration_text
 EPILOG = "Exit status: 0 done or at work, 1 interrupted or with failed clips, 2 no run there."
 
 
-def parser() -> argparse.ArgumentParser:
+def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     made = argparse.ArgumentParser(
         prog="run_pipeline.py status",
@@ -34,7 +34,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
-    options = parser().parse_args(arguments)
+    options = build_parser().parse_args(arguments)
     run = _read_record(options.out)
     found = state_of(run, held=at_work(options.out), now=time.time())
     if options.clip:
@@ -50,7 +50,7 @@ def main(arguments: Sequence[str]) -> int:
 
 
 def state_of(run: dict[str, Any], *, held: bool, now: float) -> dict[str, Any]:
-    """Return what is to be said of a run.
+    """Return the state of a run.
 
     Parameters
     ----------

@@ -25,7 +25,7 @@ def seen(text: str) -> str:
 
 
 def line(text: str) -> str:
-    """Return what `seen` gives, in one line: a name cannot pretend to be another message."""
+    """Return a text in one line, shown as by `seen`: a name cannot pretend to be a message."""
     return seen(text).replace("\n", "\\n").replace("\t", "\\t")
 
 

@@ -99,5 +99,5 @@ class Reader:
         return out
 
     def number(self, label: int) -> int:
-        """Return what a label of the files is read as."""
+        """Return the number that a label of the files is read as."""
         return int(self._table[label]) if label != IGNORE else 1

@@ -111,7 +111,7 @@ class AlignedSamples(Dataset[Sample]):
         flows: dict[int, NDArray[np.float32]],
         voted: NDArray[np.uint8],
     ) -> dict[str, NDArray[np.float32]]:
-        """Return what the decoder sees of one frame, as `stages.refine.decoding` shows it."""
+        """Return the decoder's inputs of one frame, as `stages.refine.decoding` makes them."""
         reach = self._shape.window // 2
         frames = self._library.span(place, "ingest.frames", t - reach, t + reach + 1)
         masks = self._library.span(place, "segment.masks", t - reach, t + reach + 1)

@@ -57,7 +57,7 @@ class Triplet:
         return self.batch["flow"][:, PAIRS.index((i, j))]
 
     def seen(self, i: int, j: int) -> Tensor:
-        """Return what of frame i frame j shows, (B, 1, H, W)."""
+        """Return the pixels of frame i that frame j shows, (B, 1, H, W)."""
         return self.batch["seen"][:, PAIRS.index((i, j))]
 
 

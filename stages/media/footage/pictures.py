@@ -70,7 +70,7 @@ class Header:
 
 
 def read_header(where: Path, source: IO[bytes]) -> Header | None:
-    """Return what a picture file says of itself, or None if it is no picture that is read here.
+    """Return the header of a picture file, or None if it is no picture that is read here.
 
     Raises
     ------

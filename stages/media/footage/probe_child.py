@@ -132,7 +132,7 @@ def _codec_name(stream: Any) -> str:
 
 
 def _ffmpeg_reason(error: av.FFmpegError) -> str:
-    """Return what FFmpeg said last; its numbers of errors say less."""
+    """Return FFmpeg's last message; its numbers of errors say less."""
     return str(error.log[2]).strip() if error.log else str(error.strerror)
 
 

@@ -138,7 +138,7 @@ def _only_digits_differ(groups: dict[str, list[str]]) -> bool:
 
 
 def _same_names(groups: dict[str, list[str]]) -> str:
-    """Return what is wrong where one name stands for two pictures: 0001.jpg and 0001.png."""
+    """Return the problem where one name stands for two pictures: 0001.jpg and 0001.png."""
     times: dict[str, str] = {}
     for members in groups.values():
         for name in members:

@@ -96,7 +96,7 @@ class Timeline:
 
     @classmethod
     def from_json(cls, values: dict[str, Any]) -> Timeline:
-        """Return what `to_json` was made from."""
+        """Return the timeline that `to_json` was made from."""
         lists: dict[str, Any] = {
             name: tuple(v) if isinstance(v, list) else v for name, v in values.items()
         }
@@ -307,7 +307,7 @@ def _probe_pictures(path: Path, rate: float, limits: Limits, orientation: Orient
 
 
 def _orientation_notes(headers: Iterable[Header], orientation: Orientation) -> tuple[str, ...]:
-    """Return that frames are turned, or would be."""
+    """Return notes that frames are turned, or would be."""
     numbers = Counter(header.orientation for header in headers if header.orientation != 1)
     if not numbers:
         return ()

@@ -107,7 +107,7 @@ def _unknown_classes(clips: Mapping[str, Json]) -> list[str]:
 
 
 def _read_description(folder: Path) -> Json | None:
-    """Return what ``clip.json`` says, with the key under which the engine has it; None without."""
+    """Return the content of ``clip.json``, with the key of the engine's artifact; None without."""
     try:
         said = json.loads((folder / FOLDER / RECORD).read_text(encoding="utf-8"))
         made = json.loads((folder / f".{FOLDER}.json").read_text(encoding="utf-8"))

@@ -115,7 +115,7 @@ class ShapeMasks(MaskSource):
 
 
 def parse_annotations(reader: AnnotationReader, path: Path) -> AnnotationSet:
-    """Return what a reader's `parse` says of a file, from memory if it has not changed.
+    """Return the annotations that a reader parses from a file, cached until it changes.
 
     Raises
     ------

@@ -32,7 +32,7 @@ class AnnotationFile(Result):
 
     @abstractmethod
     def annotate(self, frame: ResultFrame) -> Json:
-        """Return what the file says of a frame, as plain JSON."""
+        """Return the annotation of a frame, as plain JSON."""
 
     @abstractmethod
     def write_file(self, frames: Iterator[Json], draft: Path) -> None:

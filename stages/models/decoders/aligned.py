@@ -59,11 +59,11 @@ class AlignedDecoder(nn.Module):
         return {"window": self.window, "widths": list(self.widths)}
 
     def forward(self, planes: torch.Tensor, near: torch.Tensor) -> torch.Tensor:
-        """Return what to add to the log odds of the voted mask; `decode` without the trust."""
+        """Return the residual of the voted mask's log odds; `decode` without the trust."""
         return self.decode(planes, near)[0]
 
     def decode(self, planes: torch.Tensor, near: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return what to add to the log odds of the voted mask, and how far to trust the own one.
+        """Return the residual of the voted mask's log odds, and how far to trust the own mask.
 
         Parameters
         ----------
@@ -94,7 +94,7 @@ class AlignedDecoder(nn.Module):
         return out[:, :1] + torch.tanh(out[:, 1:2]) * to_own, out[:, 2:]
 
     def refine(self, given: DecoderInputs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return what the decoder adds to one frame's classes, each decoded by itself.
+        """Return the residual of one frame's classes, each decoded by itself.
 
         Parameters
         ----------

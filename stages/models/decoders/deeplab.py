@@ -144,7 +144,7 @@ class DeepLabDecoder(nn.Module):
         return self.decode(windows, (dims["H"], dims["W"]))
 
     def encode(self, frames: Tensor, masks: Tensor) -> Tensor:
-        """Return what the joint decoder sees of single frames.
+        """Return the features of single frames for the joint decoder.
 
         Parameters
         ----------

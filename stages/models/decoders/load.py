@@ -46,7 +46,7 @@ def decoder_path(kind: str, weights: str) -> Path:
 
 
 def decoder_digest(kind: str, weights: str) -> str:
-    """Return what stands for a decoder's weights in keys: the SHA-256 of its file."""
+    """Return the digest of a decoder's weights for keys: the SHA-256 of its file."""
     return file_digest(decoder_path(kind, weights))
 
 

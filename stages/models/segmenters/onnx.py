@@ -187,7 +187,7 @@ class OnnxSegmenter(Segmenter):
         return canvas, scaled(rows, columns, scale)
 
     def _run_model(self, image: NDArray[np.uint8], canvas: tuple[int, int]) -> NDArray[Any]:
-        """Return what the model gives for a picture on its canvas, (C, h, w)."""
+        """Return the model's output for a picture on its canvas, (C, h, w)."""
         return self._planes(self._model_outputs(image, canvas, [self._output])[0], canvas)
 
     def _planes(self, out: NDArray[Any], canvas: tuple[int, int]) -> NDArray[Any]:

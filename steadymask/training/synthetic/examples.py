@@ -74,7 +74,7 @@ class _SyntheticClip:
         return out
 
     def example(self, masks: list[NDArray[np.bool_]], truth: NDArray[np.bool_]) -> Example:
-        """Return what the decoder sees of the middle frame when a network gives these masks."""
+        """Return the decoder's inputs of the middle frame when a network gives these masks."""
         soft = [
             unpack_mask(pack_mask(soften(mask.astype(np.uint16), (1,), sigma=SIGMA)))
             for mask in masks

@@ -7,7 +7,7 @@ from pipeline.store.store import Store
 from stages.catalogue import build_steps
 from stages.media.masks.palette import read_labels, write_indexed_png
 from stages.ops.warp import warp
-from steadymask.cli.distill import NEEDED, parser
+from steadymask.cli.distill import NEEDED, build_parser
 from steadymask.cli.execution import prepare
 from steadymask.cli.library import pair_masks
 from steadymask.training.labelled import LabelledClips, Origin
@@ -20,7 +20,7 @@ from tests.support.small_library import write_clip
 def labelled(root, **origin):
     """Run the pipeline on the clips below `root`; return them with labels."""
     folders = [str(root / "footage"), "--masks", str(root / "masks"), "--out", str(root / "out")]
-    options = parser().parse_args([*folders, "--executor", "inline"])
+    options = build_parser().parse_args([*folders, "--executor", "inline"])
     steps, engine = build_steps({"segment": {"softness": 0.0}}, "test")
     steps = [step for step in steps if step.name in NEEDED]
     clips, *_ = pair_masks(options.footage, options.masks)

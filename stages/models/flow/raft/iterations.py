@@ -104,7 +104,7 @@ class Recordings:
     def iterate(
         self, update: Update, pairs: Iterable[Given], count: int, *, places: int
     ) -> tuple[Tensor, Tensor]:
-        """Return what `iterate` does, of at most `places` pairs; one is looked at after the other.
+        """Return the flows of at most `places` pairs, one pair after the other.
 
         Their volumes are `TorchVolume`, their attention `SquareAttention`.
         """

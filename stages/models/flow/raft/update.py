@@ -113,7 +113,7 @@ class Update:
         self._values = _values(block.aggregator, dtype) if hasattr(block, "aggregator") else None
 
     def context(self, inputs: Tensor) -> list[Tensor]:
-        """Return what the context (1, C, H, W), float32, adds to the gates, by pass of the GRU."""
+        """Return the context's (1, C, H, W), float32, share in the gates, by pass of the GRU."""
         return [constant(inputs).to(self.dtype) for constant in self._constant]
 
     def __call__(
