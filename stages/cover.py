@@ -40,9 +40,9 @@ class Cover(Stage):
         12, ge=0, le=200, description="frames without an object, between two with it, to cover"
     )
     growth: int = Field(
-        1, ge=0, le=32, description="pixels at work that the cover grows a frame away from evidence"
+        2, ge=0, le=32, description="pixels at work that the cover grows a frame away from evidence"
     )
-    margin: int = Field(4, ge=0, le=256, description="pixels at work around all that is covered")
+    margin: int = Field(8, ge=0, le=256, description="pixels at work around all that is covered")
     floor: float = Field(
         0.25, gt=0, le=1, description="probability from which a soft mask is evidence"
     )

@@ -12,7 +12,7 @@ import argparse
 from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -93,7 +93,7 @@ class Planes(Sink):
 
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
         """Write one file."""
-        arrays = {
+        arrays: dict[str, Any] = {
             "input": np.stack(list(read(INPUT_LABELS))) > 0,
             "output": np.stack(list(read(SMOOTH_LABELS))) > 0,
             "cover": np.stack([cover.any(axis=-1) for cover in read(COVER)]),
@@ -102,11 +102,13 @@ class Planes(Sink):
         return ["planes.npz"]
 
 
-def planes(frames: Path, masks: Path, work: Path, url: str) -> dict[str, NDArray[np.bool_]]:
+def planes(
+    frames: Path, masks: Path, work: Path, url: str, growth: int
+) -> dict[str, NDArray[np.bool_]]:
     """Run the pipeline as far as the cover, without margin; return (T, H, W) bool each."""
     settings: Sections = {
         "segment": {"union": True},
-        "cover": {"gap": GAP, "margin": 0},
+        "cover": {"gap": GAP, "margin": 0, "growth": growth},
         "export": {"formats": ["redacted"]},
         "report": {"enabled": False},
     }
@@ -122,10 +124,10 @@ def planes(frames: Path, masks: Path, work: Path, url: str) -> dict[str, NDArray
         return dict(arrays)
 
 
-def score(sequence: Path, masks: Path, work: Path, url: str) -> dict[str, Count]:
+def score(sequence: Path, masks: Path, work: Path, url: str, growth: int) -> dict[str, Count]:
     """Return the counts of one sequence and one system: input, output, cover by margin."""
     truth = truths(sequence)
-    found = planes(sequence / "JPEGImages", masks, work, url)
+    found = planes(sequence / "JPEGImages", masks, work, url, growth)
     counts: dict[str, Count] = defaultdict(Count)
     for t, true in enumerate(truth):
         rows, columns = found["cover"].shape[1:]
@@ -142,6 +144,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("sequences", type=Path)
     parser.add_argument("--work", type=Path, required=True)
+    parser.add_argument("--growth", type=int, default=1, help="cover.growth")
     parser.add_argument("--only", nargs="*", help="names of sequences")
     options = parser.parse_args()
     url = str(options.work / "store")
@@ -155,7 +158,7 @@ def main() -> None:
         for system, masks in systems.items():
             if masks.is_dir():
                 work = options.work / sequence.name / system
-                for name, count in score(sequence, masks, work, url).items():
+                for name, count in score(sequence, masks, work, url, options.growth).items():
                     total.setdefault(system, defaultdict(Count))[name].join(count)
         print(f"# {sequence.name} done", flush=True)
     print("| masks | what is covered | recall | precision | frames bare | of |")

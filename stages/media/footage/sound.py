@@ -29,7 +29,9 @@ CODECS = {
 }
 
 
-def add_sound(video: Path, source: Path, timeline: Timeline, *, container: str = "mp4") -> None:
+def add_sound(
+    video: Path, source: Path, timeline: Timeline, *, container: str = "mp4", cut: bool = False
+) -> None:
     """Put the source's sound, every stream of it, beside a picture, in a child process.
 
     Sound that cannot be read is left out, with a warning.
@@ -43,6 +45,8 @@ def add_sound(video: Path, source: Path, timeline: Timeline, *, container: str =
         Of the picture: sound before its origin or after its end is left out.
     container : {"mp4", "mov", "webm"}
         Of the picture.
+    cut : bool
+        Whether the picture begins later than the source does.
     """
     both = video.with_name(f"{video.name}.sound")
     copied, recoded = CODECS[container]
@@ -51,7 +55,9 @@ def add_sound(video: Path, source: Path, timeline: Timeline, *, container: str =
     base = Fraction(*timeline.time_base)
     start = float(base * timeline.origin)
     length = float(base * (timeline.pts[-1] + timeline.last_duration - timeline.origin))
-    sound = ffmpeg.input(INPUT, itsoffset=-start, **CONFINED)
+    # Sound before the picture would make WebM begin with the sound.
+    seek = {"ss": f"{start:.6f}", "seek_timestamp": 1} if cut else {}
+    sound = ffmpeg.input(INPUT, itsoffset=-start, **seek, **CONFINED)
     command = (
         ffmpeg.output(
             picture["v:0"], sound["a"], f"file:{both.resolve()}",

@@ -36,7 +36,10 @@ class AlphaVideo(Video):
         """Copy the packets of all parts, and the source's sound, into one file."""
         super().join_parts(parts, draft)
         if self.timeline.audio:
-            add_sound(draft, self.clip.source, self.timeline, container=self.container)
+            add_sound(
+                draft, self.clip.source, self.timeline,
+                container=self.container, cut=self.clip.first > 0,
+            )  # fmt: skip
 
 
 class ProRes(AlphaVideo):

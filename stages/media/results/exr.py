@@ -16,7 +16,7 @@ from stages.media.results.settings import ResultSettings
 
 
 class Exr(FrameFolder):
-    """``exr/00000.exr``: channel ``A`` for all classes, ``<class>.A`` for each (ZIP).
+    """``exr/00000.exr``: channel ``A`` for all classes, ``<class>.A`` for each.
 
     Nuke, Resolve, Fusion and Blender show ``person.A`` as layer ``person``. Mattes are linear
     anyway: there is no colour in it that would need a colour space.
@@ -38,8 +38,9 @@ class Exr(FrameFolder):
         for k, layer in enumerate(self._layers):
             channels[f"{layer}.A"] = half(frame.alpha[..., k])
         across, down = self.timeline.aspect
+        # Run lengths: a matte is flat, and ZIP takes twice the time.
         header = {
-            "compression": library.ZIP_COMPRESSION,
+            "compression": library.RLE_COMPRESSION,
             "type": library.scanlineimage,
             "pixelAspectRatio": float(across / down),
         }

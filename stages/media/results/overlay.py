@@ -61,7 +61,7 @@ class H264(Video):
         """Copy the packets of all parts, and the source's sound, into one file."""
         super().join_parts(parts, draft)
         if self.timeline.audio:
-            add_sound(draft, self.clip.source, self.timeline)
+            add_sound(draft, self.clip.source, self.timeline, cut=self.clip.first > 0)
 
 
 class Overlay(H264):
