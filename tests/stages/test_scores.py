@@ -16,6 +16,7 @@ from stages.scores import COUNTS, Scores
 from tests.support.small_library import SIZE, write_clip
 
 BOTH = ("pairs", "boundary", "restless", "areas")  # of which in and out can be exchanged
+VOTES = {"refine": {"method": "vote"}}
 BLIND = "tests.support.blank_segmenters:see_nothing"
 DAZZLED = "tests.support.blank_segmenters:see_everything"
 
@@ -95,15 +96,15 @@ def test_a_class_that_the_votes_clear_away_is_told_where_it_was(tmp_path):
     masks[9:12, 30:50, 40:70] = 7
     for mask, path in zip(masks, sorted((tmp_path / "masks" / "a").iterdir()), strict=True):
         write_indexed_png(path, mask)
-    (warning,) = run(tmp_path, {"scores": {"stretch": 3}})["warnings"]
+    (warning,) = run(tmp_path, VOTES | {"scores": {"stretch": 3}})["warnings"]
     assert (warning["kind"], warning["label"], warning["frames"]) == ("gone", 7, [[9, 12]])
-    assert run(tmp_path)["warnings"] == []
+    assert run(tmp_path, VOTES)["warnings"] == []
 
 
 def test_a_clip_that_became_less_stable_is_told(tmp_path):
     """The counts of a clip that became more stable, in and out exchanged."""
     write_clip(tmp_path, "a", 12)
-    scores = run(tmp_path)
+    scores = run(tmp_path, VOTES)
     assert scores["warnings"] == []
     clip = Clip("a", {})
     counts = stored_counts(tmp_path)
@@ -130,7 +131,7 @@ def stored_counts(root):
             measured.append(arrays)
             return super().summary(name, facts, arrays)
 
-    steps, _ = build_steps({}, "test")
+    steps, _ = build_steps(VOTES, "test")
     steps = [Spy() if step.name == "scores" else step for step in steps]
     steps = [step for step in steps if step.name not in ("export", "report")]
     clip = Clip("a", {kind: root / kind / "a" for kind in ("footage", "masks")})
