@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 from pipeline.errors import InputError
 from stages.media.masks.source import Missing
 
+IN_ORDER = "in order"
 MOST_NAMED = 5  # names or numbers that a message lists
 RATE_HINT = (
     "frames extracted with plain `ffmpeg -i` are repeated or dropped to a constant rate: extract "
@@ -100,9 +101,13 @@ def match_frames(
     """
     known = _MaskNames(where, tuple(names), tuple(frame_names), frames)
     _check_names_differ(known)
-    matched, said = _assign_masks(known, first, missing)
+    matched, reading = _assign_masks(known, first, missing)
     left_out = tuple(name for k, name in enumerate(names) if k not in set(matched.values()))
-    return complete_match(where, names, matched, frames, missing, left_out=left_out, reading=said)
+    match = complete_match(
+        where, names, matched, frames, missing, left_out=left_out, reading=reading
+    )
+    gaps = _gap_note(known, matched) if reading == IN_ORDER else ""
+    return replace(match, notes=(*match.notes, gaps)) if gaps else match
 
 
 def complete_match(
@@ -134,7 +139,12 @@ def complete_match(
     anchor = f"{names[matched[start]]} being that of frame {start}"
     anchor += f" ({reading})" if reading else ""
     if missing == "error":
-        spare = f"; {_some_names(left_out)} belong to no frame" if left_out else ""
+        spare = ""
+        if left_out:
+            spare = (
+                f"; {_some_names(left_out)} belong to no frame (if masks and frames count from "
+                "different numbers, set segment.first)"
+            )
         raise InputError(
             f"{where}: {len(absent)} of {frames} frames have no mask (frames "
             f"{_some_names(absent)}), "
@@ -166,7 +176,7 @@ def _assign_masks(
     if not numbers and len(known.masks) == known.count:
         row = list(range(known.count))
     if len(row) == known.count:
-        return dict(enumerate(row)), "in order"
+        return dict(enumerate(row)), IN_ORDER
     if len(row) > known.count:
         return _more_than_frames(known, row, numbers, missing)
     if not numbers:
@@ -265,9 +275,28 @@ def _more_than_frames(
     if missing != "error" and consecutive and len(spare) == 1 and numbers[0] in (0, 1):
         return dict(enumerate(row[:count])), f"the numbers count from {numbers[0]}"
     hint = f": {RATE_HINT}" if consecutive else ""
+    patterns = dict.fromkeys(re.sub(r"[0-9]+", "#", name) for name in known.masks)
+    if 1 < len(patterns) <= MOST_NAMED:
+        raise InputError(
+            f"{known.where}: expected {count} masks, one a frame, got {len(row)}, named in "
+            f"{len(patterns)} ways: {_some_names(list(patterns))}: keep those of one way"
+        )
     raise InputError(
         f"{known.where}: expected {count} masks, one a frame, got {len(row)}: {_some_names(spare)} "
         f"{'are' if len(spare) > 1 else 'is'} beyond the last frame in order{hint}"
+    )
+
+
+def _gap_note(known: _MaskNames, matched: Mapping[int, int]) -> str:
+    """Return a note where numbers of masks that were taken in order have gaps in a row of ones."""
+    stems = [known.stems[k] for _, k in sorted(matched.items())]
+    steps = [b - a for a, b in pairwise(numbers_in(stems))]
+    gaps = [stems[k] for k, step in enumerate(steps) if step > 1]
+    if not gaps or steps.count(1) * 2 < len(steps) or set(steps) == {1}:
+        return ""
+    return (
+        f"the numbers in names jump after {_some_names(gaps)}, and there are as many masks as "
+        "frames: they are taken in order"
     )
 
 

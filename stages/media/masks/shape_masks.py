@@ -248,8 +248,9 @@ def name_parts(path: str) -> list[str]:
 
 def _video_prefix(name: str) -> str:
     """Return a picture's name before its number: that of its video, in flat sets."""
-    stem = PurePosixPath(name.replace("\\", "/")).stem
-    return re.sub(r"[\W_]*(frame|img|image)?[\W_]*[0-9]+(?:[\W_].*)?$", "", stem, flags=re.I)
+    stem = PurePosixPath(name.replace("\\", "/")).stem.split(".rf.")[0]  # Roboflow's digest
+    prefix = re.sub(r"[\W_]*(frame|img|image)?[\W_]*[0-9]+[^0-9]*$", "", stem, flags=re.I)
+    return re.sub(r"_(mp4|mov|mkv|avi|webm)$", "", prefix, flags=re.I)
 
 
 def _listed_names(videos: Mapping[str, Any]) -> str:

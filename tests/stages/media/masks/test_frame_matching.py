@@ -80,6 +80,19 @@ def test_masks_of_all_frames_serve_for_some_of_them():
         assert placed(masks, 6, frames) == [0, 2, 4, 6, 8, 10]
 
 
+def test_gaps_among_as_many_numbers_as_frames_are_pointed_out():
+    names = [f"{k:05}.png" for k in (0, 1, 2, 4, 5)]
+    match = match_frames(WHERE, names, 5)
+    assert match.chosen == (0, 1, 2, 3, 4)
+    assert match.notes[0].startswith("the numbers in names jump after 00002")
+
+
+def test_two_ways_of_naming_are_named():
+    names = [name for k in range(4) for name in (f"{k}.png", f"{k}_overlay.png")]
+    with pytest.raises(InputError, match=r"got 8, named in 2 ways: #\.png, #_overlay\.png"):
+        placed(names, 4)
+
+
 def test_the_match_is_told_in_words():
     names = [f"{k:05}.png" for k in range(5, 12)]
     words = match_frames(WHERE, names, 12, missing="empty").words

@@ -177,6 +177,17 @@ def test_one_file_may_hold_the_masks_of_many_clips(tmp_path):
         opened(path, **HOW, clip="c")
 
 
+@pytest.mark.parametrize("form", ["{}_{}.png", "{}_frame_{:06}.PNG", "{}_mp4-{:04}_jpg.rf.0a1.jpg"])
+def test_clips_of_a_flat_set_are_told_by_what_comes_before_numbers(tmp_path, form):
+    content = coco_set("a2", "b")
+    for image in content["images"]:
+        clip, number = image["file_name"].removesuffix(".jpg").split("/")
+        image["file_name"] = form.format(clip, int(number))
+    (tmp_path / "set.json").write_text(json.dumps(content))
+    np.testing.assert_array_equal(labels_of(tmp_path / "set.json", clip="b") > 0, CLIP)
+    assert find_masks(tmp_path, "a2") == tmp_path / "set.json"
+
+
 def test_masks_of_no_clip_are_named(tmp_path):
     used = write_clip(tmp_path / "a")
     write_clip(tmp_path / "b")
