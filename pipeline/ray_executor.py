@@ -18,6 +18,7 @@ import ray
 from pipeline.errors import LostError, NowhereError, PipelineError
 from pipeline.executor import NO_LIMITS, Limits, Outcome
 from pipeline.plan import Task
+from pipeline.ray_token import ADVICE, check_token
 from pipeline.stage import Resources
 from pipeline.store.artifact import Manifest
 from pipeline.task_runner import import_modules, perform_logged
@@ -28,10 +29,6 @@ QUEUED = 2  # tasks in flight for each that runs, so that no worker waits for th
 IMPORT_WAIT_S = 30.0
 RECOUNT_S = 10.0  # the processors of a cluster
 GENERATION = "STEADYMASK_GENERATION"
-TOKEN_ADVICE = (
-    "the cluster asks for a token: give that of its head (ray get-auth-token) in RAY_AUTH_TOKEN, "
-    "or as a file in RAY_AUTH_TOKEN_PATH or ~/.ray/auth_token, with RAY_AUTH_MODE=token"
-)
 QUIET = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
@@ -215,6 +212,7 @@ def _check_resources(resources: Mapping[str, Resources]) -> None:
 
 def _join_cluster(address: str, path: str) -> None:
     """Join a running cluster."""
+    check_token(address)
     with _explain_errors(f"ray: could not join {address!r}"):
         ray.init(
             address=address,
@@ -247,7 +245,7 @@ def _explain_errors(what: str) -> Iterator[None]:
     except Exception as error:
         why = str(error).splitlines()[0] if str(error) else type(error).__name__
         if isinstance(error, ray.exceptions.AuthenticationError):
-            why = f"{why}: {TOKEN_ADVICE}"
+            why = f"{why}: {ADVICE}"
         raise NowhereError(f"{what}: {why}: run it again, or with --executor inline") from error
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -30,8 +31,9 @@ def line(text: str) -> str:
 
 
 def announce(text: str) -> None:
-    """Print a line about the run on standard error at once."""
-    print(line(f"steadymask: {text}"), file=sys.stderr, flush=True)
+    """Print a line about the run on standard error at once, if anybody reads it."""
+    with suppress(BrokenPipeError):
+        print(line(f"steadymask: {text}"), file=sys.stderr, flush=True)
 
 
 def drop_output() -> None:

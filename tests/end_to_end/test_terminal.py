@@ -1,6 +1,11 @@
 """The command at a person's terminal: typed into an interactive shell with job control."""
 
+import os
+import shutil
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -10,6 +15,8 @@ from tests.support.terminal_session import TerminalSession
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = f"{sys.executable} {ROOT / 'run_pipeline.py'}"
+RUN = f"{COMMAND} footage --masks masks --out out --workers 2"
+INLINE = f"{RUN} --executor inline"
 LIMIT_S = 300
 
 
@@ -30,3 +37,108 @@ def test_the_demo_that_is_typed_at_a_terminal_ends(tmp_path):
         status, shown = terminal.run(f"{COMMAND} --demo --out out/demo --workers 2", LIMIT_S)
     assert status == 0, shown
     assert "masks out against the truth" in shown
+
+
+@pytest.mark.parametrize(
+    ("columns", "variables"), [(80, {}), (40, {}), (80, {"TERM": "dumb"})], ids=["80", "40", "dumb"]
+)
+def test_no_line_is_wider_than_the_window(tmp_path, columns, variables):
+    write_clip(tmp_path, "a", 8)
+    with TerminalSession(tmp_path, columns=columns, **variables) as terminal:
+        status, shown = terminal.run(INLINE, LIMIT_S)
+    assert status == 0, shown
+    screen = shown.split("results go to", 1)[1].replace("\r", "\n").split("status=")[0]
+    drawn = [text for text in screen.splitlines() if set(text) & set("━│┃")]
+    assert drawn
+    assert max(map(len, drawn)) <= columns
+    assert "E_cons" in shown
+
+
+def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path):
+    write_clip(tmp_path, "a", 60)
+    with TerminalSession(tmp_path) as terminal:
+        terminal.type(f"{RUN}; echo status=$?=\n")
+        terminal.wait_for("ingest", LIMIT_S)
+        terminal.type("\x03")
+        shown = terminal.wait_for(r"status=\d+=", 20)
+        assert "status=130=" in shown
+        assert "interrupted: what is done stays" in shown
+        assert "Traceback" not in shown
+        status, shown = terminal.run(INLINE, LIMIT_S)
+    assert status == 0, shown
+
+
+def test_ctrl_c_twice_ends_it_at_once(tmp_path):
+    write_clip(tmp_path, "a", 60)
+    with TerminalSession(tmp_path) as terminal:
+        terminal.type(f"{RUN}; echo status=$?=\n")
+        terminal.wait_for("ingest", LIMIT_S)
+        terminal.type("\x03\x03")
+        shown = terminal.wait_for(r"status=\d+=", 10)
+        assert "status=130=" in shown
+        assert "Traceback" not in shown
+
+
+def test_ctrl_z_stops_it_and_fg_goes_on(tmp_path):
+    write_clip(tmp_path, "a", 24)
+    with TerminalSession(tmp_path) as terminal:
+        terminal.type(f"{RUN}\n")
+        terminal.wait_for("ingest", LIMIT_S)
+        terminal.type("\x1a")
+        terminal.wait_for("Stopped", 20)
+        status, shown = terminal.run("fg", LIMIT_S)
+    assert status == 0, shown
+    assert "1 clips done, 0 failed" in shown
+
+
+def test_who_closes_the_pipe_costs_the_run_nothing(tmp_path):
+    write_clip(tmp_path, "a", 6)
+    with TerminalSession(tmp_path) as terminal:
+        status, shown = terminal.run(f"{INLINE} 2>&1 | head -n 1", LIMIT_S)
+        terminal.run("wait", LIMIT_S)
+    assert status == 0
+    assert "Traceback" not in shown
+    assert (tmp_path / "out/a/masks.mkv").exists()
+    assert (tmp_path / "out/report/index.html").exists()
+
+
+@pytest.mark.parametrize(("name", "expected"), [("SIGTERM", 143), ("SIGHUP", 129)])
+def test_a_signal_from_outside_is_ctrl_c(tmp_path, name, expected):
+    write_clip(tmp_path, "a", 60)
+    with subprocess.Popen(
+        RUN.split(), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    ) as run:
+        manifests = tmp_path / "out" / ".store" / "objects"
+        deadline = time.monotonic() + LIMIT_S
+        while not list(manifests.glob("*/*/manifest.json")):
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+        run.send_signal(getattr(signal, name))
+        said = run.communicate(timeout=20)[1]
+    assert run.returncode == expected
+    assert f"stopped by {name}: what is done stays" in said
+    assert "Traceback" not in said
+    assert list(manifests.glob("*/*/manifest.json"))
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which only root may")
+def test_a_user_who_may_write_nothing_but_the_results(tmp_path):
+    python = shutil.which("python3", path="/usr/bin")
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    packages = next(path for path in sys.path if path.endswith("site-packages"))
+    environment = os.environ | {"HOME": "/nonexistent", "PYTHONPATH": packages}
+    probe = [*nobody, str(python), "-c", "import sys, numpy; print(sys.version_info[:2])"]
+    if shutil.which("setpriv") is None or python is None:
+        pytest.skip("no setpriv, or no Python of the system")
+    tried = subprocess.run(probe, env=environment, capture_output=True, text=True)
+    if tried.stdout.strip() != str(sys.version_info[:2]):
+        pytest.skip("another user cannot run this Python with these packages")
+    write_clip(tmp_path, "a", 6)
+    for folder in (*tmp_path.parents[:-2], tmp_path):
+        folder.chmod(0o777)
+    done = subprocess.run(
+        [*nobody, str(python), *RUN.split()[1:]],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT_S,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "out/a/masks.mkv").exists()
