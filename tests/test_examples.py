@@ -46,3 +46,8 @@ def test_own_segmenter(example):
 def test_own_flow(example):
     stable = example("own_flow").main()
     assert np.count_nonzero(stable.labels[4]) > 800
+
+
+def test_own_refine(example):
+    stable = example("own_refine").main()
+    assert np.count_nonzero(stable.labels[3]) == 20 * 24

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cached_property
-from typing import ClassVar, Literal, Self
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Self
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field, computed_field
+from pydantic import Field, computed_field, field_validator
 
+from pipeline.plugins import plugin_points
 from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
 from stages.arrays import (
     EVIDENCE,
@@ -36,9 +38,13 @@ from stages.refine.decoding import (
     deeplab_reach,
 )
 from stages.refine.mending import Mended, Mender, consecutive
+from stages.refine.plugin import ENTRY_POINTS, is_plugin, plugin_digest, refine_by_plugin
 from stages.refine.voting import passes
 from stages.shared_settings import DEFAULT_APPEARANCE, DEFAULT_RADIUS, Appearance, Radius
 from stages.trust.outlines import POOLED
+
+METHODS = ("trust", "vote", "aligned", "deeplab", "none")
+"""The methods that come with the program; for others see `stages.refine.plugin`."""
 
 
 class Refine(Stage):
@@ -51,12 +57,13 @@ class Refine(Stage):
     version: ClassVar[int] = 2
     writes: ClassVar[tuple[ArrayHandle, ...]] = (REFINED_MASKS, REFINED_LABELS, REFINE_TRUST)
     uses: ClassVar[tuple[str, ...]] = ("sparse",)
-    outside_key: ClassVar[tuple[str, ...]] = ("weights", "device")
+    outside_key: ClassVar[tuple[str, ...]] = ("weights", "device", "modules")
+    unkeyed_defaults: ClassVar[tuple[str, ...]] = ("options",)
 
-    method: Literal["trust", "vote", "aligned", "deeplab", "none"] = Field(
+    method: str = Field(
         "trust",
-        description="repair what is wrong and leave the rest as it is; or all masks: vote, vote "
-        "and decode, decode, or leave them as they are",
+        description="trust: repair what is wrong and leave the rest as it is; or all masks: vote, "
+        "aligned (vote and decode), deeplab (decode), none, or module:function",
     )
     reach: int = Field(8, ge=1, le=30, description="frames to either side that repair a mask")
     radius: Radius = DEFAULT_RADIUS
@@ -66,18 +73,35 @@ class Refine(Stage):
     weights: str = Field("", description="of a decoder: path; aligned comes with its own")
     device: str = Field("cpu", description="of voting and of a decoder: cpu or cuda")
 
+    options: dict[str, Any] = Field(
+        default_factory=dict, description="of a method of your own: its keyword arguments"
+    )
+    modules: str = Field("", description="folder of a method of your own; empty: this one")
+
+    @field_validator("method")
+    @classmethod
+    def _check_method(cls, method: str) -> str:
+        if method not in METHODS and not is_plugin(method):
+            known = ", ".join([*METHODS, *plugin_points(ENTRY_POINTS)])
+            raise ValueError(f"expected module:function, or one of {known}")
+        return method
+
     @computed_field  # type: ignore[prop-decorator]
     @cached_property
     def weights_digest(self) -> str:
-        """Digest of a decoder's weights, for keys."""
+        """Digest of a decoder's weights, or of the code of a user's method, for keys."""
         if self.method in ("aligned", "deeplab"):
             return decoder_digest(self.method, self.weights)
+        if is_plugin(self.method):
+            return plugin_digest(self.method, self.modules)
         return ""
 
     def resolve(self) -> Self:
-        """Return the step with the digest of its weights known."""
-        self.weights_digest  # noqa: B018 - looked up now: errors come before the run
-        return self
+        """Return the step with the folder of the user's method, and its digest known."""
+        folder = self.modules or (str(Path.cwd()) if ":" in self.method else "")
+        step = self.model_copy(update={"modules": folder})
+        step.weights_digest  # noqa: B018 - looked up now: errors come before the run
+        return step
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read as far as all passes together reach, or the windows of the decoder."""
@@ -89,6 +113,9 @@ class Refine(Stage):
             read = (masks, labels, FRAMES, FLOW, TRUST)
             key_frames = (EVIDENCE.within(),) if ClipFacts(facts).sparse else ()
             return (*(array.within(reach) for array in read), OUTLINES.within(POOLED), *key_frames)
+        if is_plugin(self.method):
+            reach = self.reach
+            return (masks.within(reach), FRAMES.within(reach), labels.within(), FLOW.within())
         if self.method == "deeplab":
             reach = deeplab_reach(self.weights)
             return (masks.within(reach), labels.within(), FRAMES.within(reach))
@@ -169,6 +196,12 @@ class Refine(Stage):
                 masks, frames, window.frames, weights=self.weights, device=self.device
             )
             return ((mask, _untrusted(mask)) for mask in decoded)
+        if is_plugin(self.method):
+            refined = refine_by_plugin(
+                self.method, self.options, self.modules, masks, frames, window[FLOW],
+                window.frames, reach=self.reach, radius=self.radius,
+            )  # fmt: skip
+            return ((mask, _untrusted(mask)) for mask in refined)
         if self.method == "vote":
             return ((mask, _untrusted(mask)) for mask in self._voted(window, window.frames, on))
         wanted = window.frames
