@@ -5,6 +5,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -121,8 +122,16 @@ def test_a_signal_from_outside_is_ctrl_c(tmp_path, name, expected):
     assert list(manifests.glob("*/*/manifest.json"))
 
 
+@pytest.fixture
+def open_folder():
+    """A folder that every user may write to; those of pytest are for one user alone."""
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o777)
+        yield Path(folder)
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which only root may")
-def test_a_user_who_may_write_nothing_but_the_results(tmp_path):
+def test_a_user_who_may_write_nothing_but_the_results(open_folder):
     python = shutil.which("python3", path="/usr/bin")
     nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
     packages = next(path for path in sys.path if path.endswith("site-packages"))
@@ -133,12 +142,10 @@ def test_a_user_who_may_write_nothing_but_the_results(tmp_path):
     tried = subprocess.run(probe, env=environment, capture_output=True, text=True)
     if tried.stdout.strip() != str(sys.version_info[:2]):
         pytest.skip("another user cannot run this Python with these packages")
-    write_clip(tmp_path, "a", 6)
-    for folder in (*tmp_path.parents[:-2], tmp_path):
-        folder.chmod(0o777)
+    write_clip(open_folder, "a", 6)
     done = subprocess.run(
         [*nobody, str(python), *RUN.split()[1:]],
-        cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=LIMIT_S,
+        cwd=open_folder, env=environment, capture_output=True, text=True, timeout=LIMIT_S,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "out/a/masks.mkv").exists()
+    assert (open_folder / "out/a/masks.mkv").exists()

@@ -105,8 +105,10 @@ class ResultSettings(BaseModel):
     background_digest: str = Field(
         "", description="of that file's content, filled in; another file is another result"
     )
-    redaction: Redaction = Redaction()
-    annotations: Annotations = Annotations()
+    redaction: Redaction = Field(Redaction(), description="how classes are made unrecognisable")
+    annotations: Annotations = Field(
+        Annotations(), description="how outlines are written for labelling tools"
+    )
 
     @model_validator(mode="before")
     @classmethod
