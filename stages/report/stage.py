@@ -58,7 +58,9 @@ class Report(Sink):
 
     name: ClassVar[str] = "report"
     version: ClassVar[int] = 3
-    uses: ClassVar[tuple[str, ...]] = ("frames", "shots", "size", "rate", "classes")
+    uses: ClassVar[tuple[str, ...]] = (
+        "frames", "shots", "size", "rate", "classes", "class_names",
+    )  # fmt: skip
 
     enabled: bool = Field(True, description="make a page for every clip")
     radius: Radius = DEFAULT_RADIUS
@@ -143,12 +145,18 @@ class Report(Sink):
                     write_thumb(place, small.of(picture, before, after))
         strips.finish()
         named = zip(ClipFacts(facts).classes, area_summary(_stack_frames(read, AREAS)), strict=True)
+        names = ClipFacts(facts).class_names
         return {
             "pane": [panes.width, panes.height],
             "moments": [{"frame": t, "strip": strips.names[t]} for t in worst],
             "slices": {"every": slices.every, "rows": slices.rows, **slices.write(place)},
             "classes": [
-                {"label": label, "colour": colours[k].tolist(), **area}
+                {
+                    "label": label,
+                    "name": names.get(label, str(label)),
+                    "colour": colours[k].tolist(),
+                    **area,
+                }
                 for k, (label, area) in enumerate(named, start=1)
             ],
         }

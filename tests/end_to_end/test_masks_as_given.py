@@ -74,6 +74,9 @@ def test_names_of_categories_are_kept_to_the_end_and_the_reading_is_told(tmp_pat
     metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())["clips"]["a"]
     assert metrics["class_names"] == {"1": "disc", "5": "bar"}
 
+    page = json.loads((tmp_path / "out" / "a" / "report" / "clip.json").read_text())
+    assert [entry["name"] for entry in page["classes"]] == ["disc", "bar"]
+
     # Results serve as masks of the next run, names included.
     next_run = ["--out", tmp_path / "next", "--plan"]
     plan = give(tmp_path / "footage", "--masks", tmp_path / "out", *next_run)

@@ -47,7 +47,7 @@ function flicker() {
 function areas() {
   const largest = [...clip.classes].sort((a, b) => b.before.mean - a.before.mean).slice(0, MOST_CURVES);
   const curves = largest.flatMap((one) => ["before", "after"].map((system) => ({
-    x: one[system].area.map((_, k) => k * clip.every), y: one[system].area, name: `${one.label} ${system}`, mode: "lines",
+    x: one[system].area.map((_, k) => k * clip.every), y: one[system].area, name: `${one.name ?? one.label} ${system}`, mode: "lines",
     line: {color: readable(one.colour), width: system === "after" ? 2 : 1, dash: system === "after" ? "solid" : "dot"},
   })));
   Plotly.react("areas", curves, layout("pixels"), SETTINGS);
