@@ -151,7 +151,7 @@ class _LibraryWalk:
         # not by recursion: strangers' folders may be nested deeper than that goes
         while waiting:
             folder = waiting.pop()
-            inside = self._is_inside(folder)
+            inside = self._folder_content(folder)
             if not self._add_pictures(folder, inside):
                 waiting += inside.folders
             for path in inside.videos:
@@ -163,29 +163,32 @@ class _LibraryWalk:
                 self._add_clip(folder, "")
         return dict(sorted(self._names.items()))
 
-    def _is_inside(self, folder: Path) -> _FolderContent:
+    def _folder_content(self, folder: Path) -> _FolderContent:
         inside = _FolderContent()
         try:
             with os.scandir(folder) as entries:
-                names = sorted(entry.name for entry in entries if not entry.name.startswith("."))
+                shown = sorted((e for e in entries if e.name[0] != "."), key=lambda e: e.name)
         except OSError as error:
             self._refuse_path(folder, f"cannot be read: {error.strerror}")
             return inside
-        for name in names:
-            path = folder / name
+        for entry in shown:
             try:
-                self._sort_entries(path, inside)
+                self._sort_entry(entry, inside)
             except OSError as error:
-                self._refuse_path(path, f"cannot be read: {error.strerror}")
+                self._refuse_path(folder / entry.name, f"cannot be read: {error.strerror}")
         return inside
 
-    def _sort_entries(self, path: Path, inside: _FolderContent) -> None:
+    def _sort_entry(self, entry: os.DirEntry[str], inside: _FolderContent) -> None:
+        """Add an entry of a folder to what lies in it; most are pictures, and cost the least."""
+        is_folder = entry.is_dir()
+        if not is_folder and is_picture(entry.name):
+            inside.pictures.append(entry.name)
+            return
+        path = Path(entry.path)
         suffix = path.suffix.lower()
-        if path.is_dir():
+        if is_folder:
             if self._may_enter(path):
                 inside.folders.append(path)
-        elif is_picture(path.name):
-            inside.pictures.append(path.name)
         elif suffix in VIDEOS and not path.is_file():
             self._refuse_path(path, "expected a file, got a pipe, a device or a link to nothing")
         elif suffix in VIDEOS:

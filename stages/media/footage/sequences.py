@@ -43,7 +43,13 @@ def natural_key(name: str) -> list[tuple[int, int, str]]:
 
 def is_picture(name: str) -> bool:
     """Return whether a file is a picture by its name; hidden ones are not."""
-    return Path(name).suffix.lower() in SUFFIXES and not name.startswith(".")
+    return _split_suffix(name)[1].lower() in SUFFIXES and not name.startswith(".")
+
+
+def _split_suffix(name: str) -> tuple[str, str]:
+    """Return stem and suffix of a file name; a path object for each of many files costs more."""
+    dot = name.rfind(".")
+    return (name[:dot], name[dot:]) if dot > 0 else (name, "")
 
 
 def is_pictures(path: Path) -> bool:
@@ -109,19 +115,21 @@ def group_pictures(names: Iterable[str]) -> Grouping:
 
 def _fewest_groups(names: Sequence[str]) -> dict[str, list[str]]:
     """Return names by pattern, the number that is left open being that with fewest patterns."""
-    runs = max(len(DIGITS.findall(Path(name).stem)) for name in names)
+    runs = max(len(DIGITS.findall(_split_suffix(name)[0])) for name in names)
     choices = []
     for place in range(1, max(runs, 1) + 1):
         groups: dict[str, list[str]] = defaultdict(list)
         for name in names:
             groups[_name_pattern(name, place)].append(name)
         choices.append(groups)
+        if len(groups) == 1:
+            break
     return min(choices, key=len)
 
 
 def _name_pattern(name: str, place: int) -> str:
     """Return a name with its number at `place`, counted from the end, left open."""
-    stem, suffix = Path(name).stem, Path(name).suffix
+    stem, suffix = _split_suffix(name)
     numbers = list(DIGITS.finditer(stem))
     if len(numbers) < place:
         return name

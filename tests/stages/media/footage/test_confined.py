@@ -12,9 +12,11 @@ from stages.media.footage import sound
 from stages.media.footage.ffmpeg import ffmpeg_path
 from stages.media.footage.timeline import probe
 from stages.media.footage.video import read_frames
+from stages.media.results.settings import ResultSettings
 from tests.support.hostile_files import PLAYLISTS, playlist, video, with_reference
-from tests.support.result_files import write_all
+from tests.support.result_files import result_clip, write_all
 
+OVERLAY = ResultSettings(formats=("overlay",))
 SECRET = 200  # grey level of the pictures that must not appear
 
 
@@ -90,10 +92,10 @@ def test_the_sound_follows_no_reference(tmp_path, listener, secret, caplog, kind
         path = tmp_path / f"{k}.mp4"
         path.write_bytes(text)
         frames = ((np.zeros((48, 64), np.uint16), p) for p in read_frames(source, timeline))
-        write_all(tmp_path, timeline, frames, ("overlay",), path)
+        write_all(tmp_path, result_clip(timeline, path), frames, OVERLAY)
         assert probe(tmp_path / "overlay.mp4").audio == ""
     assert not called(listener)
-    assert "preview without sound" in caplog.text
+    assert "written without sound" in caplog.text
 
 
 def test_without_our_options_the_same_playlist_does_call(tmp_path, listener):
@@ -141,7 +143,7 @@ def test_a_folder_called_like_a_protocol_is_written_to_the_disk(tmp_path, listen
     folder = (tmp_path / f"tcp:127.0.0.1:{listener.getsockname()[1]}").relative_to(tmp_path)
     folder.mkdir()
     frames = ((np.zeros((48, 64), np.uint16), p) for p in read_frames(source, timeline))
-    write_all(folder, timeline, frames, ("overlay",), source)
+    write_all(folder, result_clip(timeline, source), frames, OVERLAY)
     assert probe(folder / "overlay.mp4").audio == "aac"
     assert not called(listener)
 
@@ -160,7 +162,7 @@ def test_sound_that_an_index_repeats_does_not_fill_the_disk(tmp_path, monkeypatc
         if most:
             monkeypatch.setattr(sound, "most_bytes", lambda *_, most=most: most)
         frames = ((np.zeros((48, 64), np.uint16), p) for p in read_frames(source, timeline))
-        write_all(tmp_path, timeline, frames, ("overlay",), source)
+        write_all(tmp_path, result_clip(timeline, source), frames, OVERLAY)
         audio.append(probe(tmp_path / "overlay.mp4").audio)
     assert audio == ["aac", ""]
     assert (tmp_path / "overlay.mp4").stat().st_size < 200_000

@@ -226,8 +226,8 @@ def parted(path, monkeypatch, length, **how):
     line, first = probe(path), []
     real = video_module._decoded
 
-    def watched(*given):
-        for k, (pts, picture) in enumerate(real(*given)):
+    def watched(*given, **options):
+        for k, (pts, picture) in enumerate(real(*given, **options)):
             if k == 0:
                 first.append(pts)
             yield pts, picture
