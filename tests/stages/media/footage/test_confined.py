@@ -152,7 +152,7 @@ def test_sound_that_an_index_repeats_does_not_fill_the_disk(tmp_path, monkeypatc
     source = tmp_path / "loud.mkv"
     subprocess.run(
         [
-            *(ffmpeg_path(), "-v", "error", "-f", "lavfi", "-i", "color=s=64x48:d=1"),
+            *(ffmpeg_path(), "-v", "error", "-f", "lavfi", "-i", "color=s=64x48:d=60:r=1"),
             *("-f", "lavfi", "-i", "anoisesrc=d=60", "-c:a", "aac", str(source)),
         ],
         check=True,
