@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from fractions import Fraction
-from functools import cache, partial
+from functools import cache, cached_property, partial
 from itertools import islice, repeat
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from pipeline.errors import InputError
+from pipeline.plugins import code_digest, let_import
 from pipeline.stage import Clip, Facts, Input, PartedSink, Reader
 from stages.arrays import (
     COVER,
@@ -39,7 +40,7 @@ from stages.media.results.result import (
     parse_frames,
     select_frames,
 )
-from stages.media.results.settings import ResultSettings
+from stages.media.results.settings import ENTRY_POINTS, ResultSettings, is_own_format
 from stages.ops.edge_alpha import edge_alpha
 from stages.ops.fixed_point import unpack_mask
 from stages.ops.guided import upsample_mask
@@ -62,14 +63,39 @@ class Export(ResultSettings, PartedSink):
         "source_masks", "hard_masks", "shots",
     )  # fmt: skip
 
+    outside_key: ClassVar[tuple[str, ...]] = ("modules",)
+    unkeyed_defaults: ClassVar[tuple[str, ...]] = ("code_digests",)
     editable: ClassVar[tuple[str, ...]] = ("masks",)
 
     kernel: int = Field(8, ge=1, le=255, description="box of the upsampling to source size")
     eps: float = Field(1e-4, ge=1e-6, description="of the upsampling; see smooth.eps")
 
+    modules: str = Field("", description="folder of a result format of your own; empty: this one")
+
+    @computed_field  # type: ignore[prop-decorator]
+    @cached_property
+    def code_digests(self) -> dict[str, str]:
+        """Digests of the code of the user's own formats, for keys; empty without any."""
+        self._let_import()
+        return {
+            name: code_digest(name, ENTRY_POINTS) for name in self.formats if is_own_format(name)
+        }
+
+    def resolve(self) -> Self:
+        """Return the step with the folder of the user's formats, and their digests known."""
+        folder = self.modules or (str(Path.cwd()) if any(":" in x for x in self.formats) else "")
+        step = self.model_copy(update={"modules": folder})
+        step.code_digests  # noqa: B018 - looked up now: errors come before the run
+        return step
+
+    def _let_import(self) -> None:
+        if self.modules:
+            let_import(self.modules)
+
     @property
     def needs_soft(self) -> bool:
         """Whether a result wants soft masks."""
+        self._let_import()
         return any(result_type(name).needs_alpha for name in self.formats)
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
@@ -87,6 +113,7 @@ class Export(ResultSettings, PartedSink):
 
     @property
     def _has_redaction(self) -> bool:
+        self._let_import()
         return any(result_type(name).needs_cover for name in self.formats)
 
     def parts(self, facts: Facts) -> Sequence[Part]:
@@ -95,6 +122,7 @@ class Export(ResultSettings, PartedSink):
 
     def write(self, clip: Clip, facts: Facts, part: Part, read: Reader, folder: Path) -> None:
         """Write the frames of a part that are wanted."""
+        self._let_import()
         about, wanted = self._result_clip(clip, facts), self._wanted_frames(clip, facts)
         with ExitStack() as stack:
             writers = [
@@ -106,6 +134,7 @@ class Export(ResultSettings, PartedSink):
 
     def join(self, clip: Clip, facts: Facts, parts: Sequence[Path], folder: Path) -> list[str]:
         """Join the parts to the clip's results."""
+        self._let_import()
         results: list[Result] = build_results(self._result_clip(clip, facts), self)
         for result in results:
             result.join(parts, folder)

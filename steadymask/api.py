@@ -269,7 +269,7 @@ def _steps_for_arrays(sections: Sections, *, has_masks: bool) -> tuple[list[Step
     wanted: list[Step] = []
     for step in steps:
         if isinstance(step, Export):
-            wanted.append(ArrayExport(**step.model_dump()))
+            wanted.append(ArrayExport(**step.model_dump(include=set(Export.model_fields))))
         elif not isinstance(step, Sink) or step.name == "scores":
             wanted.append(step)
     return wanted, engine

@@ -46,15 +46,18 @@ def _keyed_settings(step: Step) -> dict[str, Any]:
     if id(step) not in _known or _known[id(step)][0] is not step:
         if len(_known) > MOST_KNOWN:
             _known.clear()
-        defaults = {
-            name
-            for name in step.unkeyed_defaults
-            if getattr(step, name)
-            == type(step).model_fields[name].get_default(call_default_factory=True)
-        }
+        defaults = {name for name in step.unkeyed_defaults if _is_default(step, name)}
         excluded = {*step.outside_key, *defaults}
         _known[id(step)] = step, step.model_dump(mode="json", exclude=excluded)
     return _known[id(step)][1]
+
+
+def _is_default(step: Step, name: str) -> bool:
+    """Return whether a field is at its default; a computed one where it is empty."""
+    fields, value = type(step).model_fields, getattr(step, name)
+    if name not in fields:
+        return not value
+    return bool(value == fields[name].get_default(call_default_factory=True))
 
 
 def digest_json(value: Any) -> str:

@@ -15,7 +15,10 @@ from stages.media.masks.palette import read_labels
 
 T, H, W = 7, 36, 52
 SETTINGS = {"flow": {"radius": 1}, "engine": {"chunk": 3}}
-SMALL = SETTINGS | {"ingest": {"short_side": 20}}  # the source is larger than the working size
+SMALL = SETTINGS | {
+    "ingest": {"short_side": 20},
+    "refine": {"method": "vote"},
+}  # the source is larger than the working size
 
 
 @pytest.fixture(scope="module")

@@ -6,14 +6,22 @@ import inspect
 from functools import lru_cache
 from importlib import import_module
 
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
+from pipeline.plugins import load_plugin
 from stages.media.results.result import Result, ResultClip
-from stages.media.results.settings import MODULES, ResultSettings
+from stages.media.results.settings import (
+    ENTRY_POINTS,
+    MODULES,
+    ResultSettings,
+    is_own_format,
+)
 
 
 @lru_cache
 def result_type(name: str) -> type[Result]:
     """Return the class of a format; its file is imported now: some need libraries of their own."""
+    if is_own_format(name):
+        return _own_type(name)
     module = import_module(f"stages.media.results.{MODULES[name]}")
     types = [
         kind
@@ -21,6 +29,14 @@ def result_type(name: str) -> type[Result]:
         if inspect.isclass(kind) and issubclass(kind, Result) and vars(kind).get("format") == name
     ]
     (kind,) = types
+    return kind
+
+
+def _own_type(name: str) -> type[Result]:
+    """Return the class of a user's format: a `Result` at ``module:Class``, or an entry point."""
+    kind = load_plugin(name, setting="export.formats", group=ENTRY_POINTS, known=MODULES)
+    if not (inspect.isclass(kind) and issubclass(kind, Result)):
+        raise ConfigError(f"export.formats = {name!r}: expected a class of Result, got {kind!r}")
     return kind
 
 

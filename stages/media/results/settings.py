@@ -10,7 +10,10 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from pipeline.plugins import plugin_points
 from stages.media.results.templates import check_template
+
+ENTRY_POINTS = "steadymask.result_formats"
 
 # Every format by name, with the file that writes it: stages/media/results/<module>.py.
 MODULES = {
@@ -85,7 +88,8 @@ class ResultSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     formats: tuple[str, ...] = Field(
-        ("png", "ffv1", "overlay"), description=f"what to write, of {', '.join(MODULES)}"
+        ("png", "ffv1", "overlay"),
+        description=f"what to write, of {', '.join(MODULES)}, or module:Class",
     )
     templates: dict[str, str] = Field(
         default_factory=dict,
@@ -161,11 +165,17 @@ class ResultSettings(BaseModel):
         return templates
 
 
+def is_own_format(name: str) -> bool:
+    """Return whether a format is a user's own: ``module:Class``, or an entry point."""
+    return ":" in name or name in plugin_points(ENTRY_POINTS)
+
+
 def _check_format(name: str) -> None:
-    if name not in MODULES:
+    if name not in MODULES and not is_own_format(name):
         near = difflib.get_close_matches(name, MODULES, 1)
         hint = f"did you mean {near[0]!r}? " if near else ""
-        raise ValueError(f"no format {name!r}: {hint}there are {', '.join(MODULES)}")
+        known = ", ".join([*MODULES, *plugin_points(ENTRY_POINTS)])
+        raise ValueError(f"no format {name!r}: {hint}there are {known}, and module:Class")
 
 
 def is_colour(text: str) -> bool:
