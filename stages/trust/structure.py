@@ -25,6 +25,7 @@ from stages.ops.trajectories import count_votes, mark_disagreement
 TRUSTED, DOUBTED, WRONG = 255, 128, 5
 """Trust in 255ths: as good as any, doubted by neighbours, at odds with them beyond doubt."""
 ROUNDS = 3  # bad frames lose their votes before those beside them are judged
+AGREED = 0.9  # share of the votes for a label from which it is not asked for again
 RELIABLE = 192  # trust from which a pixel counts as evidence for others
 
 
@@ -201,6 +202,9 @@ class _Survey:
             reach=given.reach, appearance=given.appearance, pixel=given.pixel, active=active,
             classes=self._classes,
         )  # fmt: skip
+        # Where all are of one mind, those that are left when some lose their votes are so too.
+        own_share = np.take_along_axis(self.votes, given.labels[t - given.start][..., None], -1)
+        self._active[t] = active & (own_share[..., 0] < AGREED)
         doubts = {}
         for c in range(self._classes):
             doubt = find_doubt(self.own(t, c), self.votes[..., c + 1], support)
