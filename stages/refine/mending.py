@@ -22,7 +22,7 @@ LEAST = 0.05  # weight of trusted frames from which they are believed
 SOFT_EDGE = 1.5  # pixels: 1 sigma of the edges of repaired masks
 GAIN = 1.22  # times as much of a stilled outline has to lie on the picture's edges
 CHANCE = 0.2  # share of an outline on edges if it were drawn anywhere
-BLIND = 0.25  # share of a stilled outline on edges below which it knows nothing of them
+BLIND = 0.28  # share of a stilled outline on edges below which it knows nothing of them
 THIN = 4  # pixels: half the width of parts whose outlines are not averaged
 WATCHED = 0.1  # share of an outline that frames on both sides have to know
 
