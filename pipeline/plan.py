@@ -108,6 +108,23 @@ def check_inputs(step: Step, inputs: Sequence[Input], steps: Sequence[Step]) -> 
             )
 
 
+def steps_for(steps: Sequence[Step], stages: Collection[str]) -> list[Step]:
+    """Return the sources, the stages named, and every stage that these read, in order.
+
+    A stage whose inputs depend on facts of the clip is taken by the inputs it has without any.
+    """
+    by_name = {step.name: step for step in steps}
+    wanted = {step.name for step in steps if isinstance(step, Source)}
+    open_names = [name for name in stages if name in by_name]
+    while open_names:
+        name = open_names.pop()
+        step = by_name[name]
+        if name not in wanted and isinstance(step, Stage):
+            open_names += [read.stage for read in step.inputs({})]
+        wanted.add(name)
+    return [step for step in steps if step.name in wanted]
+
+
 def record_for(
     step: Step,
     frames: tuple[int, int],

@@ -29,11 +29,12 @@ sys.path.insert(0, str(ROOT))
 
 from student_clips import MEASURES, RADIUS, Labels, Scores, Test, link_clip, test_clip  # noqa: E402
 
+from pipeline.plan import steps_for  # noqa: E402
 from pipeline.store.store import Store  # noqa: E402
 from stages.catalogue import build_steps  # noqa: E402
 from stages.models.segmenters.load import load_segmenter  # noqa: E402
 from stages.ops.soft_masks import winners  # noqa: E402
-from steadymask.cli.distill import NEEDED  # noqa: E402 (the project is beside this folder)
+from steadymask.cli.distill import TRAINED_ON as DISTILL_STAGES  # noqa: E402 (the project is beside this folder)
 from steadymask.cli.distill import build_parser as distill_parser  # noqa: E402
 from steadymask.cli.execution import prepare  # noqa: E402
 from steadymask.cli.library import pair_masks  # noqa: E402
@@ -170,7 +171,7 @@ def trained_on(options: argparse.Namespace) -> Library:
         given += ["--masks", str(options.work / "masks")]
     parsed = distill_parser().parse_args(given)
     everything, engine = build_steps(*read_settings(parsed))
-    steps = [step for step in everything if step.name in NEEDED]
+    steps = steps_for(everything, DISTILL_STAGES)
     clips, *_ = pair_masks(parsed.footage, parsed.masks, follow_links=True)
     store = Store(str(options.work / ".store"))
     clips = prepare("students", parsed, clips, steps, store, engine)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from pipeline.errors import ConfigError
+from pipeline.plan import steps_for
 from pipeline.settings import Sections
 from pipeline.stage import Clip, Step
 from pipeline.store.store import Store
@@ -19,7 +20,7 @@ from steadymask.cli.options import add_library, held, read_settings, say
 if TYPE_CHECKING:
     from steadymask.training.students import Student
 
-NEEDED = ("probe", "ingest", "classes", "segment", "flow", "refine", "smooth")
+TRAINED_ON = ("segment", "flow", "carry", "smooth")
 EPILOG = """\
 Runs what is not cached yet of the pipeline, then trains. --loss adds a term to the cross-entropy,
 with the weight of its paper or NAME=WEIGHT: temporal, pair_wise, multi_frame (Liu et al.);
@@ -98,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
         )
     settings, source = read_settings(options)
     everything, engine = build_steps(settings, source)
-    steps = [step for step in everything if step.name in NEEDED]
+    steps = steps_for(everything, TRAINED_ON)
     clips, unpaired, _ = pair_masks(
         options.footage, options.masks, follow_links=options.follow_links
     )

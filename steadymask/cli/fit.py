@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import ConfigError
+from pipeline.plan import steps_for
 from pipeline.stage import Clip, Step
 from pipeline.store.store import Store
 from stages.catalogue import Engine, build_steps
@@ -19,10 +20,7 @@ from steadymask.cli.options import add_library, held, read_settings, say
 if TYPE_CHECKING:
     from steadymask.training.library import Library
 
-NEEDED = {
-    "aligned": ("probe", "ingest", "classes", "segment", "flow", "refine"),
-    "deeplab": ("probe", "ingest", "classes", "segment", "flow"),
-}
+TRAINED_ON = {"aligned": ("segment", "flow", "refine"), "deeplab": ("segment", "flow")}
 RATES = {"aligned": 1e-4, "deeplab": 1e-5}  # the paper's for its own decoder
 EPILOG = """\
 Runs what is not cached yet of ingest, segment, flow and voting, then trains. OUT/fit/METHOD then
@@ -66,7 +64,7 @@ def main(arguments: Sequence[str]) -> int:
     settings, source = read_settings(options)
     voting = dict(settings.get("refine", {})) | {"method": "vote"}
     everything, engine = build_steps({**settings, "refine": voting}, source)
-    steps = [step for step in everything if step.name in NEEDED[options.method]]
+    steps = steps_for(everything, TRAINED_ON[options.method])
     clips, unpaired, _ = pair_masks(
         options.footage, options.masks, follow_links=options.follow_links
     )

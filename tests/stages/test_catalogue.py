@@ -1,6 +1,7 @@
 import pytest
 
 from pipeline.errors import ConfigError
+from pipeline.plan import check_steps, steps_for
 from stages.catalogue import build_steps, step_types
 
 SHARING = {"visibility", "refine", "smooth", "measure", "scores", "report", "pseudo_labels"}
@@ -25,3 +26,14 @@ def test_appearance_is_that_of_refine():
     steps, _ = build_steps({"refine": {"appearance": 7.0}}, "test")
     shared = {step.name: step.appearance for step in steps if step.name in ("refine", "smooth")}
     assert shared == {"refine": 7.0, "smooth": 7.0}
+
+
+def test_what_a_training_needs_follows_from_the_inputs():
+    steps, _ = build_steps({}, "test")
+    needed = steps_for(steps, ("flow", "smooth"))
+    check_steps(needed)
+    names = [step.name for step in needed]
+    assert {"probe", "ingest", "classes", "segment", "flow", "trust", "refine", "smooth"} == {
+        *names
+    }
+    assert [step.name for step in steps_for(steps, ("flow",))][-1] == "flow"

@@ -3,11 +3,12 @@ import pytest
 import skimage.data
 import torch
 
+from pipeline.plan import steps_for
 from pipeline.store.store import Store
 from stages.catalogue import build_steps
 from stages.media.masks.palette import read_labels, write_indexed_png
 from stages.ops.warp import warp
-from steadymask.cli.distill import NEEDED, build_parser
+from steadymask.cli.distill import TRAINED_ON, build_parser
 from steadymask.cli.execution import prepare
 from steadymask.cli.library import pair_masks
 from steadymask.training.labelled import LabelledClips, Origin
@@ -21,8 +22,10 @@ def labelled(root, **origin):
     """Run the pipeline on the clips below `root`; return them with labels."""
     folders = [str(root / "footage"), "--masks", str(root / "masks"), "--out", str(root / "out")]
     options = build_parser().parse_args([*folders, "--executor", "inline"])
-    steps, engine = build_steps({"segment": {"softness": 0.0}}, "test")
-    steps = [step for step in steps if step.name in NEEDED]
+    steps, engine = build_steps(
+        {"segment": {"softness": 0.0}, "refine": {"method": "vote"}}, "test"
+    )
+    steps = steps_for(steps, TRAINED_ON)
     clips, *_ = pair_masks(options.footage, options.masks)
     store = Store(str(options.out / ".store"))
     clips = prepare("test", options, clips, steps, store, engine)
