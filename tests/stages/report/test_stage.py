@@ -21,7 +21,11 @@ from stages.report.stage import Report
 from tests.support.small_library import SIZE, scene, write_clip
 
 FRAMES, CUT = 24, 15
-SETTINGS = {"ingest": {"cuts": [CUT]}, "export": {"formats": ["png"]}}
+SETTINGS = {
+    "ingest": {"cuts": [CUT]},
+    "export": {"formats": ["png"]},
+    "refine": {"method": "vote"},  # changes all masks
+}
 AREA = SIZE[0] * SIZE[1]
 
 
@@ -190,7 +194,8 @@ def test_switched_off_it_leaves_nothing_but_what_belongs_to_a_clip_called_report
     off = {"report": {"enabled": False}}
     run(tmp_path, "a", settings=off)
     left = {path.name for path in (out / "a" / "report").iterdir() if path.name[0] != "."}
-    assert left == {"masks", "masks.mkv", "overlay.mp4", "metrics.json", "report"}
+    results = {"masks", "masks.mkv", "overlay.mp4", "metrics.json", "review.json"}
+    assert left == {*results, "report"}
     assert (out / "a" / "report" / "report" / "clip.json").exists()
 
 
@@ -281,7 +286,7 @@ def test_switched_off_it_reads_next_to_nothing():
 
 @pytest.mark.parametrize("size", [(1, 1), (4, 4), (8, 8), (3, 64), (2, 640)])
 def test_tiny_pictures_have_slices_too(tmp_path, size):
-    panes = Panes(size, np.zeros((256, 3), np.uint8))
+    panes = Panes(size, np.zeros((256, 3), np.uint8), side=480)
     slices = Slices(2, panes)
     for t in range(2):
         labels = np.zeros(size, np.uint8)
