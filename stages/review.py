@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -11,10 +12,12 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
-from stages.arrays import AREAS, CARRIED, FRAMES, OBJECTS, SMOOTH_LABELS
+from stages.arrays import AREAS, CARRIED, FRAMES, OBJECTS, SMOOTH_LABELS, TRUST, input_masks
 from stages.facts import ClipFacts
 from stages.metrics.colour_fit import ColourModel, colour_bins
 from stages.metrics.risk import frame_risk, gather_evidence, review_rows
+from stages.shared_settings import DEFAULT_REFINE_METHOD, RefineMethod
+from stages.trust.shares import trust_shares
 
 COUNTS = (CARRIED, OBJECTS, AREAS)
 
@@ -23,37 +26,48 @@ class Review(Sink):
     """The risk of every frame and object, and the frames to look at; see `metrics.risk`."""
 
     name: ClassVar[str] = "review"
-    version: ClassVar[int] = 2
-    uses: ClassVar[tuple[str, ...]] = ("frames", "shots", "classes")
+    version: ClassVar[int] = 3
+    uses: ClassVar[tuple[str, ...]] = ("frames", "shots", "classes", "sparse")
 
     enabled: bool = Field(True, description="say which frames a person should look at")
     least_risk: float = Field(
         0.5, ge=0, le=1, description="list frames whose risk of an IoU under .8 is as high"
     )
 
+    method: RefineMethod = DEFAULT_REFINE_METHOD
+
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
-        """Read counts, and pictures and masks for how well colours fit."""
-        return tuple(array.within() for array in (*COUNTS, FRAMES, SMOOTH_LABELS))
+        """Read counts, pictures and masks for how well colours fit, and trust if there is any."""
+        trust = (TRUST, input_masks(ClipFacts(facts).sparse)[1]) if self.method == "trust" else ()
+        return tuple(array.within() for array in (*COUNTS, FRAMES, SMOOTH_LABELS, *trust))
 
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
         """Write ``review.json``."""
         known = ClipFacts(facts)
         carried, objects, areas = (np.stack(list(read(array))) for array in COUNTS)
-        evidence = gather_evidence(carried, objects, areas, self._colour_misfit(known, read))
+        shares = self._trust_shares(known, read) if self.method == "trust" else None
+        misfit = self._colour_misfit(known, read)
+        evidence = gather_evidence(carried, objects, areas, misfit, shares)
         risk = frame_risk(evidence, known.shots)
         rows = review_rows(risk, evidence, known.classes, known.shots, least=self.least_risk)
         content: dict[str, Any] = {
             "clip": clip.name,
             "rows": rows,
             "risk": {
-                str(label): [round(float(value), 4) for value in risk[:, k]]
-                for k, label in enumerate(known.classes)
+                str(label): _plain_values(risk[:, k]) for k, label in enumerate(known.classes)
             },
+            "trust": _trust_curves(shares, known.classes),
         }
         draft = folder / "review.json.draft"
         draft.write_text(json.dumps(content, allow_nan=False) + "\n")
         draft.replace(folder / "review.json")
         return ["review.json"]
+
+    @staticmethod
+    def _trust_shares(known: ClipFacts, read: Reader) -> NDArray[np.float64]:
+        """Return the shares of each frame's masks that are wrong and not trusted: (T, C, 2)."""
+        both = zip(read(TRUST), read(input_masks(known.sparse)[1]), strict=True)
+        return np.stack([trust_shares(trust, labels) for trust, labels in both])
 
     @staticmethod
     def _colour_misfit(known: ClipFacts, read: Reader) -> NDArray[np.float64]:
@@ -69,3 +83,23 @@ class Review(Sink):
             for t, (picture, labels) in zip(frames, both, strict=True):
                 out[t] = model.misfit(colour_bins(picture), labels)
         return out
+
+
+def _trust_curves(
+    shares: NDArray[np.float64] | None, labels: Sequence[int]
+) -> dict[str, dict[str, list[float]]]:
+    """Return by label the shares that are wrong and not trusted; 0 where there is no object."""
+    if shares is None:
+        return {}
+    known = np.nan_to_num(shares)
+    return {
+        str(label): {
+            "wrong": _plain_values(known[:, k, 0]),
+            "untrusted": _plain_values(known[:, k, 1]),
+        }
+        for k, label in enumerate(labels)
+    }
+
+
+def _plain_values(values: NDArray[np.float64]) -> list[float]:
+    return [round(float(value), 4) for value in values]

@@ -33,6 +33,13 @@ Appearance = Annotated[
 ]
 DEFAULT_APPEARANCE = 12.0
 
+RefineMethod = Annotated[
+    str,
+    Field(description="how masks are refined; set refine.method alone"),
+    SharedWith("refine.method"),
+]
+DEFAULT_REFINE_METHOD = "trust"
+
 
 def shared_fields(section: str, model: type[BaseModel]) -> dict[str, str]:
     """Return the origins of a stage's fields that take their value from another stage.

@@ -3,10 +3,11 @@
 
     python benchmarks/quality/risk.py OUT=TRUTH [OUT=TRUTH ...] [--fit]
 
-OUT is that of a run with `segment.union=true`, TRUTH holds a folder of label PNGs for each clip. A
-frame is wrong if the IoU of its masks out with the truth is under .8. Prints the area under the
-ROC curve of each run and of all together, how often frames of each range of risk are wrong, and,
-with --fit, the offset and slope that fit best, and how well those of the other clips hold on each.
+OUT is that of a run with defaults and `segment.union=true`, TRUTH holds a folder of label PNGs for
+each clip. A frame is wrong if the IoU of its masks out with the truth is under .8. Prints the area
+under the ROC curve of each run and of all together, how often frames of each range of risk are
+wrong, and, with --fit, the offset and slope that fit best, and how well those of the other clips
+hold on each.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.media.masks.palette import read_labels
-from stages.metrics.risk import OFFSET, SLOPE
+from stages.metrics.risk import TRUST_CURVE
 
 WRONG = 0.8
 Samples = tuple[NDArray[np.float64], NDArray[np.bool_]]
@@ -73,7 +74,7 @@ def fit(score: NDArray[np.float64], wrong: NDArray[np.bool_]) -> tuple[float, fl
 def score_of(risk: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the score that the stage's curve turned into a risk."""
     inside = risk.clip(1e-4, 1 - 1e-4)
-    return (np.log(inside / (1 - inside)) - OFFSET) / SLOPE
+    return np.asarray((np.log(inside / (1 - inside)) - TRUST_CURVE[0]) / TRUST_CURVE[1])
 
 
 def print_table(risk: NDArray[np.float64], wrong: NDArray[np.bool_]) -> None:

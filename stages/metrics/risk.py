@@ -14,10 +14,11 @@ from stages.ops.shapes import bind_shapes
 
 POOL = 8  # frames to either side whose quantities count as well
 FLOOR, COLOUR_FLOOR = 0.02, 0.1  # added before logarithms: what is noise
-# Of the logistic curve: fitted by benchmarks/quality/risk.py, which also says how well it holds.
-OFFSET, SLOPE = 8.5, 1.92
+# Offset and slope of the logistic curves: fitted by benchmarks/quality/risk.py, which also says how
+# well they hold; with trust, and without (fitted with refine.method=vote).
+TRUST_CURVE, PLAIN_CURVE = (7.24, 1.79), (8.5, 1.92)
 MISSING, HALF, LARGER = 0.05, 0.6, 1.7  # share of the area that an object has around the frame
-DISAGREES, CHANGED, MISFIT = 0.35, 0.3, 0.5
+DISAGREES, CHANGED, DOUBTED, MISFIT = 0.35, 0.3, 0.3, 0.5
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,8 @@ class Evidence:
         See `stages.metrics.colour_fit`.
     area : ndarray
         Pixels of the masks out.
+    untrusted : ndarray or None
+        Share of the mask in that is not trusted, see `stages.trust.shares`; None without trust.
     """
 
     changed: NDArray[np.float64]
@@ -41,6 +44,7 @@ class Evidence:
     later: NDArray[np.float64]
     misfit: NDArray[np.float64]
     area: NDArray[np.int64]
+    untrusted: NDArray[np.float64] | None = None
 
 
 def gather_evidence(
@@ -48,6 +52,7 @@ def gather_evidence(
     objects: NDArray[np.int64],
     areas: NDArray[np.int64],
     misfit: NDArray[np.float64],
+    shares: NDArray[np.float64] | None = None,
 ) -> Evidence:
     """Return the evidence of a clip.
 
@@ -58,6 +63,8 @@ def gather_evidence(
     areas : ndarray, shape (T, 2, L), int64
         All as `measure` makes them; L = C + 1.
     misfit : ndarray, shape (T, C), float64
+    shares : ndarray, shape (T, C, 2), float64, or None
+        Of `stages.trust.shares`, frame by frame.
     """
     bind_shapes(carried=(carried, "T 2 K L 3"), areas=(areas, "T 2 L"), misfit=(misfit, "T C"))
     own, other, both = np.moveaxis(carried[:, 1, :, 1:].astype(np.float64), -1, 0)
@@ -71,14 +78,16 @@ def gather_evidence(
         later=_mean_without_nan(apart[:, middle:], axis=1),
         misfit=misfit,
         area=areas[:, 1, 1:],
+        untrusted=None if shares is None else shares[..., 1],
     )
 
 
 def frame_risk(evidence: Evidence, shots: Sequence[Sequence[int]]) -> NDArray[np.float64]:
     """Return the probability that a frame's mask of an object has an IoU with the truth under .8.
 
-    A logistic curve over the sum of logarithms of what was changed, how far neighbours disagree,
-    and how badly colours fit, here and over `POOL` frames to either side within the shot.
+    A logistic curve over the sum of logarithms of which share is not trusted (without trust: was
+    changed), how far neighbours disagree, and how badly colours fit, here and over `POOL` frames
+    to either side within the shot.
 
     Parameters
     ----------
@@ -88,18 +97,21 @@ def frame_risk(evidence: Evidence, shots: Sequence[Sequence[int]]) -> NDArray[np
     Returns
     -------
     ndarray, shape (T, C), float64
-        In [0, 1]; 0 where neither the masks in nor those out have the object.
+        In [0, 1]; 0 where neither the masks in nor those out have the object, here or in those
+        frames.
     """
+    offset, slope = PLAIN_CURVE if evidence.untrusted is None else TRUST_CURVE
     score = risk_score(evidence, shots)
-    nothing = np.isnan(evidence.changed)
-    return np.where(nothing, 0.0, 1 / (1 + np.exp(-(OFFSET + SLOPE * score))))
+    there = pool((~np.isnan(evidence.changed)).astype(np.float64), shots) > 0
+    return np.where(there, 1 / (1 + np.exp(-(offset + slope * score))), 0.0)
 
 
 def risk_score(evidence: Evidence, shots: Sequence[Sequence[int]]) -> NDArray[np.float64]:
     """Return the sum of logarithms that `frame_risk` turns into a probability; higher is worse."""
     neighbours = _mean_without_nan(np.stack([evidence.earlier, evidence.later]), axis=0)
-    score = np.zeros(evidence.changed.shape)
-    for values in (evidence.changed, neighbours):
+    doubted = evidence.changed if evidence.untrusted is None else evidence.untrusted
+    score = np.zeros(doubted.shape)
+    for values in (doubted, neighbours):
         here = np.nan_to_num(values)
         score += 0.5 * (np.log(here + FLOOR) + np.log(pool(values, shots) + FLOOR))
     return score + np.log(pool(evidence.misfit, shots) + COLOUR_FLOOR)
@@ -186,7 +198,8 @@ def _plainest_reason(evidence: Evidence, usual: NDArray[np.float64], t: int, num
     """Return the plainest thing that is wrong with an object in a frame."""
     area, around = float(evidence.area[t, number]), float(usual[t, number])
     sides = np.array([evidence.earlier[t, number], evidence.later[t, number]])
-    if around > 0 and area < MISSING * around:
+    absent = np.isnan(evidence.changed[t, number])
+    if absent or (around > 0 and area < MISSING * around):
         return "the object is missing"
     if area < HALF * around:
         return "half of it missing"
@@ -194,20 +207,25 @@ def _plainest_reason(evidence: Evidence, usual: NDArray[np.float64], t: int, num
         return "far larger than in the frames around"
     if np.isnan(sides).all():
         return "nobody vouches"
-    return _mask_disagreement(sides, evidence.changed[t, number], evidence.misfit[t, number])
+    return _mask_disagreement(evidence, sides, t, number)
 
 
-def _mask_disagreement(sides: NDArray[np.float64], changed: float, misfit: float) -> str:
+def _mask_disagreement(evidence: Evidence, sides: NDArray[np.float64], t: int, number: int) -> str:
     """Return the evidence that disagrees with a mask of the usual size."""
+    untrusted = evidence.untrusted
     if min(np.nan_to_num(sides, nan=1.0)) > DISAGREES:
         return "disagrees with both sides"
     if max(np.nan_to_num(sides)) > DISAGREES:
         return "disagrees with one side"
-    if changed > CHANGED:
+    if evidence.changed[t, number] > CHANGED:
         return "changed a lot"
-    if misfit > MISFIT:
+    if untrusted is not None and untrusted[t, number] > DOUBTED:
+        return "doubted by the frames around"
+    if evidence.misfit[t, number] > MISFIT:
         return "colours do not fit"
-    return "masks around it were changed or disagree"
+    if untrusted is None:
+        return "masks around it were changed or disagree"
+    return "masks around it are doubted or disagree"
 
 
 def _mean_without_nan(values: NDArray[np.float64], *, axis: int) -> NDArray[np.float64]:

@@ -40,7 +40,14 @@ from stages.refine.decoding import (
 from stages.refine.mending import Mended, Mender, consecutive
 from stages.refine.plugin import ENTRY_POINTS, is_plugin, plugin_digest, refine_by_plugin
 from stages.refine.voting import passes
-from stages.shared_settings import DEFAULT_APPEARANCE, DEFAULT_RADIUS, Appearance, Radius
+from stages.shared_settings import (
+    DEFAULT_APPEARANCE,
+    DEFAULT_RADIUS,
+    DEFAULT_REFINE_METHOD,
+    Appearance,
+    Radius,
+    RefineMethod,
+)
 from stages.trust.outlines import POOLED
 
 METHODS = ("trust", "vote", "aligned", "deeplab", "none")
@@ -60,8 +67,8 @@ class Refine(Stage):
     outside_key: ClassVar[tuple[str, ...]] = ("weights", "device", "modules")
     unkeyed_defaults: ClassVar[tuple[str, ...]] = ("options",)
 
-    method: str = Field(
-        "trust",
+    method: RefineMethod = Field(
+        DEFAULT_REFINE_METHOD,
         description="trust: repair what is wrong and leave the rest as it is; or all masks: vote, "
         "aligned (vote and decode), deeplab (decode), none, or module:function",
     )

@@ -1,5 +1,7 @@
 """Risk rises with what tells of wrong masks, and its reasons name what a person would see."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -27,8 +29,14 @@ def evidence(**changes):
     return Evidence(**arrays)
 
 
-def reason(**changes):
-    found = evidence(**changes)
+def doubted(**changes):
+    """Return the same of a clip with trust, in which one mask in fifty is doubted."""
+    untrusted = np.full((T, 1), 0.02)
+    untrusted[12] = changes.pop("untrusted", 0.02)
+    return replace(evidence(**changes), untrusted=untrusted)
+
+
+def reason(found):
     risk = np.zeros((T, 1))
     risk[12] = 0.9
     (row,) = review_rows(risk, found, [7], SHOTS, least=0.5)
@@ -49,10 +57,22 @@ def test_each_quantity_raises_the_risk_of_its_frame_most(changes):
 def test_risk_is_a_probability_and_nothing_is_at_no_risk():
     rng = np.random.default_rng(4)
     arrays = {n: rng.random((T, 2)) for n in ("changed", "earlier", "later", "misfit")}
-    arrays["changed"][3] = np.nan
+    arrays["changed"][:20, 0] = np.nan
     risk = frame_risk(Evidence(**arrays, area=rng.integers(0, 99, (T, 2))), SHOTS)
     assert ((risk >= 0) & (risk <= 1)).all()
-    assert (risk[3] == 0).all()
+    assert (risk[: 20 - POOL, 0] == 0).all()
+    assert (risk[20 - POOL :, 0] > 0).all()
+    assert (risk[:, 1] > 0).all()
+
+
+def test_a_frame_without_the_object_is_at_risk_if_the_masks_around_it_are_doubted():
+    bare = {"changed": np.nan, "earlier": np.nan, "later": np.nan, "misfit": np.nan, "area": 0}
+    calm, worse = doubted(**bare), doubted(**bare)
+    for values in (worse.untrusted, worse.earlier, worse.later):
+        values[[*range(4, 12), *range(13, 21)]] = 0.9
+    assert frame_risk(calm, SHOTS)[12] < 0.02
+    assert frame_risk(worse, SHOTS)[12] > 0.1
+    assert reason(worse) == "the object is missing, frame 12"
 
 
 def test_no_frame_beyond_a_cut_counts():
@@ -89,7 +109,24 @@ def test_pooled_values_are_means_over_the_window_of_the_shot():
     ],
 )
 def test_the_reason_says_what_a_person_would_see(changes, words):
-    assert reason(**changes) == words
+    assert reason(evidence(**changes)) == words
+    assert reason(doubted(**changes)) == words
+
+
+def test_the_reason_says_what_trust_knows():
+    assert reason(doubted(untrusted=0.5)) == "doubted by the frames around, frame 12"
+    assert reason(doubted(untrusted=0.5, later=0.6)) == "disagrees with one side, frame 12"
+    assert reason(doubted()).startswith("masks around it are doubted or disagree")
+    assert reason(evidence()).startswith("masks around it were changed or disagree")
+
+
+def test_with_trust_the_risk_is_that_of_what_is_not_trusted_not_of_what_was_changed():
+    calm = frame_risk(doubted(), SHOTS)
+    np.testing.assert_array_equal(frame_risk(doubted(changed=0.9), SHOTS), calm)
+    for changes in ({"untrusted": 0.6}, {"earlier": 0.7}, {"misfit": 0.9}):
+        found = frame_risk(doubted(**changes), SHOTS)
+        assert found[12] > calm[12]
+        assert found[12 - POOL - 1] == calm[12 - POOL - 1]
 
 
 def test_the_reason_names_the_frames_of_which_it_is_true():
@@ -129,6 +166,10 @@ def test_evidence_is_that_of_the_counts():
     assert np.isnan(found.earlier[2]).all()
     np.testing.assert_array_equal(found.changed, 1 - objects[..., 0] / objects[..., 1])
     np.testing.assert_array_equal(found.area, areas[:, 1, 1:])
+    assert found.untrusted is None
+    shares = rng.random((5, 2, 2))
+    found = gather_evidence(carried, objects, areas, np.zeros((5, 2)), shares)
+    np.testing.assert_array_equal(found.untrusted, shares[..., 1])
 
 
 def test_colours_fit_where_the_mask_is_the_object_and_not_where_it_leaks():
