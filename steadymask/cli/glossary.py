@@ -29,9 +29,16 @@ GLOSSARY = {
     ),
     "risk": (
         "How likely a frame's mask of an object is clearly wrong (an IoU under .8 with the true "
-        "mask), from how much was changed, how far the frames around it disagree, and how well "
-        "its colours fit. An estimate, to order frames by: masks that are coarse or wrong "
+        "mask), from how much of it is not trusted, how far the frames around it disagree, and how "
+        "well its colours fit. An estimate, to order frames by: masks that are coarse or wrong "
         "throughout a clip can have a low risk."
+    ),
+    "trust": (
+        "How far an object's mask, as it came in, agrees with the masks of the frames around it, "
+        "carried along the motion. Red: share of its pixels that is wrong beyond doubt. Grey: "
+        "share that is unsure, doubted by its neighbours. The rest is trusted and comes out as "
+        "it went in. Of several objects the highest shares are drawn. Trusted is not the same as "
+        "right: masks that are wrong in the same way all the time agree with each other."
     ),
     "to look at": (
         "What a person should check: warnings (the clip came out worse than it went in), frames "

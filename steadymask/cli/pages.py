@@ -51,7 +51,7 @@ def write_pages(out: Path) -> Path:
             clip["page"] = _page_name(name)
             shown |= {"folder": clip["folder"], "clip": clip["name"]}
             shown |= {"opens": _opening_frame(clip, shown), "checks": _frames_to_check(clip, shown)}
-            shown["risk"] = _risk_lane(clip)
+            shown |= {"risk": _risk_lane(clip), "trust": _trust_lane(clip)}
             page = templates.get_template("clip.html.j2").render(
                 clip=clip | {"shown": shown}, run=run
             )
@@ -98,6 +98,7 @@ def _clip_entry(out: Path, name: str, run: dict[str, Any]) -> dict[str, Any]:
         ),
         "review": review["rows"],
         "risk": review["risk"],
+        "trust": review.get("trust", {}),
         "frames": metrics["frames"],
         "before": metrics["input"]["E_cons"],
         "left": metrics["output"]["E_cons"],
@@ -151,6 +152,15 @@ def _risk_lane(clip: dict[str, Any]) -> dict[str, Any] | None:
     """Return the highest risk of any object over the frames, or None where none was computed."""
     risks = [values for values in clip["risk"].values() if values]
     return curve(np.max(np.array(risks, np.float64), axis=0)) if risks else None
+
+
+def _trust_lane(clip: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the shares of the least trusted object over the frames, or None without trust."""
+    if not clip["trust"]:
+        return None
+    kinds = ("wrong", "untrusted")
+    shares = np.array([[one[kind] for kind in kinds] for one in clip["trust"].values()], np.float64)
+    return {kind: curve(shares[:, k].max(axis=0)) for k, kind in enumerate(kinds)}
 
 
 def _clip_urgency(clip: dict[str, Any]) -> tuple[Any, ...]:

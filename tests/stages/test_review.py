@@ -27,16 +27,33 @@ def root(tmp_path_factory):
     return root
 
 
-def run(root, out, *more):
+def run(root, out, *more, method="none"):
     status = main(
         [
             *(str(root / "footage"), "--masks", str(root / "masks"), "--out", str(out)),
-            *("--executor", "inline", "--workers", "1", "--set", "refine.method=none"),
+            *("--executor", "inline", "--workers", "1", "--set", f"refine.method={method}"),
             *("--set", "smooth.method=none", "--set", "smooth.votes=0", *more),
         ]
     )
     assert status == 0
     return out
+
+
+def test_trust_is_in_the_review_of_the_default_and_nowhere_else(root, tmp_path):
+    out = run(root, tmp_path, method="trust")
+    review = json.loads((out / "=odd, name" / "review.json").read_text())
+    assert list(review["trust"]) == list(review["risk"])
+    disc = {kind: np.array(values) for kind, values in review["trust"]["3"].items()}
+    assert set(np.argsort(-disc["wrong"])[:3]) == set(BAD)
+    assert disc["wrong"][list(BAD)].min() > 0.5
+    assert (disc["wrong"] <= disc["untrusted"]).all()
+    page = next(p for p in (out / "report").glob("*.html") if p.name != "index.html").read_text()
+    assert '"untrusted"' in page
+    assert "what is trust?" in page
+    run(root, tmp_path)
+    assert json.loads((out / "=odd, name" / "review.json").read_text())["trust"] == {}
+    page = next(p for p in (out / "report").glob("*.html") if p.name != "index.html").read_text()
+    assert "what is trust?" not in page
 
 
 def test_the_bad_frames_are_those_at_the_highest_risk_and_listed_with_a_reason(root, tmp_path):

@@ -212,15 +212,21 @@ document.addEventListener("keydown", (event) => {
 
 // Lanes above the slider: what happens when, drawn once; a click goes there.
 function lanes() {
-  const made = [["changed", clip.changed, "--soft", 1], ["flicker", clip.flicker.after, "--two", 0]];
-  if (clip.risk) made.unshift(["risk", clip.risk, "--bad", 1]);
-  at("lanes").replaceChildren(...made.filter(([, curve]) => curve).map(([name, curve, colour, top]) => {
-    const most = top || Math.max(1e-9, ...curve.value.map((value) => value || 0));
+  const made = [
+    ["risk", [[clip.risk, "--bad"]], 1],
+    ["trust", [[clip.trust && clip.trust.untrusted, "--soft"], [clip.trust && clip.trust.wrong, "--bad"]], 1],
+    ["changed", [[clip.changed, "--soft"]], 1],
+    ["flicker", [[clip.flicker.after, "--two"]], 0],
+  ];
+  at("lanes").replaceChildren(...made.filter(([, curves]) => curves[0][0]).map(([name, curves, top]) => {
+    const most = top || Math.max(1e-9, ...curves[0][0].value.map((value) => value || 0));
     const lane = document.createElement("canvas"), label = document.createElement("span");
-    Object.assign(lane, {width: Math.max(curve.value.length, 1), height: 24, title: `${name}: a click goes there`});
+    Object.assign(lane, {width: Math.max(curves[0][0].value.length, 1), height: 24, title: `${name}: a click goes there`});
     const pen = lane.getContext("2d");
-    pen.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(colour).trim();
-    curve.value.forEach((value, k) => { const h = Math.min(1, (value || 0) / most) * 24; pen.fillRect(k, 24 - h, 1, h); });
+    for (const [curve, colour] of curves) {  // the later ones over the earlier
+      pen.fillStyle = getComputedStyle(document.documentElement).getPropertyValue(colour).trim();
+      curve.value.forEach((value, k) => { const h = Math.min(1, (value || 0) / most) * 24; pen.fillRect(k, 24 - h, 1, h); });
+    }
     lane.addEventListener("click", (event) => go(event.offsetX / lane.clientWidth * clip.frames - 0.5));
     label.textContent = name;
     const line = document.createElement("div");

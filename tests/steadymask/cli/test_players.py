@@ -314,9 +314,9 @@ def test_the_files_of_a_clip_are_linked_to_and_there(page, out):
         assert (out / "calm" / link.text.rstrip("/")).samefile(path)
 
 
-def test_the_lanes_show_risk_changes_and_flicker_and_lead_to_a_frame(page):
+def test_the_lanes_show_risk_trust_changes_and_flicker_and_lead_to_a_frame(page):
     lanes = page.find_elements("css selector", "#lanes div")
-    assert [lane.text for lane in lanes] == ["risk", "changed", "flicker"]
+    assert [lane.text for lane in lanes] == ["risk", "trust", "changed", "flicker"]
     lane = lanes[0].find_element("tag name", "canvas")
     page.execute_script(
         "const box = arguments[0].getBoundingClientRect();"
