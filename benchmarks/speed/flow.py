@@ -33,7 +33,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from pipeline.stage import Span  # noqa: E402
-from stages.models.flow.load import load_flow
+from stages.models.flow.load import load_flow  # noqa: E402
 from stages.models.flow.registry import FlowChoice  # noqa: E402
 from stages.models.flow.settings import FAMILY, NetworkSettings, Precision  # noqa: E402
 from stages.ops.warp import compose_flows, resize_flow  # noqa: E402

@@ -144,14 +144,14 @@ def window_of(clip, start=0, stop=FRAMES, **more):
     trust = np.zeros((FRAMES, 2), np.uint8)
     spans = {
         "ingest.frames": frames, "segment.masks": masks, "segment.labels": labels,
-        "flow.flow": flow, "refine.masks": masks, "refine.trust": trust,
+        "flow.flow": flow, "refine.masks": masks, "refine.labels": labels, "refine.trust": trust,
     }  # fmt: skip
     facts = {"size": frames.shape[1:3]}
     return Window(start, stop, facts, {name: Span(0, array) for name, array in spans.items()})
 
 
 STAGES = [
-    (refine, Refine()),
+    (refine, Refine(method="vote")),
     (smooth, Smooth()),
     (smooth, Smooth(method="compensated")),
     (smooth, Smooth(method="none", votes=1)),

@@ -52,7 +52,7 @@ def test_what_one_stage_brought_the_next_one_finds(clip, monkeypatch):  # noqa: 
         monkeypatch.setattr(module, "arithmetic_on", lambda device, *, setting: on)
     bare = window_of(clip)
     window = named(bare)
-    stages = Visibility(), Refine(), Smooth()
+    stages = Visibility(), Refine(method="vote"), Smooth()
     made = [stage.run(window) for stage in stages]
     for name in ("flow.flow", "ingest.frames"):
         for frame in window[name].names:

@@ -180,6 +180,7 @@ def test_a_run_looks_several_times(tmp_path, monkeypatch):
     (tmp_path / "looker.py").write_text(code)
     command = [str(tmp_path / "footage"), "--segmenter", "looker:f", "--executor", "inline"]
     command += ["--set", "segment.classes=[1]", "--set", "report.enabled=false"]
+    command += ["--set", "refine.method=vote"]  # soft differences reach the labels
     looks = ["--set", "segment.scales=[0.5, 1]", "--set", "segment.flip=true"]
     for out, more, chunk in (("one", [], 9), ("two", looks, 9), ("three", looks, 2)):
         store = ["--store", str(tmp_path / f"store-{chunk}"), "--out", str(tmp_path / out)]
