@@ -45,7 +45,12 @@ class OutlineCounts(NamedTuple):
 
 
 def survey_outlines(
-    evidence: Evidence, trust: NDArray[np.uint8], wanted: range, classes: int
+    evidence: Evidence,
+    trust: NDArray[np.uint8],
+    wanted: range,
+    classes: int,
+    *,
+    shot_start: int,
 ) -> Iterator[NDArray[np.float32]]:
     """Yield the counts of each frame wanted: (C, 6), float32; see `OutlineCounts`.
 
@@ -57,13 +62,15 @@ def survey_outlines(
     wanted : range
     classes : int
         C.
+    shot_start : int
+        First frame of the shot: every so many frames from there one is looked at more closely.
     """
     survey = _Survey(evidence, trust)
     for t in wanted:
         out = np.zeros((classes, len(OutlineCounts._fields)), np.float32)
         for c in range(classes):
             out[c, :2] = survey.hits(t, c)
-            if t % EVERY == 0 and out[c, 0] and poor_fit(survey.pooled_hits(t, c)):
+            if (t - shot_start) % EVERY == 0 and out[c, 0] and poor_fit(survey.pooled_hits(t, c)):
                 out[c, 2:] = survey.restlessness(t, c)
         yield out
 

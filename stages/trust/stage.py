@@ -22,7 +22,7 @@ class Trust(Stage):
     name: ClassVar[str] = "trust"
     version: ClassVar[int] = 1
     writes: ClassVar[tuple[ArrayHandle, ...]] = (TRUST, OUTLINES)
-    uses: ClassVar[tuple[str, ...]] = ("classes", "sparse")
+    uses: ClassVar[tuple[str, ...]] = ("classes", "sparse", "shots")
 
     reach: int = Field(8, ge=1, le=30, description="frames to either side that are asked")
     appearance: float = Field(
@@ -50,5 +50,7 @@ class Trust(Stage):
             key_frames = np.flatnonzero(own.array[:, 0] == KEY_FRAME) + own.start
             evidence = replace(evidence, certain=frozenset(key_frames.tolist()))
         trust, votes = survey_structure(evidence, window.frames, classes)
-        outlines = list(survey_outlines(evidence, votes, window.frames, classes))
+        shots = ClipFacts(window.facts).shots
+        start = next(first for first, stop in shots if first <= window.start < stop)
+        outlines = list(survey_outlines(evidence, votes, window.frames, classes, shot_start=start))
         return {"trust": np.stack(trust), "outlines": np.stack(outlines)}

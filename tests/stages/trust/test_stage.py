@@ -37,7 +37,9 @@ def refined(clip, labels, part=range(FRAMES)):
         "segment.masks": Span(0, soft),
         "flow.flow": Span(0, flow),
     }
-    window = Window(0, len(labels), {"classes": [3, 7], "sparse": False}, spans)
+    window = Window(
+        0, len(labels), {"classes": [3, 7], "sparse": False, "shots": [[0, len(labels)]]}, spans
+    )
     trust = Trust().run(window)
     spans |= {f"trust.{name}": Span(0, array) for name, array in trust.items()}
     return trust["trust"], soft, Refine().run(window)
@@ -109,5 +111,7 @@ def test_a_clip_without_classes_passes(clip):
         "segment.labels": Span(0, np.zeros(frames.shape[:3], np.uint8)),
         "flow.flow": Span(0, flow),
     }
-    out = Trust().run(Window(0, FRAMES, {"classes": [], "sparse": False}, spans))
+    out = Trust().run(
+        Window(0, FRAMES, {"classes": [], "sparse": False, "shots": [[0, FRAMES]]}, spans)
+    )
     assert out["trust"].shape == (FRAMES, SIZE[0] // 2, SIZE[1] // 2, 0)

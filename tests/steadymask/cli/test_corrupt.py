@@ -81,4 +81,4 @@ def test_nothing_is_overwritten_and_coloured_masks_are_refused(tmp_path, capsys)
     assert "expected a new or empty folder" in capsys.readouterr().err
     Image.fromarray(np.zeros((60, 80, 3), np.uint8)).save(truth / "a" / "00000.png")
     assert corrupt(truth, "--to", tmp_path / "o") == 1
-    assert "convert colour-coded masks" in capsys.readouterr().err
+    assert "expected an indexed or grey picture, got colours" in capsys.readouterr().err

@@ -189,7 +189,7 @@ def test_a_system_with_too_few_masks_or_of_another_size_is_left_out(root):
     assert set(scores.problems) == {"short", "small", "colour"}
     assert "1 are missing (00003" in scores.problems["short"]
     assert "expected 96 x 64 as the frame, got 48 x 32" in scores.problems["small"]
-    assert "convert colour-coded masks" in scores.problems["colour"]
+    assert "expected an indexed or grey picture, got colours" in scores.problems["colour"]
 
 
 def test_soft_masks_and_frames_of_two_sizes_are_refused(root):
