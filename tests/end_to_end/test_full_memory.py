@@ -13,7 +13,9 @@ def test_workers_stopped_for_want_of_memory_are_said_and_retried(tmp_path, monke
     with monkeypatch.context() as short:
         short.setenv("RAY_memory_usage_threshold", "0.01")  # of the machine's: it is always over
         short.setenv("RAY_memory_monitor_refresh_ms", "50")
-        done = give(*given, "--executor", "ray", "--workers", 1)
+        # A stage with resources of its own waits for Ray; others may be done before it is there.
+        on_ray = ("--set", "engine.resources.refine.memory_bytes=100000000")
+        done = give(*given, "--executor", "ray", "--workers", 1, *on_ray)
     assert done.returncode == 1
     assert "want of memory: use a smaller chunk or fewer workers" in done.stdout
     assert not (tmp_path / "out" / "a" / "masks").exists()
