@@ -18,6 +18,7 @@ ROOT = Path(__file__).resolve().parents[2]
 COMMAND = f"{sys.executable} {ROOT / 'run_pipeline.py'}"
 RUN = f"{COMMAND} footage --masks masks --out out --workers 2"
 INLINE = f"{RUN} --executor inline"
+AT_WORK = r"ingest|segment|flow|trust|refine|smooth|measure"
 LIMIT_S = 300
 
 
@@ -56,10 +57,10 @@ def test_no_line_is_wider_than_the_window(tmp_path, columns, variables):
 
 
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path):
-    write_clip(tmp_path, "a", 60)
+    write_clip(tmp_path, "a", 150, size=(240, 320))  # not done when the key is pressed
     with TerminalSession(tmp_path) as terminal:
         terminal.type(f"{RUN}; echo status=$?=\n")
-        terminal.wait_for("ingest", LIMIT_S)
+        terminal.wait_for(AT_WORK, LIMIT_S)
         terminal.type("\x03")
         shown = terminal.wait_for(r"status=\d+=", 20)
         assert "status=130=" in shown
@@ -70,10 +71,10 @@ def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path):
 
 
 def test_ctrl_c_twice_ends_it_at_once(tmp_path):
-    write_clip(tmp_path, "a", 60)
+    write_clip(tmp_path, "a", 150, size=(240, 320))  # not done when the key is pressed
     with TerminalSession(tmp_path) as terminal:
         terminal.type(f"{RUN}; echo status=$?=\n")
-        terminal.wait_for("ingest", LIMIT_S)
+        terminal.wait_for(AT_WORK, LIMIT_S)
         terminal.type("\x03\x03")
         shown = terminal.wait_for(r"status=\d+=", 10)
         assert "status=130=" in shown
@@ -84,7 +85,7 @@ def test_ctrl_z_stops_it_and_fg_goes_on(tmp_path):
     write_clip(tmp_path, "a", 24)
     with TerminalSession(tmp_path) as terminal:
         terminal.type(f"{RUN}\n")
-        terminal.wait_for("ingest", LIMIT_S)
+        terminal.wait_for(AT_WORK, LIMIT_S)
         terminal.type("\x1a")
         terminal.wait_for("Stopped", 20)
         status, shown = terminal.run("fg", LIMIT_S)
