@@ -26,6 +26,10 @@ class TerminalSession:
         environment |= {"PS1": "ready> ", "TERM": "xterm-256color", **variables}
         self._child, self._terminal = pty.fork()
         if self._child == 0:
+            # A program in the background may have been started with these ignored; a shell at a
+            # terminal is not, and would hand them on.
+            for interrupt in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(interrupt, signal.SIG_DFL)
             os.chdir(folder)
             os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], environment)
         size = struct.pack("HHHH", rows, columns, 0, 0)
