@@ -54,7 +54,7 @@ def find_doubt(
     ----------
     own : ndarray, shape (h, w), bool
     votes : ndarray, shape (h, w), float32
-        Share of the votes for the class, from `stages.ops.trajectories.count_votes`.
+        Share of the votes for the class, from `stages.ops.neighbour_votes.count_votes`.
     support : ndarray, shape (h, w), float32
         Sum of the weights of the votes.
 

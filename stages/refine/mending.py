@@ -10,14 +10,14 @@ from numpy.typing import NDArray
 
 from pipeline.stage import Span, Window
 from stages.arrays import FLOW, FRAMES, OUTLINES, TRUST, offsets
+from stages.ops.carried_distances import carry_distances
 from stages.ops.fixed_point import pack_mask
 from stages.ops.outlines import DISTANCE_STEPS, signed_distance, soft_edge, thin_parts
-from stages.ops.trajectories import carry_distances
 from stages.trust.outlines import BAND, EVERY, LIKE, NEAR, POOLED, OutlineCounts, poor_fit
 from stages.trust.structure import RELIABLE, TRUSTED, WRONG, shrink_frames
 
 FADING = 0.6  # of the weight, for each trusted frame between: near ones know best
-ALIKE = 20.0  # grey levels: see `stages.ops.trajectories.carry_distances`
+ALIKE = 20.0  # grey levels: see `stages.ops.carried_distances.carry_distances`
 LEAST = 0.05  # weight of trusted frames from which they are believed
 SOFT_EDGE = 1.5  # pixels: 1 sigma of the edges of repaired masks
 GAIN = 1.22  # times as much of a stilled outline has to lie on the picture's edges

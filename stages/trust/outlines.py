@@ -9,14 +9,14 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.ops.carried_distances import carry_distances
 from stages.ops.outlines import DISTANCE_STEPS, count_edge_hits, signed_distance
-from stages.ops.trajectories import carry_distances
 from stages.trust.structure import RELIABLE, Evidence
 
 POOLED = 8  # frames to either side whose outlines are judged together
 EVERY = 4  # of so many frames one is looked at for restless outlines
 NEAR = 3  # frames to either side that still an outline
-LIKE = 25.0  # grey levels: see `stages.ops.trajectories.carry_distances`
+LIKE = 25.0  # grey levels: see `stages.ops.carried_distances.carry_distances`
 BAND = 6.0  # pixels from its outline within which a frame's mask may change
 POOR = 0.36  # share of an outline on the picture's edges below which it fits them poorly
 BLUR = 0.7  # pixels: 1 sigma that pictures are blurred by against noise

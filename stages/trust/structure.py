@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from pipeline.stage import Span, Window
 from stages.arrays import FLOW, FRAMES, offsets
+from stages.ops.disagreement import mark_disagreement
+from stages.ops.neighbour_votes import count_votes
 from stages.ops.structure import (
     Doubt,
     colour_bins,
@@ -20,7 +22,6 @@ from stages.ops.structure import (
     find_doubt,
     widen_errors,
 )
-from stages.ops.trajectories import count_votes, mark_disagreement
 
 TRUSTED, DOUBTED, WRONG = 255, 128, 5
 """Trust in 255ths: as good as any, doubted by neighbours, at odds with them beyond doubt."""

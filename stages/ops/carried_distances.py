@@ -1,0 +1,149 @@
+"""Where the frames around have the outlines of a frame, along the flow."""
+
+from __future__ import annotations
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from stages.ops.shapes import bind_shapes
+from stages.ops.trajectories import (
+    LOST,
+    RETURN,
+    find_corners,
+    follow_step,
+    read_colour,
+    squared_colour_distance,
+)
+
+
+def carry_distances(
+    distances: NDArray[np.int8],
+    trust: NDArray[np.uint8],
+    images: NDArray[np.uint8],
+    flow: NDArray[np.int16],
+    frame: int,
+    places: NDArray[np.int32],
+    *,
+    reach: int,
+    appearance: float,
+    fading: float,
+    own: float,
+) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    """Return the mean signed distance to an outline as a frame and those around it have it.
+
+    Averaged distances keep corners and thin parts that averaged masks would round off.
+
+    Parameters
+    ----------
+    distances : ndarray, shape (T, H, W), int8
+        `stages.ops.outlines.signed_distance`.
+    trust : ndarray, shape (T, h, w), uint8
+        In 255ths.
+    images, flow : ndarray
+        See `stages.ops.neighbour_votes.count_votes`; of a grid (h, w) that covers the same
+        picture as (H, W).
+    frame : int
+    places : ndarray, shape (N, 2), int32
+        Row and column of each pixel wanted.
+    reach, appearance : int, float
+        See `stages.ops.neighbour_votes.count_votes`.
+    fading : float, in (0, 1]
+        Factor of the weight for each trusted frame that lies between.
+    own : float
+        Weight of the frame itself; that of a neighbour is 1 at most.
+
+    Returns
+    -------
+    mean : ndarray, shape (N,), float32
+        Units of `distances`.
+    weight : ndarray, shape (N,), float32
+        Sum of the weights of the neighbours.
+    others : ndarray, shape (N,), float32
+        Mean of the frames before and of the frames after without the frame itself, each side
+        counting the same; NaN where a side has a weight below 1.
+    """
+    bind_shapes(
+        distances=(distances, "T H W"), trust=(trust, "T h w"), images=(images, "T h w 3"),
+        flow=(flow, "T 2 2 h w"), places=(places, "N 2"),
+    )  # fmt: skip
+    out = np.empty((3, len(places)), np.float32)
+    pixel = distances.shape[1] / images.shape[1]
+    likeness, homing = np.float32(1 / (2 * appearance**2)), np.float32(pixel**2 / RETURN)
+    settings = (np.float32(fading), np.float32(own))
+    _carry(
+        distances, trust, images, flow, frame, places, reach, likeness, homing, *settings, out
+    )  # fmt: skip
+    return out[0], out[1], out[2]
+
+
+@njit(nogil=True, cache=True)
+def _distance(plane: NDArray[np.int8], x: np.float32, y: np.float32) -> np.float32:
+    """Return the distance at a place, bilinear, the border repeated."""
+    rows, columns = plane.shape
+    x = min(max(x, np.float32(0)), np.float32(columns - 1))
+    y = min(max(y, np.float32(0)), np.float32(rows - 1))
+    x0, y0, x1, y1, fx, fy = find_corners(x, y, rows, columns)
+    top = plane[y0, x0] * (1 - fx) + plane[y0, x1] * fx
+    low = plane[y1, x0] * (1 - fx) + plane[y1, x1] * fx
+    return np.float32(top * (1 - fy) + low * fy)
+
+
+@njit(nogil=True, cache=True)
+def _carry(  # noqa: PLR0915 (one sweep, in numba)
+    distances: NDArray[np.int8],
+    trust: NDArray[np.uint8],
+    images: NDArray[np.uint8],
+    flow: NDArray[np.int16],
+    frame: int,
+    places: NDArray[np.int32],
+    reach: int,
+    likeness: np.float32,
+    homing: np.float32,
+    fading: np.float32,
+    own: np.float32,
+    out: NDArray[np.float32],
+) -> None:
+    count, height, width = distances.shape
+    rows, columns = images.shape[1:3]
+    down, across = np.float32(rows / height), np.float32(columns / width)
+    half = np.float32(0.5)
+    colour = np.empty(3, np.float32)
+    for n in range(len(places)):
+        y, x = places[n, 0], places[n, 1]
+        hx = min(max((x + half) * across - half, np.float32(0)), np.float32(columns - 1))
+        hy = min(max((y + half) * down - half, np.float32(0)), np.float32(rows - 1))
+        read_colour(images, frame, hx, hy, colour)
+        total, weights = own * distances[frame, y, x], np.float32(0)
+        sides, others = 0, np.float32(0)
+        for way in range(2):
+            px, py, missed, fade = hx, hy, np.float32(0), np.float32(1)
+            number, weight = np.float32(0), np.float32(0)
+            j = frame
+            for _ in range(reach):
+                if not 0 <= j + 2 * way - 1 < count:
+                    break
+                px, py, miss = follow_step(flow, j, way, px, py)
+                j += 2 * way - 1
+                missed += miss * homing
+                if miss < 0 or missed > LOST:
+                    break
+                tau = trust[j, int(py + half), int(px + half)] * np.float32(1 / 255)
+                g = (
+                    np.exp(-squared_colour_distance(images, j, px, py, colour) * likeness - missed)
+                    * tau
+                    * fade
+                )
+                if tau > half:
+                    fade *= fading
+                fx, fy = (px + half) / across - half, (py + half) / down - half
+                number += g * _distance(distances[j], fx, fy)
+                weight += g
+            total += number
+            weights += weight
+            if weight >= 1:
+                others += number / weight
+                sides += 1
+        out[0, n] = total / max(weights + own, np.float32(1e-6))
+        out[1, n] = weights
+        out[2, n] = others / 2 if sides == 2 else np.nan

@@ -1,0 +1,64 @@
+import numpy as np
+import pytest
+
+from stages.ops.carried_distances import carry_distances
+from tests.support.slow_trajectories import COLUMNS, FRAMES, ROWS, slow_trajectory, slow_value
+from tests.support.slow_trajectories import tiny_clip as clip_of_a_few_pixels
+
+FRAME, SETTINGS = 2, {"reach": 2, "appearance": 25.0, "fading": 0.6, "own": 0.5}
+
+
+@pytest.fixture
+def clip():
+    """Distances at twice the size of the flow's grid, and what they are carried with."""
+    images, _, trust, flow = clip_of_a_few_pixels()
+    distances = np.random.default_rng(4).integers(-100, 100, (FRAMES, 2 * ROWS, 2 * COLUMNS))
+    return distances.astype(np.int8), trust, images, flow
+
+
+PLACES = np.argwhere(np.ones((2 * ROWS, 2 * COLUMNS), np.bool_)).astype(np.int32)
+
+
+def slow_distance(clip, row, column, *, reach, appearance, fading, own):
+    """Return mean, weight and the mean of both sides at one pixel."""
+    distances, trust, images, flow = clip
+    x = np.clip((column + 0.5) / 2 - 0.5, 0, COLUMNS - 1)
+    y = np.clip((row + 0.5) / 2 - 0.5, 0, ROWS - 1)
+    total, weights, sides = own * distances[FRAME, row, column], 0.0, []
+    for step in (-1, 1):
+        side, side_weight, fade = 0.0, 0.0, 1.0
+        for t, px, py, g in slow_trajectory(
+            images, flow, FRAME, x, y, step, reach=reach, appearance=appearance, pixel=2.0
+        ):
+            tau = trust[t, int(py + 0.5), int(px + 0.5)] / 255
+            g *= tau * fade
+            fade *= fading if tau > 0.5 else 1
+            fine_x = np.clip((px + 0.5) * 2 - 0.5, 0, 2 * COLUMNS - 1)
+            fine_y = np.clip((py + 0.5) * 2 - 0.5, 0, 2 * ROWS - 1)
+            side += g * slow_value(distances[t].astype(float), fine_x, fine_y)
+            side_weight += g
+        total, weights = total + side, weights + side_weight
+        sides.append(side / side_weight if side_weight >= 1 else np.nan)
+    return total / (weights + own), weights, np.mean(sides)
+
+
+@pytest.mark.parametrize("settings", [SETTINGS, {**SETTINGS, "fading": 1.0, "own": 1.0}])
+def test_equals_its_formula(clip, settings):
+    mean, weight, others = carry_distances(*clip, FRAME, PLACES, **settings)
+    slow = np.array([slow_distance(clip, row, column, **settings) for row, column in PLACES])
+    np.testing.assert_allclose(weight, slow[:, 1], atol=1e-3)
+    np.testing.assert_allclose(mean, slow[:, 0], atol=0.05)
+    sure = np.abs(slow[:, 1] - 1) > 1e-3
+    assert 0 < np.isnan(slow[:, 2]).mean() < 1
+    np.testing.assert_allclose(others[sure], slow[sure, 2], atol=0.05)
+
+
+def test_outlines_that_stand_still_stay_where_they_are(clip):
+    distances, trust, images, flow = clip
+    still = np.repeat(distances[:1], FRAMES, axis=0)
+    alike = np.repeat(images[:1], FRAMES, axis=0)
+    mean, _, _ = carry_distances(
+        still, np.full_like(trust, 255), alike, np.zeros_like(flow), FRAME, PLACES, **SETTINGS
+    )
+    inside = np.s_[1:-1, 1:-1]  # the border is read where the flow's grid ends
+    np.testing.assert_allclose(mean.reshape(still[0].shape)[inside], still[0][inside], atol=1e-4)
