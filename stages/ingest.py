@@ -106,7 +106,7 @@ class Ingest(Source):
         frames = read_frames(clip.files[self.reads], timeline, size=size, frames=part)
         for frame in frames:
             if changes is not None:
-                changes.look(frame)
+                changes.add_frame(frame)
             batch.append(frame)
             if len(batch) == BATCH:
                 emit({"frames": np.stack(batch)})

@@ -102,7 +102,7 @@ def of_a_scene(drivers: Sequence[tuple[Any, bool]], pictures: Sequence[Any], rng
     frames, tops = scene.render()
     far = [(i, j) for i in range(FRAMES) for j in range(FRAMES) if abs(i - j) > 1]
     truth = {pair: scene.flow(tops, *pair) for pair in far}
-    seen = {pair: scene.seen(tops, *pair) for pair in far}
+    seen = {pair: scene.visible(tops, *pair) for pair in far}
     out = []
     for network, composing in drivers:
         flows = estimated(network, frames, far, composing=composing)

@@ -41,7 +41,7 @@ from steadymask.cli.library import pair_masks  # noqa: E402
 from steadymask.cli.options import read_settings  # noqa: E402
 from steadymask.training.distill import Settings, distill  # noqa: E402
 from steadymask.training.labelled import LabelledClips, Origin  # noqa: E402
-from steadymask.training.library import Library, Place  # noqa: E402
+from steadymask.training.library import Library, SampleFrame  # noqa: E402
 from steadymask.training.onnx_file import export_onnx  # noqa: E402
 from steadymask.training.student_objective import WEIGHTS  # noqa: E402
 from steadymask.training.students import build_student  # noqa: E402
@@ -257,7 +257,7 @@ def report_labels(
         rows = []
         for name, test in zip(TRAINED_ON, tests, strict=False):
             number = names.index(name)
-            place = Place(number, 0, (0, int(library.clips[number][1]["frames"])))
+            place = SampleFrame(number, 0, (0, int(library.clips[number][1]["frames"])))
             rows.append(test.score([clips[origin].labels(place, t) for t in range(FRAMES)]))
         print(f"| {called} | " + " | ".join(f"{means(rows)[m]:.3f}" for m in MEASURES) + " |")
     floor = means([test.score(test.truth) for test in tests])

@@ -75,6 +75,8 @@ class ColourModel:
             inside, outside = self._counts[number], whole - self._counts[number]
             likelier = (inside + 1) * (outside.sum() + BINS) > (outside + 1) * (inside.sum() + BINS)
             near = cv2.dilate(mask.view(np.uint8), ring).view(np.bool_)
-            look = likelier[bins] & near
-            out[number - 1] = 1 - np.count_nonzero(look & mask) / np.count_nonzero(look | mask)
+            likely_pixels = likelier[bins] & near
+            out[number - 1] = 1 - np.count_nonzero(likely_pixels & mask) / np.count_nonzero(
+                likely_pixels | mask
+            )
         return out

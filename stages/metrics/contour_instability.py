@@ -65,10 +65,10 @@ def shape_contexts(points: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _object_outline(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
-    found, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    if not found:
+    outlines, _ = cv2.findContours(mask.astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    if not outlines:
         return np.zeros((0, 2))
-    longest = max(found, key=len)
+    longest = max(outlines, key=len)
     return np.asarray(longest[:, 0], np.float64)
 
 

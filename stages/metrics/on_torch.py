@@ -62,9 +62,9 @@ def disagreement(
     visible : tensor, shape (H, W), bool
     """
     y, x, inside = places_of(flow)
-    seen = visible & inside
-    wrong = (labels != others[y, x]) & seen
-    return int(wrong.sum()), int(seen.sum())
+    counted = visible & inside
+    wrong = (labels != others[y, x]) & counted
+    return int(wrong.sum()), int(counted.sum())
 
 
 def confusion_counts(

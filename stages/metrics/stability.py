@@ -49,8 +49,8 @@ def disagreement(
         flow=(flow, "2 H W"),
         visible=(visible, "H W"),
     )
-    wrong, seen = _count_pair(labels, others, flow, visible)
-    return int(wrong), int(seen)
+    wrong, counted = _count_pair(labels, others, flow, visible)
+    return int(wrong), int(counted)
 
 
 @njit(nogil=True, cache=True)
@@ -61,16 +61,16 @@ def _count_pair(
     visible: NDArray[np.bool_],
 ) -> tuple[int, int]:
     rows, columns = labels.shape
-    wrong = seen = 0
+    wrong = counted = 0
     for y in range(rows):
         for x in range(columns):
             if visible[y, x]:
                 px = int(np.floor(x + flow[0, y, x] + np.float32(0.5)))
                 py = int(np.floor(y + flow[1, y, x] + np.float32(0.5)))
                 if 0 <= px < columns and 0 <= py < rows:
-                    seen += 1
+                    counted += 1
                     wrong += labels[y, x] != others[py, px]
-    return wrong, seen
+    return wrong, counted
 
 
 def label_agreement(

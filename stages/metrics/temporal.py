@@ -196,10 +196,10 @@ class VspwVideoConsistency(VideoConsistency):
             self._late = common, common & _unchanged_pixels(self._predictions)
 
 
-def _push_frame(held: deque[NDArray[Any]], frame: NDArray[Any], length: int) -> None:
-    held.append(frame)
-    if len(held) > length:
-        held.popleft()
+def _push_frame(recent: deque[NDArray[Any]], frame: NDArray[Any], length: int) -> None:
+    recent.append(frame)
+    if len(recent) > length:
+        recent.popleft()
 
 
 def _unchanged_pixels(frames: deque[NDArray[np.integer]]) -> NDArray[np.bool_]:

@@ -280,9 +280,9 @@ def _interpolate_patch(
 ) -> None:
     """Move a patch by part of a pixel: all samples of a pixel lie at one offset from the grid."""
     side = len(patch) - 1
-    one = np.float32(1)
+    unit = np.float32(1)
     for b in range(side):
         for a in range(side + 1):
-            patch[b, a] = patch[b, a] * (one - fy) + patch[b + 1, a] * fy
+            patch[b, a] = patch[b, a] * (unit - fy) + patch[b + 1, a] * fy
         for a in range(side):
-            out[a * side + b] = patch[b, a] * (one - fx) + patch[b, a + 1] * fx
+            out[a * side + b] = patch[b, a] * (unit - fx) + patch[b, a + 1] * fx

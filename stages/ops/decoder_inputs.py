@@ -14,7 +14,7 @@ from stages.ops.shapes import bind_shapes
 
 
 @dataclass(frozen=True)
-class Seen:
+class FrameView:
     """A frame, (H, W, 3) uint8, its masks, (H, W, C) float32, and what is made of them once."""
 
     image: NDArray[np.uint8]
@@ -23,9 +23,9 @@ class Seen:
     colours: NDArray[np.float32]
 
 
-def see(image: NDArray[np.uint8], mask: NDArray[np.float32]) -> Seen:
+def frame_view(image: NDArray[np.uint8], mask: NDArray[np.float32]) -> FrameView:
     """Return a frame, RGB, with its masks, ready to be looked at by its neighbours too."""
-    return Seen(image, mask, halved(image, mask), count_colours(image, mask))
+    return FrameView(image, mask, halved(image, mask), count_colours(image, mask))
 
 
 @dataclass(frozen=True)
@@ -53,7 +53,7 @@ class DecoderInputs:
 
 
 def decoder_inputs(
-    around: Mapping[int, Seen],
+    around: Mapping[int, FrameView],
     voted: NDArray[np.float32],
     flows: Mapping[int, NDArray[np.float32]],
     *,
@@ -64,7 +64,7 @@ def decoder_inputs(
 
     Parameters
     ----------
-    around : mapping of Seen
+    around : mapping of FrameView
         By distance in frames: 0 is the frame itself. Colours are counted in all of them.
     voted : ndarray, shape (H, W, C), float32
         The frame's masks after voting.
@@ -77,7 +77,7 @@ def decoder_inputs(
     """
     own = around[0]
     bind_shapes(image=(own.image, "H W 3"), mask=(own.mask, "H W C"), voted=(voted, "H W C"))
-    others = {step: seen.half for step, seen in around.items() if step}
+    others = {step: view.half for step, view in around.items() if step}
     near = look_around(own.half, others, flows, window=window, table=table)
     counts = np.stack([around[step].colours for step in sorted(around)])
     colour = colour_evidence(own.image, counts.mean(axis=0, dtype=np.float32))

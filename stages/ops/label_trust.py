@@ -95,12 +95,12 @@ def _count_agreement(
                     out[y, x] = 2 if labels[y, x] == others[py, px] else 1
 
 
-def supported(said: NDArray[np.uint8], *, share: float, least: int) -> NDArray[np.bool_]:
+def supported(answers: NDArray[np.uint8], *, share: float, least: int) -> NDArray[np.bool_]:
     """Mark the pixels whose label enough neighbours see and share.
 
     Parameters
     ----------
-    said : ndarray, shape (N, H, W), uint8
+    answers : ndarray, shape (N, H, W), uint8
         Of each neighbour, as `agreement` returns it.
     share : float, in [0, 1]
         Of the neighbours that see the pixel, how many must have its label.
@@ -112,10 +112,10 @@ def supported(said: NDArray[np.uint8], *, share: float, least: int) -> NDArray[n
     -------
     ndarray, shape (H, W), bool
     """
-    dims = bind_shapes(said=(said, "N H W"))
-    seen = np.count_nonzero(said, axis=0)
-    same = np.count_nonzero(said == 2, axis=0)
-    return np.asarray((seen >= min(least, dims["N"])) & (same >= share * seen))
+    dims = bind_shapes(answers=(answers, "N H W"))
+    seen_by = np.count_nonzero(answers, axis=0)
+    same = np.count_nonzero(answers == 2, axis=0)
+    return np.asarray((seen_by >= min(least, dims["N"])) & (same >= share * seen_by))
 
 
 def histogram(
@@ -148,7 +148,7 @@ def levels(
     pixels: NDArray[np.int64],
     *,
     least: Sequence[float],
-    keep: Sequence[float],
+    kept_shares: Sequence[float],
 ) -> NDArray[np.int64]:
     """Return the certainty from which each class is trusted.
 
@@ -164,7 +164,7 @@ def levels(
         All pixels of each class, also those that failed other tests: these are its worst.
     least : sequence of K floats, in [0, 1]
         Certainty.
-    keep : sequence of K floats, in [0, 1]
+    kept_shares : sequence of K floats, in [0, 1]
         Share of the class's pixels; 1 leaves `least` alone to decide.
 
     Returns
@@ -179,16 +179,16 @@ def levels(
     """
     bind_shapes(counts=(counts, "K 256"), pixels=(pixels, "K"))
     at_least = np.cumsum(counts[:, ::-1], axis=1)[:, ::-1]  # pixels of that level and over
-    found = []
-    for k, (floor, share) in enumerate(zip(least, keep, strict=True)):
+    certainties = []
+    for k, (floor, share) in enumerate(zip(least, kept_shares, strict=True)):
         level = int(np.ceil(floor * SURE - 1e-9))  # 0.8 · 255 is 204, not a little more
         wanted = np.ceil(share * pixels[k] - 1e-9)
         if share < 1:
             enough = np.flatnonzero(at_least[k] >= wanted)
             if pixels[k] and len(enough):
                 level = max(level, int(enough[-1]))
-        found.append(level)
-    return np.array(found, np.int64)
+        certainties.append(level)
+    return np.array(certainties, np.int64)
 
 
 def trusted(

@@ -12,7 +12,7 @@ from stages.ops.shapes import bind_shapes
 DISTANCE_STEPS = 8  # of a signed distance to a pixel
 FAR = 15.75  # pixels: all that lies farther from the outline counts as that far
 SAMPLES = 1500  # points of an outline that are looked at, at most
-LOOK = 5  # pixels to either side of the outline in which an edge is looked for
+EDGE_SEARCH = 5  # pixels to either side of the outline in which an edge is looked for
 ACROSS = 1.5  # pixels to either side of a place whose colours make its contrast
 FAINT = 15.0  # grey levels: with less contrast than that there is no edge
 PREFERENCE = 0.3  # grey levels that an edge one pixel farther must have more
@@ -171,10 +171,10 @@ def _is_simple(
     """Return whether no other outline lies as near as edges are looked for."""
     rows, columns = distance.shape
     for side in (-1, 1):
-        row, column = round(y + side * LOOK * down), round(x + side * LOOK * right)
+        row, column = round(y + side * EDGE_SEARCH * down), round(x + side * EDGE_SEARCH * right)
         if not (0 <= row < rows and 0 <= column < columns):
             return False
-        if side * distance[row, column] < SIMPLE * LOOK * DISTANCE_STEPS:
+        if side * distance[row, column] < SIMPLE * EDGE_SEARCH * DISTANCE_STEPS:
             return False
     return True
 
@@ -185,9 +185,9 @@ def _hits(
 ) -> tuple[int, int]:
     columns = distance.shape[1]
     gap = int(2 * ACROSS)  # entries of half a pixel to either side
-    count = int(4 * (LOOK + ACROSS)) + 1
+    count = int(4 * (EDGE_SEARCH + ACROSS)) + 1
     profile = np.empty((count, 3), np.float32)
-    found, hits = 0, 0
+    edges, hits = 0, 0
     for n in range(len(points)):
         point = int(points[n])
         y, x = point // columns, point % columns
@@ -197,7 +197,7 @@ def _hits(
         for k in range(count):
             offset = np.float32(0.5) * (k - count // 2)
             _sample(image, y + offset * down, x + offset * right, profile[k])
-        best, place, strongest = np.float32(-1e9), np.float32(0), np.float32(0)
+        best, edge_offset, strongest = np.float32(-1e9), np.float32(0), np.float32(0)
         for k in range(gap, count - gap):
             contrast = np.float32(0)
             for c in range(3):
@@ -206,8 +206,8 @@ def _hits(
             offset = np.float32(0.5) * (k - count // 2)
             strongest = max(strongest, contrast)
             if contrast - np.float32(PREFERENCE) * abs(offset) > best:
-                best, place = contrast - np.float32(PREFERENCE) * abs(offset), offset
+                best, edge_offset = contrast - np.float32(PREFERENCE) * abs(offset), offset
         if strongest > FAINT:
-            found += 1
-            hits += 1 if abs(place) <= HIT else 0
-    return found, hits
+            edges += 1
+            hits += 1 if abs(edge_offset) <= HIT else 0
+    return edges, hits

@@ -32,7 +32,7 @@ class Changes:
         self.values: list[float] = []
         self.ends: list[NDArray[np.uint8]] = []
 
-    def look(self, frame: NDArray[np.uint8]) -> None:
+    def add_frame(self, frame: NDArray[np.uint8]) -> None:
         """Take the next frame, RGB (H, W, 3)."""
         from scenedetect import FrameTimecode
 
@@ -50,7 +50,7 @@ class Changes:
         """Return the change from the last picture of one part to the first of the next."""
         both = cls()
         for small in (before, after):
-            both.look(cv2.cvtColor(small, cv2.COLOR_BGR2RGB))
+            both.add_frame(cv2.cvtColor(small, cv2.COLOR_BGR2RGB))
         return both.values[1]
 
 

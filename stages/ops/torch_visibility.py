@@ -34,7 +34,7 @@ def visible(
     x0 = torch.where(inside, x, 0.0).long()
     y0 = torch.where(inside, y, 0.0).long()
     x1, y1 = (x0 + 1).clamp(max=columns - 1), (y0 + 1).clamp(max=rows - 1)
-    fx, fy = ((place - first).float().double() for place, first in ((x, x0), (y, y0)))
+    fx, fy = ((target - first).float().double() for target, first in ((x, x0), (y, y0)))
     corners = ((y0, x0, (1 - fx) * (1 - fy)), (y0, x1, fx * (1 - fy)), (y1, x0, (1 - fx) * fy))
     back = sum(backward[:, row, column] * share for row, column, share in corners)
     back = back + backward[:, y1, x1] * (fx.float() * fy.float())

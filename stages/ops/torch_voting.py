@@ -42,12 +42,12 @@ def vote(
             flow=(flow, "2 h w"),
         )
         places, inside = _flow_targets(resized(flow, own.shape[:2]))
-        seen = _sampled_values(mask, places)
+        sampled = _sampled_values(mask, places)
         looks = ((image - _sampled_values(other.float(), places)) ** 2).sum(dim=-1)
         g = (_appearance_weight(looks, table) * inside)[..., None]
         weights += g
-        total += g * seen
-        differ |= (inside[..., None] & (seen != own)).any(dim=-1, keepdim=True)
+        total += g * sampled
+        differ |= (inside[..., None] & (sampled != own)).any(dim=-1, keepdim=True)
     return torch.where(differ, total / weights, own)
 
 
@@ -75,9 +75,9 @@ def carried(
     )
     places, inside = _flow_targets(flow)
     stack = torch.cat([other, mask, weight[..., None]], dim=-1)
-    seen = _sampled_values(stack, places) * inside[..., None]
-    looks = (((guide - seen[..., :3]) * 255) ** 2).sum(dim=-1)
-    return seen[..., :3], seen[..., 3:-1], seen[..., -1] * _appearance_weight(looks, table)
+    sampled = _sampled_values(stack, places) * inside[..., None]
+    looks = (((guide - sampled[..., :3]) * 255) ** 2).sum(dim=-1)
+    return sampled[..., :3], sampled[..., 3:-1], sampled[..., -1] * _appearance_weight(looks, table)
 
 
 def resized(flow: Tensor, size: Sequence[int]) -> Tensor:
@@ -132,8 +132,8 @@ def _appearance_weight(distance: Tensor, table: Tensor) -> Tensor:
     """Return the weight of squared distances, 0 beyond the table."""
     last = len(table) - 1
     near = distance < last
-    held = torch.where(near, distance, 0.0)
-    entry = held.long()
+    bounded = torch.where(near, distance, 0.0)
+    entry = bounded.long()
     low, high = table[entry], table[(entry + 1).clamp(max=last)]
-    weights: Tensor = (low + (high - low) * (held - entry)) * near
+    weights: Tensor = (low + (high - low) * (bounded - entry)) * near
     return weights

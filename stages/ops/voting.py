@@ -105,7 +105,7 @@ def _vote_pixels(  # noqa: C901 (one sweep, in numba)
     share = (across - left).astype(np.float32)
     line = np.empty(width + 1, np.float32)
     places = np.empty((len(flows), 2, columns), np.float32)
-    seen = np.empty((len(flows), columns, classes), np.float32)
+    sampled = np.empty((len(flows), columns, classes), np.float32)
     weights = np.empty(columns, np.float32)
     differ = np.empty(columns, np.bool_)
     for y in range(rows):
@@ -117,10 +117,12 @@ def _vote_pixels(  # noqa: C901 (one sweep, in numba)
                 weights[start:stop] = 1
                 for k in range(len(flows)):
                     _find_places(flows[k], y, rows, start, stop, left, share, line, places[k])
-                    _sample_row(masks[k], flat[k], places[k], own, y, start, stop, seen[k], differ)
+                    _sample_row(
+                        masks[k], flat[k], places[k], own, y, start, stop, sampled[k], differ
+                    )
                 for k in range(len(flows)):
                     _add_row(
-                        image, images[k], places[k], table, y, start, stop, seen[k], differ,
+                        image, images[k], places[k], table, y, start, stop, sampled[k], differ,
                         weights, own,
                     )  # fmt: skip
                 for x in range(start, stop):
@@ -140,7 +142,7 @@ def _find_places(
     left: NDArray[np.uint32],
     share: NDArray[np.float32],
     line: NDArray[np.float32],
-    place: NDArray[np.float32],
+    end_points: NDArray[np.float32],
 ) -> None:
     """Write where each pixel of row `y` leads; the flow's own grid may be coarser."""
     _, height, width = flow.shape
@@ -155,33 +157,33 @@ def _find_places(
         line[width] = line[width - 1]
         for x in range(start, stop):
             value = line[left[x]] + (line[left[x] + np.uint32(1)] - line[left[x]]) * share[x]
-            place[axis, x] = value + np.float32(x if axis == 0 else y)
+            end_points[axis, x] = value + np.float32(x if axis == 0 else y)
 
 
 @njit(nogil=True, cache=True)
 def _sample_row(
     mask: NDArray[np.float32],
     flat: NDArray[np.bool_],
-    place: NDArray[np.float32],
+    end_points: NDArray[np.float32],
     own: NDArray[np.float32],
     y: int,
     start: int,
     stop: int,
-    seen: NDArray[np.float32],
+    sampled: NDArray[np.float32],
     differ: NDArray[np.bool_],
 ) -> None:
     """Sample a neighbour's mask for one row; mark where it differs from the frame's own."""
     rows, columns, classes = mask.shape
     right, bottom = np.float32(columns - 1), np.float32(rows - 1)
     for x in range(start, stop):
-        px, py = place[0, x], place[1, x]
+        px, py = end_points[0, x], end_points[1, x]
         if not (px >= 0 and py >= 0 and px <= right and py <= bottom):
             continue
         x0, y0 = np.uint32(px), np.uint32(py)
         if flat[y0 >> np.uint32(4), x0 >> np.uint32(4)]:
             for c in range(classes):
-                seen[x, c] = mask[y0, x0, c]
-                differ[x] |= seen[x, c] != own[y, x, c]
+                sampled[x, c] = mask[y0, x0, c]
+                differ[x] |= sampled[x, c] != own[y, x, c]
             continue
         x1 = min(x0 + np.uint32(1), np.uint32(columns - 1))
         y1 = min(y0 + np.uint32(1), np.uint32(rows - 1))
@@ -192,7 +194,7 @@ def _sample_row(
             top += (mask[y0, x1, c] - top) * fx
             low += (mask[y1, x1, c] - low) * fx
             value = top + (low - top) * fy
-            seen[x, c] = value
+            sampled[x, c] = value
             differ[x] |= value != own[y, x, c]
 
 
@@ -200,12 +202,12 @@ def _sample_row(
 def _add_row(
     image: NDArray[np.uint8],
     other: NDArray[np.uint8],
-    place: NDArray[np.float32],
+    end_points: NDArray[np.float32],
     table: NDArray[np.float32],
     y: int,
     start: int,
     stop: int,
-    seen: NDArray[np.float32],
+    sampled: NDArray[np.float32],
     differ: NDArray[np.bool_],
     weights: NDArray[np.float32],
     total: NDArray[np.float32],
@@ -216,7 +218,7 @@ def _add_row(
     for x in range(start, stop):
         if not differ[x]:
             continue
-        px, py = place[0, x], place[1, x]
+        px, py = end_points[0, x], end_points[1, x]
         if not (px >= 0 and py >= 0 and px <= right and py <= bottom):
             continue
         x0, y0 = np.uint32(px), np.uint32(py)
@@ -235,7 +237,7 @@ def _add_row(
         g = table[entry] + (table[entry + 1] - table[entry]) * share
         weights[x] += g
         for c in range(classes):
-            total[y, x, c] += g * seen[x, c]
+            total[y, x, c] += g * sampled[x, c]
 
 
 def carried(

@@ -95,7 +95,7 @@ class PseudoLabels(Sink):
         for one in judged(read, chosen, ClipFacts(facts).shots, self.demands):
             counted.look(one)
         level = levels(counted.passed, counted.pixels, least=self._by_class("sure", ids),
-                       keep=self._by_class("keep", ids))  # fmt: skip
+                       kept_shares=self._by_class("keep", ids))  # fmt: skip
         suffix = f".{self.pictures}"
         with PseudoLabelFolder(folder, suffix=suffix, quality=self.quality) as files:
             found: list[int] = []

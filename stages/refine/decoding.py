@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.stage import Span
 from stages.arrays import offsets
 from stages.models.decoders.load import decoder_window, load_decoder
-from stages.ops.decoder_inputs import Seen, decoder_inputs, see
+from stages.ops.decoder_inputs import FrameView, decoder_inputs, frame_view
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.residual import add_residual
 from stages.ops.soft_masks import with_background
@@ -38,7 +38,7 @@ def decode_aligned(
     wanted: range,
     *,
     radius: int,
-    look: int,
+    window_length: int,
     appearance: float,
     weights: str,
     device: str,
@@ -57,7 +57,7 @@ def decode_aligned(
     flow : Span of (2 * radius, 2, h, w) int16
         Of all frames voted.
     wanted : range
-    radius, look : int
+    radius, window_length : int
         Of `flow`, and how many frames the decoder may look at; no more than it was trained for.
     appearance : float
         See `stages.ops.voting.appearance_table`.
@@ -65,20 +65,20 @@ def decode_aligned(
         See `stages.models.decoders.load.load_decoder`.
     """
     decoder = cast("AlignedDecoder", load_decoder("aligned", weights, device))
-    reach = min(decoder.window // 2, look // 2, radius)
+    reach = min(decoder.window // 2, window_length // 2, radius)
     decoded = _decoded_frames(
         decoder, masks, voted, frames, flow, around(wanted, frames), reach, appearance
     )
-    held: dict[int, _DecodedWindow] = {}
+    windows: dict[int, _DecodedWindow] = {}
     for t in wanted:
         near = around(range(t, t + 1), frames)
-        while not held or max(held) < near[-1]:
-            k, found = next(decoded)
-            held[k] = found
-        held = {k: found for k, found in held.items() if k >= near[0]}
-        share = sureness([held[k].at_edges for k in near])
-        share = share * steadiness([held[k].pieces for k in near])
-        yield held[t].mask + share * (held[t].own - held[t].mask), share
+        while not windows or max(windows) < near[-1]:
+            k, window = next(decoded)
+            windows[k] = window
+        windows = {k: window for k, window in windows.items() if k >= near[0]}
+        share = sureness([windows[k].at_edges for k in near])
+        share = share * steadiness([windows[k].pieces for k in near])
+        yield windows[t].mask + share * (windows[t].own - windows[t].mask), share
 
 
 @dataclass(frozen=True)
@@ -108,29 +108,29 @@ def _decoded_frames(
     """Yield the decoder's answer for each frame."""
     table = appearance_table(appearance)
     steps = offsets(flow.array.shape[1] // 2)
-    held: dict[int, Seen] = {}
+    views: dict[int, FrameView] = {}
     for t, vote in zip(wanted, voted, strict=True):
         close = range(max(t - reach, frames.start), min(t + reach + 1, frames.stop))
         for j in close:
-            if j not in held:
-                held[j] = see(frames[j], unpack_mask(masks[j]))
-        held = {j: seen for j, seen in held.items() if j >= close.start}
-        given = decoder_inputs(
-            {j - t: held[j] for j in close},
+            if j not in views:
+                views[j] = frame_view(frames[j], unpack_mask(masks[j]))
+        views = {j: view for j, view in views.items() if j >= close.start}
+        inputs = decoder_inputs(
+            {j - t: views[j] for j in close},
             vote,
             {step: unpack_flow(flow[t][k]) for k, step in enumerate(steps)},
             window=decoder.window,
             table=table,
         )
-        residual, trust = decoder.refine(given)
-        own = held[t].mask
+        residual, trust = decoder.refine(inputs)
+        own = views[t].mask
         yield (
             t,
             _DecodedWindow(
                 add_residual(vote, residual),
                 own,
                 at_edges(trust, own),
-                pieces(held[t].half.mask, given.near),
+                pieces(views[t].half.mask, inputs.near),
             ),
         )
 

@@ -94,7 +94,9 @@ class Mender:
         """Return a frame with its wrong regions taken from trusted frames."""
         if t not in self._mended:
             self._mended[t] = self._repaired(t)
-            self._mended = {j: one for j, one in self._mended.items() if j > t - 2 * self._reach}
+            self._mended = {
+                j: mended for j, mended in self._mended.items() if j > t - 2 * self._reach
+            }
         return self._mended[t]
 
     def still(self, t: int, restless: list[int]) -> Mended:

@@ -187,11 +187,11 @@ class Refine(Stage):
         voted: dict[int, NDArray[np.uint8]] = {}
         for run in consecutive(wanted):
             reach = self.radius * self.passes
-            given = range(max(run.start - reach, frames.start), min(run.stop + reach, frames.stop))
+            voters = range(max(run.start - reach, frames.start), min(run.stop + reach, frames.stop))
             masks = passes(
-                (unpack_mask(mender.mend(t).mask) for t in given), frames, window[FLOW],
+                (unpack_mask(mender.mend(t).mask) for t in voters), frames, window[FLOW],
                 run, count=self.passes, radius=self.radius, appearance=self.appearance,
-                given=given, on=on,
+                voters=voters, on=on,
             )  # fmt: skip
             voted |= {t: pack_mask(on.get(mask)) for t, mask in zip(run, masks, strict=True)}
         return voted
@@ -215,7 +215,8 @@ class Refine(Stage):
         voted = self._voted(window, around(wanted, frames), on)
         return decode_aligned(
             masks, voted, frames, window[FLOW], wanted, radius=self.radius,
-            look=self.window, appearance=self.appearance, weights=self.weights, device=self.device,
+            window_length=self.window, appearance=self.appearance, weights=self.weights,
+            device=self.device,
         )  # fmt: skip
 
     def _voted(
@@ -224,12 +225,12 @@ class Refine(Stage):
         """Return the masks of the frames wanted after voting."""
         masks, frames = window[self._input(window.facts)[0]], window[FRAMES]
         reach = self.radius * self.passes
-        given = range(
+        voters = range(
             max(wanted.start - reach, frames.start), min(wanted.stop + reach, frames.stop)
         )
         voted = passes(
-            (unpack_mask(masks[t]) for t in given), frames, window[FLOW], wanted,
-            count=self.passes, radius=self.radius, appearance=self.appearance, given=given, on=on,
+            (unpack_mask(masks[t]) for t in voters), frames, window[FLOW], wanted,
+            count=self.passes, radius=self.radius, appearance=self.appearance, voters=voters, on=on,
         )  # fmt: skip
         return (on.get(mask) for mask in voted)
 

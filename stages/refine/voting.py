@@ -19,7 +19,7 @@ def passes(
     count: int,
     radius: int,
     appearance: float,
-    given: range | None = None,
+    voters: range | None = None,
     on: Arithmetic = HOST,
 ) -> Iterator[Array]:
     """Yield the masks of the frames `wanted` after `count` passes of voting.
@@ -27,7 +27,7 @@ def passes(
     Parameters
     ----------
     masks : iterable of ndarray, shape (H, W, C), float32
-        One for each frame `given`, in order.
+        One for each frame `voters`, in order.
     frames : Span of (H, W, 3) uint8
         From `count * radius` frames before the first wanted to as many after the last, or to the
         shot's ends.
@@ -37,7 +37,7 @@ def passes(
     count, radius : int
     appearance : float
         See `stages.ops.voting.appearance_table`.
-    given : range, optional
+    voters : range, optional
         The frames of `masks`; all of `frames` if left out.
     on : Arithmetic
         Of the device; the masks yielded are arrays of it.
@@ -45,18 +45,18 @@ def passes(
     table = on.put(appearance_table(appearance))
     stream: Iterator[Array] = iter(masks)
     pictures, flows = on.placed(frames), on.placed(flow)
-    given = range(frames.start, frames.stop) if given is None else given
+    voters = range(frames.start, frames.stop) if voters is None else voters
     for left in range(count - 1, -1, -1):
         first = max(wanted.start - left * radius, frames.start)
         last = min(wanted.stop + left * radius, frames.stop)
-        wider, given = given, range(first, last)
-        stream = _one_pass(stream, wider, given, pictures, flows, radius, table, on)
+        wider, voters = voters, range(first, last)
+        stream = _one_pass(stream, wider, voters, pictures, flows, radius, table, on)
     return stream
 
 
 def _one_pass(
     masks: Iterator[Array],
-    given: range,
+    voters: range,
     wanted: range,
     frames: Placed,
     flow: Placed,
@@ -64,20 +64,20 @@ def _one_pass(
     table: Array,
     on: Arithmetic,
 ) -> Iterator[Array]:
-    """Vote once for the frames `wanted`, given the masks of frames `given`."""
-    held: dict[int, tuple[Array, Array]] = {}  # masks and pictures
+    """Vote once for the frames `wanted`, given the masks of frames `voters`."""
+    nearby: dict[int, tuple[Array, Array]] = {}  # masks and pictures
     flat: dict[int, Array] = {}
-    coming = iter(given)
+    coming = iter(voters)
     steps = offsets(radius)
     for t in wanted:
         for j in coming:
-            held[j] = on.put(next(masks)), frames[j]
-            flat[j] = on.flat_tiles(held[j][0])
+            nearby[j] = on.put(next(masks)), frames[j]
+            flat[j] = on.flat_tiles(nearby[j][0])
             if j >= t + radius:
                 break
-        held = {j: both for j, both in held.items() if j >= t - radius}
-        near = [(k, t + step) for k, step in enumerate(steps) if t + step in held]
-        own = [held[t], *(held[j] for _, j in near)]
+        nearby = {j: both for j, both in nearby.items() if j >= t - radius}
+        near = [(k, t + step) for k, step in enumerate(steps) if t + step in nearby]
+        own = [nearby[t], *(nearby[j] for _, j in near)]
         yield on.vote(
             [mask for mask, _ in own],
             [image for _, image in own],

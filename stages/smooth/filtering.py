@@ -117,19 +117,27 @@ def follow_flow(
         Of the device; the masks are arrays of it.
     """
     table = on.put(appearance_table(appearance))
-    held: dict[int, Box] = {}
+    boxes_by_frame: dict[int, Box] = {}
     flows = on.placed(flow)
     shape = frames.array.shape[1:3]
     for t in wanted:
         for j in range(max(t - radius, frames.start), min(t + radius + 1, frames.stop)):
-            if j not in held:
+            if j not in boxes_by_frame:
                 weight = confidence(masks[j], floor=floor)
-                held[j] = on.put(centred(frames[j])), on.put(unpack_mask(masks[j])), on.put(weight)
-        stack = [held[t]]
+                boxes_by_frame[j] = (
+                    on.put(centred(frames[j])),
+                    on.put(unpack_mask(masks[j])),
+                    on.put(weight),
+                )
+        stack = [boxes_by_frame[t]]
         for k, step in enumerate(offsets(radius)):
-            if t + step in held:
+            if t + step in boxes_by_frame:
                 along = on.flow(flows[t][k], shape)
-                stack.append(on.carried(held[t][0], *held[t + step], along, table=table))
+                stack.append(
+                    on.carried(boxes_by_frame[t][0], *boxes_by_frame[t + step], along, table=table)
+                )
         guides, boxes, trust = zip(*stack, strict=True)
-        yield on.applied([on.fitted(guides, boxes, trust, size=size, eps=eps)], held[t][0])
-        held = {j: box for j, box in held.items() if j > t - radius}
+        yield on.applied(
+            [on.fitted(guides, boxes, trust, size=size, eps=eps)], boxes_by_frame[t][0]
+        )
+        boxes_by_frame = {j: box for j, box in boxes_by_frame.items() if j > t - radius}

@@ -103,7 +103,7 @@ class Smooth(Stage):
             count=self.votes,
             radius=self.radius,
             appearance=self.appearance,
-            given=wanted,
+            voters=wanted,
             on=on,
         )
 

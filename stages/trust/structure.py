@@ -185,26 +185,28 @@ class _Survey:
 
     def doubts(self, t: int, trust: NDArray[np.uint8]) -> dict[int, Doubt]:
         """Return the doubts about a frame by class, if its neighbours have that much trust."""
-        given = self._evidence
-        if t in given.certain:
+        evidence = self._evidence
+        if t in evidence.certain:
             return {}
-        near = given.around(range(t, t + 1), given.reach)
-        part, own = given.between(near), t - near.start
+        near = evidence.around(range(t, t + 1), evidence.reach)
+        part, own = evidence.between(near), t - near.start
         if t not in self._active:
-            margin = round(6 * given.images.shape[1] / 240)
+            margin = round(6 * evidence.images.shape[1] / 240)
             self._active[t] = mark_disagreement(
-                given.labels[part], given.flow[part], own, reach=given.reach, margin=margin
+                evidence.labels[part], evidence.flow[part], own, reach=evidence.reach, margin=margin
             )
         active = self._active[t]
         if not active.any():
             return {}
         self.votes, support = count_votes(
-            given.labels[part], trust[part], given.images[part], given.flow[part], own,
-            reach=given.reach, appearance=given.appearance, pixel=given.pixel, active=active,
-            classes=self._classes,
+            evidence.labels[part], trust[part], evidence.images[part], evidence.flow[part], own,
+            reach=evidence.reach, appearance=evidence.appearance, pixel=evidence.pixel,
+            active=active, classes=self._classes,
         )  # fmt: skip
         # Where all are of one mind, those that are left when some lose their votes are so too.
-        own_share = np.take_along_axis(self.votes, given.labels[t - given.start][..., None], -1)
+        own_share = np.take_along_axis(
+            self.votes, evidence.labels[t - evidence.start][..., None], -1
+        )
         self._active[t] = active & (own_share[..., 0] < AGREED)
         doubts = {}
         for c in range(self._classes):

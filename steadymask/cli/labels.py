@@ -8,7 +8,7 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.lock import locked
-from stages.media.label_sets.write import LAYOUTS, MANIFEST, Found, find_labels, write_set
+from stages.media.label_sets.write import LAYOUTS, MANIFEST, GatheredLabels, find_labels, write_set
 from steadymask.cli.corrupt import refuse_full
 from steadymask.cli.terminal import line
 from steadymask.record import RunRecord
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def _gathered_labels(out: Path, record: RunRecord) -> Found:
+def _gathered_labels(out: Path, record: RunRecord) -> GatheredLabels:
     """Return the pseudo-labels of a run's clips, with what is to be said of the others."""
     found = find_labels({name: out / name for name in record.clips})
     for name, reason in record.failures.items():

@@ -66,9 +66,9 @@ class Objects:
         out = {}
         for name in ("J", "F"):
             each = [statistics(series) for series in self._series[name].values()]
-            out[name] = _mean_of_known([one.mean for one in each])
-            out[f"{name}_recall"] = _mean_of_known([one.recall for one in each])
-            out[f"{name}_decay"] = _mean_of_known([one.decay for one in each])
+            out[name] = _mean_of_known([series_score.mean for series_score in each])
+            out[f"{name}_recall"] = _mean_of_known([series_score.recall for series_score in each])
+            out[f"{name}_decay"] = _mean_of_known([series_score.decay for series_score in each])
         out["J&F"] = (out["J"] + out["F"]) / 2
         for name in ("recall", *(["T"] if self._contours else [])):
             out[name] = _mean_of_known([statistics(s).mean for s in self._series[name].values()])

@@ -64,13 +64,13 @@ class Reader:
     """
 
     def __init__(self, sets: Iterable[LabelSet], task: Task, *, union: bool) -> None:
-        found = sorted(set().union(*(each.objects() for each in sets if not each.binary)))
-        if task == "objects" and not union and len(found) > MOST_OBJECTS:
-            raise InputError(f"expected {MOST_OBJECTS} objects at most, got {len(found)}")
-        if task == "classes" and found and found[-1] > IGNORE:
-            raise InputError(f"expected classes 0-254, got label {found[-1]}")
+        labels = sorted(set().union(*(each.objects() for each in sets if not each.binary)))
+        if task == "objects" and not union and len(labels) > MOST_OBJECTS:
+            raise InputError(f"expected {MOST_OBJECTS} objects at most, got {len(labels)}")
+        if task == "classes" and labels and labels[-1] > IGNORE:
+            raise InputError(f"expected classes 0-254, got label {labels[-1]}")
         table = np.zeros(65536, np.uint8)
-        for number, label in enumerate(found, start=1):
+        for number, label in enumerate(labels, start=1):
             table[label] = label if task == "classes" else 1 if union else number
         self._table, self._task = table, task
 

@@ -150,11 +150,11 @@ def exact_flow(
     here = np.stack([columns, rows, np.ones(size)])
     source = np.einsum("ab,bhw->ahw", np.linalg.inv(motion.places[i]), here)
     there = np.einsum("ab,bhw->ahw", motion.places[j], source)
-    seen = _is_inside(source, size) & _is_inside(there, size)
-    seen &= ~_covered_pixels(motion.occluders[i], here) & ~_covered_pixels(
+    visible = _is_inside(source, size) & _is_inside(there, size)
+    visible &= ~_covered_pixels(motion.occluders[i], here) & ~_covered_pixels(
         motion.occluders[j], np.rint(there)
     )
-    return (there - here)[:2].astype(np.float32), seen
+    return (there - here)[:2].astype(np.float32), visible
 
 
 def _is_inside(places: NDArray[np.float64], size: tuple[int, int]) -> NDArray[np.bool_]:

@@ -29,8 +29,8 @@ class Link:
 
     there: NDArray[np.float32]
     back: NDArray[np.float32]
-    seen: NDArray[np.bool_]
-    seen_back: NDArray[np.bool_]
+    visible: NDArray[np.bool_]
+    visible_back: NDArray[np.bool_]
 
 
 class Judge(Protocol):
@@ -71,9 +71,9 @@ class KnownFlow:
             If there is no flow for the clip, or not that of its frames.
         """
         try:
-            with np.load(self.path, allow_pickle=False) as held:
+            with np.load(self.path, allow_pickle=False) as archive:
                 names = ("backward", "forward", "seen_back", "seen")
-                parts = [held[name] for name in names]
+                parts = [archive[name] for name in names]
         except (OSError, KeyError, ValueError) as error:
             raise InputError(
                 f"{self.path}: expected flow as perturb writes it ({error})"
@@ -118,12 +118,12 @@ class EstimatedFlow:
 
         Holds `radius` frames, and works on a frame's links while those of the last are used.
         """
-        held: deque[Picture] = deque(maxlen=self.radius)
+        earlier: deque[Picture] = deque(maxlen=self.radius)
         with ThreadPoolExecutor(self.workers) as pool:
             coming: list[Future[Link]] | None = None
             for frame in frames:
-                begun = [pool.submit(self._link, frame, other) for other in reversed(held)]
-                held.append(frame)
+                begun = [pool.submit(self._link, frame, other) for other in reversed(earlier)]
+                earlier.append(frame)
                 if coming is not None:
                     yield [link.result() for link in coming]
                 coming = begun
@@ -153,8 +153,8 @@ def flow_used(folders: Sequence[Path]) -> str:
     Empty if none of them is the result of a run.
     """
     for folder in folders:
-        for place in (folder, *folder.resolve().parents[:2]):
-            record = RunRecord.load_if_any(place)
+        for out_folder in (folder, *folder.resolve().parents[:2]):
+            record = RunRecord.load_if_any(out_folder)
             if record is not None and "flow" in record.settings:
                 return str(record.settings["flow"]["method"])
     return ""

@@ -92,15 +92,17 @@ def score_clip(
     true = None
     if truth is not None:
         true = LabelSet(pair(frames, truth, f"{name}: truth"), options.void)
-    found = _usable_systems(scores, frames, systems)
+    label_sets = _usable_systems(scores, frames, systems)
     if true is not None and len(true.files) == len(frames):
-        found[TRUTH] = true
-    reader = Reader([*found.values(), *([true] if true else [])], options.task, union=options.union)
+        label_sets[TRUTH] = true
+    reader = Reader(
+        [*label_sets.values(), *([true] if true else [])], options.task, union=options.union
+    )
     if true is not None:
-        _check_common(scores, found, true, reader)
+        _check_common(scores, label_sets, true, reader)
     passes = {
         system: _SystemPass(labels, system == TRUTH, judge, options, true, reader)
-        for system, labels in found.items()
+        for system, labels in label_sets.items()
     }
     for frame, picture, links in _walk_frames(frames, judge):
         size = picture.shape[0], picture.shape[1]
@@ -109,9 +111,9 @@ def score_clip(
             answer = reader.read(true, frame, size, truth=True)
         edges = None if answer is None else edge_band(answer)
         _advance_systems(scores, passes, frame, size, links, answer, edges)
-    for system, one in passes.items():
-        scores.values[system] = one.values()
-        scores.flicker[system] = one.stability.flicker
+    for system, system_scores in passes.items():
+        scores.values[system] = system_scores.values()
+        scores.flicker[system] = system_scores.stability.flicker
     return scores
 
 
@@ -177,7 +179,7 @@ def _usable_systems(
     scores: ClipScores, frames: Files, systems: Mapping[str, Files]
 ) -> dict[str, LabelSet]:
     """Return the systems that have a label file for every frame."""
-    found = {}
+    label_sets = {}
     for system, files in systems.items():
         try:
             named = pair(frames, files, f"{scores.name}: {system}")
@@ -187,25 +189,25 @@ def _usable_systems(
                     f"{scores.name}: {system}: expected labels of all {len(frames)} frames, "
                     f"{len(missing)} are missing ({', '.join(missing[:3])}…)"
                 )
-            found[system] = LabelSet(named)
+            label_sets[system] = LabelSet(named)
         except InputError as error:
             scores.problems[system] = str(error)
-    return found
+    return label_sets
 
 
 def _check_common(
-    scores: ClipScores, found: dict[str, LabelSet], truth: LabelSet, reader: Reader
+    scores: ClipScores, label_sets: dict[str, LabelSet], truth: LabelSet, reader: Reader
 ) -> None:
     """Leave out systems that number their objects otherwise than the truth does."""
     numbers = {reader.number(label) for label in truth.objects()}
-    for system in [name for name in found if name != TRUTH]:
-        theirs = {reader.number(label) for label in found[system].objects()}
+    for system in [name for name in label_sets if name != TRUTH]:
+        theirs = {reader.number(label) for label in label_sets[system].objects()}
         if numbers and theirs and not numbers & theirs:
             scores.problems[system] = (
                 f"{scores.name}: {system}: expected labels of the truth ({_label_list(truth)}), "
-                f"got {_label_list(found[system])}: --union takes all objects for one"
+                f"got {_label_list(label_sets[system])}: --union takes all objects for one"
             )
-            del found[system]
+            del label_sets[system]
 
 
 def _label_list(labels: LabelSet) -> str:

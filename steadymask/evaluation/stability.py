@@ -58,14 +58,14 @@ class Stability:
             The band around the true edges, for the local STB.
         """
         for link, before in zip(links, reversed(self._held), strict=True):
-            there = disagreement(labels, before, link.there, link.seen)
-            back = disagreement(before, labels, link.back, link.seen_back)
+            there = disagreement(labels, before, link.there, link.visible)
+            back = disagreement(before, labels, link.back, link.visible_back)
             self._consistency.add(there, back)
             if before is self._held[-1]:
                 self._add_neighbour(labels, before, link, edges)
-                one = Consistency()
-                one.add(there, back)
-                self.flicker.append(one.mean())
+                frame_consistency = Consistency()
+                frame_consistency.add(there, back)
+                self.flicker.append(frame_consistency.mean())
         self._held.append(labels)
         self._smoothness.add(labels)
         self._boundaries.append(boundary_pixels(labels))
@@ -75,16 +75,16 @@ class Stability:
         self, labels: Labels, before: Labels, link: Link, edges: NDArray[np.bool_] | None
     ) -> None:
         self._overlap.add(labels, before, link.there)
-        self._everywhere.add(labels, before, link.there, link.seen)
+        self._everywhere.add(labels, before, link.there, link.visible)
         if edges is not None:
-            self._local.add(labels, before, link.there, link.seen & edges)
-        self._band += visible_band(labels, link.seen)
+            self._local.add(labels, before, link.there, link.visible & edges)
+        self._band += visible_band(labels, link.visible)
 
     def values(self) -> dict[str, float]:
         """Return the scores of the clip so far; NaN where there is nothing to score."""
         boundary = float(np.median(self._boundaries)) if self._boundaries else 0.0
         restless = self._smoothness.finish()
-        seen, all_pixels = self._band
+        visible_pixels, all_pixels = self._band
         return {
             "E_cons": self._consistency.value(area=self._area, boundary=boundary),
             "E_cons_mean": self._consistency.mean(),
@@ -92,7 +92,7 @@ class Stability:
             "TC": self._overlap.value(),
             "STB": self._everywhere.value(),
             "STB_local": self._local.value(),
-            "band_visible": seen / all_pixels if all_pixels else math.nan,
+            "band_visible": visible_pixels / all_pixels if all_pixels else math.nan,
         }
 
 

@@ -89,23 +89,31 @@ class Summary:
 
 def summarise(scores: Sequence[ClipScores], systems: Sequence[str]) -> Summary:
     """Return the means over the clips that all systems have."""
-    common = [one for one in scores if all(system in one.values for system in systems)]
-    names = [*systems, TRUTH] if any(TRUTH in one.values for one in common) else list(systems)
+    common = [
+        clip_scores
+        for clip_scores in scores
+        if all(system in clip_scores.values for system in systems)
+    ]
+    names = (
+        [*systems, TRUTH]
+        if any(TRUTH in clip_scores.values for clip_scores in common)
+        else list(systems)
+    )
     means: dict[str, dict[str, Mean]] = {system: {} for system in names}
     for system in names:
         for measure in MEASURES:
             values = [
-                one.values[system][measure]
-                for one in common
-                if measure in one.values.get(system, {})
+                clip_scores.values[system][measure]
+                for clip_scores in common
+                if measure in clip_scores.values.get(system, {})
             ]
             known = [value for value in values if not math.isnan(value)]
             if values:
                 mean = sum(known) / len(known) if known else math.nan
                 means[system][measure] = Mean(mean, *bootstrap_interval(known))
-    chosen = {one.name for one in common}
-    left_out = tuple(one.name for one in scores if one.name not in chosen)
-    return Summary(tuple(one.name for one in common), left_out, means)
+    chosen = {clip_scores.name for clip_scores in common}
+    left_out = tuple(clip_scores.name for clip_scores in scores if clip_scores.name not in chosen)
+    return Summary(tuple(clip_scores.name for clip_scores in common), left_out, means)
 
 
 @dataclass(frozen=True)
@@ -140,10 +148,10 @@ class Gate:
     def failures(self, scores: Sequence[ClipScores]) -> list[str]:
         """Return a line for every clip and system that fails."""
         return [
-            f"{one.name}: {system}: {self.measure} = {values[self.measure]:.4g} "
+            f"{clip_scores.name}: {system}: {self.measure} = {values[self.measure]:.4g} "
             f"{self.sign} {self.bound:g}"
-            for one in scores
-            for system, values in one.values.items()
+            for clip_scores in scores
+            for system, values in clip_scores.values.items()
             if system != TRUTH
             and self.measure in values
             and COMPARE[self.sign](values[self.measure], self.bound)

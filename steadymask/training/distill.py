@@ -144,7 +144,7 @@ class _DistillTask(Fitting):
 
     def losses(self, batch: Batch) -> Losses:
         """Return the cross-entropy and the terms asked for."""
-        teacher = next((one.to(self.device) for one in self._teacher), None)
+        teacher = next((network.to(self.device) for network in self._teacher), None)
         return student_losses(
             self.student, batch, self._settings.weights, teacher=teacher, lstm=self.lstm
         )

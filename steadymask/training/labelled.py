@@ -17,7 +17,7 @@ from stages.media.masks.open import mask_digest
 from stages.media.masks.palette import read_labels
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.warp import resize_flow
-from steadymask.training.library import Library, Place
+from steadymask.training.library import Library, SampleFrame
 from steadymask.training.losses.labels import IGNORE
 
 STAGES = {"stabilised": "smooth", "raw": "segment"}
@@ -67,8 +67,8 @@ class LabelledClips:
 
     def __init__(self, library: Library, origin: Origin) -> None:
         self._library, self._origin = library, origin
-        found = {label for _, facts in library.clips for label in ClipFacts(facts).classes}
-        self.class_ids: tuple[int, ...] = tuple(sorted(found))
+        labels = {label for _, facts in library.clips for label in ClipFacts(facts).classes}
+        self.class_ids: tuple[int, ...] = tuple(sorted(labels))
         self._true = [self._label_files(name, facts) for name, facts in library.clips]
         self._counts = [self._counted_pixels(clip) for clip in range(len(library.clips))]
 
@@ -83,7 +83,7 @@ class LabelledClips:
             "truth": [mask_digest(folder) for folder in folders if folder.is_dir()],
         }
 
-    def places(self, apart: int) -> tuple[list[Place], list[Place], list[str]]:
+    def places(self, apart: int) -> tuple[list[SampleFrame], list[SampleFrame], list[str]]:
         """Return the frames to train on, those held out, and what the user should know of them.
 
         As `Library.places`, without the frames of which no pixel is trusted.
@@ -99,7 +99,7 @@ class LabelledClips:
             if not counts[:, :IGNORE].any()
         ]
         train, held_out = (
-            [place for place in places if self._counts[place.clip][place.frame, :IGNORE].any()]
+            [sample for sample in places if self._counts[sample.clip][sample.frame, :IGNORE].any()]
             for places in self._library.places(apart)
         )
         for name, places in (("to train on", train), ("held out", held_out)):
@@ -107,9 +107,9 @@ class LabelledClips:
                 raise InputError(
                     f"no pixel is trusted in any of the clips {name}{self._trust_hint}"
                 )
-        seen = sum(self._counts[place.clip][place.frame] for place in train)
+        pixel_counts = sum(self._counts[sample.clip][sample.frame] for sample in train)
         for number, label in enumerate((0, *self.class_ids)):
-            if not seen[number]:
+            if not pixel_counts[number]:
                 called = f"class {label}" if label else "the background"
                 warnings.append(f"{called} never occurs in what is trained on: it is not learned")
         return train, held_out, warnings
@@ -120,45 +120,45 @@ class LabelledClips:
             return ": expected label pictures in --truth for some of its frames"
         return f": lower --sure {self._origin.sure:g}, or check its masks"
 
-    def frame(self, place: Place, t: int) -> NDArray[np.uint8]:
+    def frame(self, sample: SampleFrame, t: int) -> NDArray[np.uint8]:
         """Return frame t, (H, W, 3) RGB."""
-        return self._library.entry(place, "ingest.frames", t)
+        return self._library.entry(sample, "ingest.frames", t)
 
-    def labels(self, place: Place, t: int) -> NDArray[np.uint8]:
+    def labels(self, sample: SampleFrame, t: int) -> NDArray[np.uint8]:
         """Return the labels of frame t, (H, W); 255 is ignored."""
-        facts = self._library.clips[place.clip][1]
-        true, stage = self._true[place.clip], STAGES.get(self._origin.labels)
+        facts = self._library.clips[sample.clip][1]
+        true, stage = self._true[sample.clip], STAGES.get(self._origin.labels)
         if t in true:
             return self._read_label(true[t], ClipFacts(facts).size)
         if stage is None:
             return np.full(ClipFacts(facts).size, IGNORE, np.uint8)
-        return self._pipeline_labels(place, stage, t)
+        return self._pipeline_labels(sample, stage, t)
 
-    def soft(self, place: Place, t: int) -> NDArray[np.float32]:
+    def soft(self, sample: SampleFrame, t: int) -> NDArray[np.float32]:
         """Return the stabilised masks of frame t, (H, W, C) of the foreground classes."""
-        facts = self._library.clips[place.clip][1]
-        mask = unpack_mask(self._library.entry(place, "smooth.masks", t))
+        facts = self._library.clips[sample.clip][1]
+        mask = unpack_mask(self._library.entry(sample, "smooth.masks", t))
         out = np.zeros((*mask.shape[:2], len(self.class_ids)), np.float32)
         out[..., [self.class_ids.index(label) for label in ClipFacts(facts).classes]] = mask
         return out
 
-    def flow(self, place: Place, i: int, j: int) -> NDArray[np.float32]:
-        """Return the flow from frame i to frame j of the place's shot, (2, H, W) pixels."""
-        rows, columns = (int(side) for side in self._library.clips[place.clip][1]["size"])
+    def flow(self, sample: SampleFrame, i: int, j: int) -> NDArray[np.float32]:
+        """Return the flow from frame i to frame j of the sample's shot, (2, H, W) pixels."""
+        rows, columns = (int(side) for side in self._library.clips[sample.clip][1]["size"])
         if i == j:
             return np.zeros((2, rows, columns), np.float32)
-        packed = self._library.entry(place, "flow.flow", i)
+        packed = self._library.entry(sample, "flow.flow", i)
         k = offsets(len(packed) // 2).index(j - i)
         return resize_flow(unpack_flow(packed[k]), (rows, columns))
 
-    def _pipeline_labels(self, place: Place, stage: str, t: int) -> NDArray[np.uint8]:
+    def _pipeline_labels(self, sample: SampleFrame, stage: str, t: int) -> NDArray[np.uint8]:
         """Return the pipeline's labels, numbered as the student's classes."""
         numbers = np.zeros(256, np.uint8)
-        for k, label in enumerate(self._library.clips[place.clip][1]["classes"], start=1):
+        for k, label in enumerate(self._library.clips[sample.clip][1]["classes"], start=1):
             numbers[k] = 1 + self.class_ids.index(label)
-        labels: NDArray[np.uint8] = numbers[self._library.entry(place, f"{stage}.labels", t)]
+        labels: NDArray[np.uint8] = numbers[self._library.entry(sample, f"{stage}.labels", t)]
         if self._origin.sure > 0:
-            masks = self._library.entry(place, f"{stage}.masks", t)
+            masks = self._library.entry(sample, f"{stage}.masks", t)
             rest = 255 - masks.sum(axis=-1, dtype=np.int32)
             best = np.maximum(masks.max(axis=-1, initial=0), rest)
             labels[best < self._origin.sure * 255] = IGNORE
@@ -170,7 +170,7 @@ class LabelledClips:
         if folder is None or not folder.is_dir():
             return {}
         names = {Path(name).stem: t for t, name in enumerate(ClipFacts(facts).frame_names)}
-        found = {}
+        files = {}
         for path in sorted(folder.glob("*.png")):
             stem = path.stem
             t = names.get(stem, int(stem) if stem.isdecimal() and not names else -1)
@@ -179,8 +179,8 @@ class LabelledClips:
                     f"{path}: expected the name or number of one of the "
                     f"{ClipFacts(facts).frames} frames of {clip}"
                 )
-            found[t] = path
-        return found
+            files[t] = path
+        return files
 
     def _read_label(self, path: Path, size: tuple[int, int]) -> NDArray[np.uint8]:
         """Return a label picture at working size, numbered as the student's classes."""
@@ -206,7 +206,7 @@ class LabelledClips:
         facts = self._library.clips[clip][1]
         counts = np.zeros((ClipFacts(facts).frames, IGNORE + 1), np.int64)
         for first, last in ClipFacts(facts).shots:
-            place = Place(clip, first, (first, last))
+            sample = SampleFrame(clip, first, (first, last))
             for t in range(first, last):
-                counts[t] = np.bincount(self.labels(place, t).ravel(), minlength=IGNORE + 1)
+                counts[t] = np.bincount(self.labels(sample, t).ravel(), minlength=IGNORE + 1)
         return counts

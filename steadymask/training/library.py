@@ -22,7 +22,7 @@ HELD_OUT = 0.2  # share of the clips, or of the frames of the only clip
 
 
 @dataclass(frozen=True)
-class Place:
+class SampleFrame:
     """A frame of a clip and the shot it belongs to."""
 
     clip: int
@@ -76,26 +76,26 @@ class Library:
         """Name and facts of each clip; see `stages.arrays`."""
         return tuple((plan.clip.name, plan.facts) for plan in self._plans)
 
-    def span(self, place: Place, name: str, start: int, stop: int) -> Span:
+    def span(self, sample: SampleFrame, name: str, start: int, stop: int) -> Span:
         """Return frames `start` to `stop` of the array ``stage.array``, as far as the shot goes."""
-        start, stop = max(start, place.shot[0]), min(stop, place.shot[1])
+        start, stop = max(start, sample.shot[0]), min(stop, sample.shot[1])
         stage, array = name.split(".")
-        pieces = self._plans[place.clip].find(stage, array, start, stop) or ()
+        pieces = self._plans[sample.clip].find(stage, array, start, stop) or ()
         return Span(start, self._store.read(*pieces))
 
-    def entry(self, place: Place, name: str, frame: int) -> NDArray[Any]:
+    def entry(self, sample: SampleFrame, name: str, frame: int) -> NDArray[Any]:
         """Return one frame of the array ``stage.array``; the last ones read are kept in memory."""
-        key = place.clip, name, frame
-        found = self._held.pop(key, None)
-        if found is None:
-            found = self.span(place, name, frame, frame + 1)[frame]
-            self._held_bytes += found.nbytes
-        self._held[key] = found  # the last in order is the last used
+        key = sample.clip, name, frame
+        frame_values = self._held.pop(key, None)
+        if frame_values is None:
+            frame_values = self.span(sample, name, frame, frame + 1)[frame]
+            self._held_bytes += frame_values.nbytes
+        self._held[key] = frame_values  # the last in order is the last used
         while self._held_bytes > HELD_BYTES:
             self._held_bytes -= self._held.pop(next(iter(self._held))).nbytes
-        return found
+        return frame_values
 
-    def places(self, apart: int) -> tuple[list[Place], list[Place]]:
+    def places(self, apart: int) -> tuple[list[SampleFrame], list[SampleFrame]]:
         """Return the frames to train on and those held out; each has a frame after it.
 
         Whole clips are held out if there are several, else the end of every shot, `apart` frames
@@ -108,11 +108,11 @@ class Library:
         """
         several = len(self._plans) > 1
         last_clips = max(1, round(HELD_OUT * len(self._plans)))
-        train: list[Place] = []
-        held_out: list[Place] = []
+        train: list[SampleFrame] = []
+        held_out: list[SampleFrame] = []
         for number, plan in enumerate(self._plans):
             for start, stop in ClipFacts(plan.facts).shots:
-                frames = [Place(number, t, (start, stop)) for t in range(start, stop - 1)]
+                frames = [SampleFrame(number, t, (start, stop)) for t in range(start, stop - 1)]
                 if several:
                     late = number >= len(self._plans) - last_clips
                     (held_out if late else train).extend(frames)
@@ -133,9 +133,9 @@ def _followed_plan(clip: Clip, steps: Sequence[Step], store: Store, chunk: int) 
     """Return a clip's plan with everything that the store has."""
     plan = ClipPlan(clip, steps, chunk, "", partial(remembered, store))
     while (task := plan.next_ready()) is not None:
-        found = look_up(task, store)
-        if found is not None:
-            plan.complete(task.node, found)
+        manifest = look_up(task, store)
+        if manifest is not None:
+            plan.complete(task.node, manifest)
     if not plan.finished:
         missing = ", ".join(sorted({node.stage for node in plan.waiting}))
         raise InputError(

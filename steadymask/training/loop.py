@@ -204,18 +204,18 @@ class _LossCurves(Callback):
             return
         path, epoch = self._course.folder / "losses.csv", trainer.current_epoch
         rows = [row for row in _read_rows(path) if int(row["epoch"]) < epoch]
-        found = {name: f"{float(value):.6f}" for name, value in trainer.callback_metrics.items()}
-        rows.append({"epoch": str(epoch)} | dict(sorted(found.items())))
+        losses = {name: f"{float(value):.6f}" for name, value in trainer.callback_metrics.items()}
+        rows.append({"epoch": str(epoch)} | dict(sorted(losses.items())))
         with path.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[-1]))
             writer.writeheader()
             writer.writerows(rows)
-        names = _loss_names(found)
+        names = _loss_names(losses)
         _plot_losses(rows, names, self._course.folder / "losses.png")
-        parts = ", ".join(f"{name} {found[f'held_out_{name}']}" for name in names[1:])
+        parts = ", ".join(f"{name} {losses[f'held_out_{name}']}" for name in names[1:])
         self._course.tell(
-            f"{self._course.name}: epoch {epoch}: loss {found['train_total']}, held out "
-            f"{found['held_out_total']} ({parts})"
+            f"{self._course.name}: epoch {epoch}: loss {losses['train_total']}, held out "
+            f"{losses['held_out_total']} ({parts})"
         )
 
 
@@ -247,9 +247,9 @@ class _LossBoard(Callback):
             self._writer.close()
 
 
-def _loss_names(found: Mapping[str, str]) -> list[str]:
+def _loss_names(losses: Mapping[str, str]) -> list[str]:
     """Return the names of the losses, `total` first."""
-    names = [name.removeprefix("train_") for name in found if name.startswith("train_")]
+    names = [name.removeprefix("train_") for name in losses if name.startswith("train_")]
     return sorted(names, key=lambda name: (name != "total", name))
 
 

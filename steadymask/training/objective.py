@@ -37,9 +37,9 @@ def aligned_losses(decoder: nn.Module, batch: dict[str, Tensor], *, data_weight:
     masks = logits.softmax(dim=1)
     masks = masks.reshape(-1, 2, *masks.shape[1:])
     flows = {(0, 1): batch["flow"][:, 0], (1, 0): batch["flow"][:, 1]}
-    seen = {(0, 1): batch["seen"][:, 0], (1, 0): batch["seen"][:, 1]}
+    visible = {(0, 1): batch["seen"][:, 0], (1, 0): batch["seen"][:, 1]}
     return _summed_losses(
-        consistency_loss(masks, flows, seen), data_loss(logits, both), data_weight
+        consistency_loss(masks, flows, visible), data_loss(logits, both), data_weight
     )
 
 
@@ -64,9 +64,9 @@ def window_losses(
     residuals = decoder(batch["frames"], batch["masks"]).float()
     masks = refined(batch["masks"], residuals)
     flows = {pair: batch["flow"][:, k] for k, pair in enumerate(pairs)}
-    seen = {pair: batch["seen"][:, k] for k, pair in enumerate(pairs)}
+    visible = {pair: batch["seen"][:, k] for k, pair in enumerate(pairs)}
     data = data_loss(refined_logits(batch["masks"], residuals), batch["masks"])
-    return _summed_losses(consistency_loss(masks, flows, seen), data, data_weight)
+    return _summed_losses(consistency_loss(masks, flows, visible), data, data_weight)
 
 
 def _summed_losses(consistency: Tensor, data: Tensor, data_weight: float) -> Losses:

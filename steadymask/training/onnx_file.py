@@ -133,8 +133,12 @@ def _compare(network: nn.Module, draft: Path, path: Path) -> None:
     for size in (SIZE, OTHER):
         picture = rng.integers(0, 256, (1, 3, *size), np.uint8)
         wanted = network(torch.from_numpy(picture)).numpy()
-        found = session.run(None, {"pictures": picture})[0]
-        apart = float(np.abs(found - wanted).max()) if found.shape == wanted.shape else np.inf
+        probabilities = session.run(None, {"pictures": picture})[0]
+        apart = (
+            float(np.abs(probabilities - wanted).max())
+            if probabilities.shape == wanted.shape
+            else np.inf
+        )
         if not apart <= TOLERANCE:
             draft.unlink()
             raise PipelineError(

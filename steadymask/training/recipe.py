@@ -65,8 +65,8 @@ def train(
 ) -> None:
     """Train a decoder on the examples in `folder`, a new one or that in the file `start`."""
     lightning.seed_everything(seed, verbose=False)
-    found = cast("AlignedDecoder", load_decoder("aligned", start)) if start else AlignedDecoder()
-    decoder = found.train().to(memory_format=torch.channels_last)
+    network = cast("AlignedDecoder", load_decoder("aligned", start)) if start else AlignedDecoder()
+    decoder = network.train().to(memory_format=torch.channels_last)
     training = Supervised(decoder, rate, steps)
     loader, held_out = loaders(folder, batch, seed)
     trainer = lightning.Trainer(
@@ -91,10 +91,10 @@ def generate(videos: Sequence[Path], count: int, folder: Path, *, seed: int) -> 
 
 def _write_shard(videos: Sequence[Path], folder: Path, seed: int, number: int) -> None:
     few = [videos[(VIDEOS * number + k) % len(videos)] for k in range(min(VIDEOS, len(videos)))]
-    made = list(examples(few, SHARD, seed=1000 * seed + number))
+    batch = list(examples(few, SHARD, seed=1000 * seed + number))
     path = folder / f"{seed}-{number:03d}.npz"
     draft = path.with_suffix(".draft.npz")
-    arrays: Any = {name: np.stack([e[name] for e in made]) for name in made[0]}
+    arrays: Any = {name: np.stack([e[name] for e in batch]) for name in batch[0]}
     np.savez(draft, **arrays)
     draft.replace(path)
 
@@ -102,14 +102,14 @@ def _write_shard(videos: Sequence[Path], folder: Path, seed: int, number: int) -
 def loaders(folder: Path, batch: int, seed: int) -> tuple[Iterator[Batch], DataLoader[Batch]]:
     """Return endless augmented batches, and the ones held out."""
     shards = [np.load(path) for path in sorted(folder.glob("*.npz"))]
-    held: dict[str, torch.Tensor] = {
+    tensors: dict[str, torch.Tensor] = {
         name: torch.from_numpy(np.concatenate([shard[name] for shard in shards]))
         for name in ("planes", "near", "truth")
     }
-    last = len(held["truth"]) - HELD_OUT
+    last = len(tensors["truth"]) - HELD_OUT
 
     def pick(rows: torch.Tensor) -> Batch:
-        return {name: values[rows].float() / 255 for name, values in held.items()}
+        return {name: values[rows].float() / 255 for name, values in tensors.items()}
 
     def endless() -> Iterator[Batch]:
         generator = torch.Generator().manual_seed(seed)

@@ -13,13 +13,13 @@ from torch.utils.data import Dataset
 
 from pipeline.stage import Span
 from stages.arrays import offsets
-from stages.ops.decoder_inputs import decoder_inputs, see
+from stages.ops.decoder_inputs import decoder_inputs, frame_view
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.soft_masks import with_background
 from stages.ops.visibility import visible
 from stages.ops.voting import appearance_table
 from stages.ops.warp import resize_flow
-from steadymask.training.library import Library, Place
+from steadymask.training.library import Library, SampleFrame
 
 Sample = dict[str, torch.Tensor]
 Cut = tuple[slice, slice]
@@ -57,7 +57,7 @@ class AlignedSamples(Dataset[Sample]):
     Parameters
     ----------
     library : Library
-    places : sequence of Place
+    places : sequence of SampleFrame
     numbers : range
         One for each sample; the same number gives the same sample.
     shape : Shape
@@ -65,7 +65,12 @@ class AlignedSamples(Dataset[Sample]):
     """
 
     def __init__(
-        self, library: Library, places: Sequence[Place], numbers: range, shape: Shape, seed: int
+        self,
+        library: Library,
+        places: Sequence[SampleFrame],
+        numbers: range,
+        shape: Shape,
+        seed: int,
     ) -> None:
         self._library, self._places, self._numbers = library, places, numbers
         self._shape, self._seed = shape, seed
@@ -77,34 +82,34 @@ class AlignedSamples(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         """Return a sample."""
         rng = np.random.default_rng((self._seed, self._numbers[index]))
-        place = self._places[int(rng.integers(len(self._places)))]
-        i = place.frame
-        j = min(i + int(rng.integers(1, self._shape.radius + 1)), place.shot[1] - 1)
-        voted = self._library.span(place, "refine.masks", i, j + 1)
+        sample = self._places[int(rng.integers(len(self._places)))]
+        i = sample.frame
+        j = min(i + int(rng.integers(1, self._shape.radius + 1)), sample.shot[1] - 1)
+        voted = self._library.span(sample, "refine.masks", i, j + 1)
         cut, c = cut_out(voted[i], rng, self._shape.side), int(rng.integers(voted[i].shape[-1]))
-        flows = {t: self._cut_flows(place, t, voted[i].shape[:2], cut) for t in (i, j)}
+        flows = {t: self._cut_flows(sample, t, voted[i].shape[:2], cut) for t in (i, j)}
         there, back = flows[i][j - i], flows[j][i - j]
-        both = [self._decoder_frame(place, t, c, cut, flows[t], voted[t]) for t in (i, j)]
-        out = {name: np.stack([one[name] for one in both]) for name in both[0]}
+        both = [self._decoder_frame(sample, t, c, cut, flows[t], voted[t]) for t in (i, j)]
+        out = {name: np.stack([frame_inputs[name] for frame_inputs in both]) for name in both[0]}
         out["flow"] = np.stack([there, back])
         out["seen"] = np.stack([visible(there, back)[None], visible(back, there)[None]])
         return {name: torch.from_numpy(values) for name, values in out.items()}
 
     def _cut_flows(
-        self, place: Place, t: int, size: tuple[int, ...], cut: Cut
+        self, sample: SampleFrame, t: int, size: tuple[int, ...], cut: Cut
     ) -> dict[int, NDArray[np.float32]]:
         """Return the flow from frame t to its neighbours, cut out, by their distance."""
-        packed = self._library.span(place, "flow.flow", t, t + 1)[t]
-        found = {}
+        packed = self._library.span(sample, "flow.flow", t, t + 1)[t]
+        flows = {}
         for k, step in enumerate(offsets(self._shape.radius)):
-            if place.shot[0] <= t + step < place.shot[1]:
+            if sample.shot[0] <= t + step < sample.shot[1]:
                 whole = resize_flow(unpack_flow(packed[k]), (size[0], size[1]))
-                found[step] = np.ascontiguousarray(whole[(slice(None), *cut)])
-        return found
+                flows[step] = np.ascontiguousarray(whole[(slice(None), *cut)])
+        return flows
 
     def _decoder_frame(
         self,
-        place: Place,
+        sample: SampleFrame,
         t: int,
         c: int,
         cut: Cut,
@@ -113,20 +118,22 @@ class AlignedSamples(Dataset[Sample]):
     ) -> dict[str, NDArray[np.float32]]:
         """Return the decoder's inputs of one frame, as `stages.refine.decoding` makes them."""
         reach = self._shape.window // 2
-        frames = self._library.span(place, "ingest.frames", t - reach, t + reach + 1)
-        masks = self._library.span(place, "segment.masks", t - reach, t + reach + 1)
+        frames = self._library.span(sample, "ingest.frames", t - reach, t + reach + 1)
+        masks = self._library.span(sample, "segment.masks", t - reach, t + reach + 1)
         around = {
-            k - t: see(
+            k - t: frame_view(
                 np.ascontiguousarray(frames[k][cut]),
                 unpack_mask(np.ascontiguousarray(masks[k][cut][..., c : c + 1])),
             )
             for k in range(frames.start, frames.stop)
         }
         teacher = unpack_mask(voted[cut][..., c : c + 1])
-        given = decoder_inputs(around, teacher, flows, window=self._shape.window, table=self._table)
+        inputs = decoder_inputs(
+            around, teacher, flows, window=self._shape.window, table=self._table
+        )
         return {
-            "planes": given.planes(0),
-            "near": given.near[0],
+            "planes": inputs.planes(0),
+            "near": inputs.near[0],
             "teacher": np.moveaxis(teacher, -1, 0),
         }
 
@@ -140,7 +147,12 @@ class WindowSamples(Dataset[Sample]):
     """
 
     def __init__(
-        self, library: Library, places: Sequence[Place], numbers: range, shape: Shape, seed: int
+        self,
+        library: Library,
+        places: Sequence[SampleFrame],
+        numbers: range,
+        shape: Shape,
+        seed: int,
     ) -> None:
         self._library, self._places, self._numbers = library, places, numbers
         self._shape, self._seed = shape, seed
@@ -151,12 +163,12 @@ class WindowSamples(Dataset[Sample]):
     def __getitem__(self, index: int) -> Sample:
         """Return a sample; at a shot's end the end frame is repeated."""
         rng = np.random.default_rng((self._seed, self._numbers[index]))
-        place = self._places[int(rng.integers(len(self._places)))]
+        sample = self._places[int(rng.integers(len(self._places)))]
         half = self._shape.window // 2
-        first, last = place.frame - half, place.frame + half
-        images = self._library.span(place, "ingest.frames", first, last + 1)
-        masks = self._library.span(place, "segment.masks", first, last + 1)
-        packed = self._library.span(place, "flow.flow", first, last + 1)
+        first, last = sample.frame - half, sample.frame + half
+        images = self._library.span(sample, "ingest.frames", first, last + 1)
+        masks = self._library.span(sample, "segment.masks", first, last + 1)
+        packed = self._library.span(sample, "flow.flow", first, last + 1)
         cut = cut_out(masks.array[0], rng, self._shape.side)
         near = [min(max(k, images.start), images.stop - 1) for k in range(first, last + 1)]
         soft = [unpack_mask(masks[k][cut]) for k in near]

@@ -56,27 +56,27 @@ class Triplet:
         """Return the flow from frame i to frame j, (B, 2, H, W)."""
         return self.batch["flow"][:, PAIRS.index((i, j))]
 
-    def seen(self, i: int, j: int) -> Tensor:
+    def visible(self, i: int, j: int) -> Tensor:
         """Return the pixels of frame i that frame j shows, (B, 1, H, W)."""
         return self.batch["seen"][:, PAIRS.index((i, j))]
 
 
-def temporal(given: Triplet) -> Tensor:
+def temporal(triplet: Triplet) -> Tensor:
     """Return PFI's eq. 3, mean over the pairs of neighbours."""
-    frames, masks = given.batch["frames"], given.masks
+    frames, masks = triplet.batch["frames"], triplet.masks
     return _mean_of_known(
         [
             motion_guided_loss(
-                masks[:, i], masks[:, j], given.flow(i, j), frames[:, i], frames[:, j]
+                masks[:, i], masks[:, j], triplet.flow(i, j), frames[:, i], frames[:, j]
             )
             for i, j in NEIGHBOURS
         ]
     )
 
 
-def pair_wise(given: Triplet) -> Tensor:
+def pair_wise(triplet: Triplet) -> Tensor:
     """Return PFI's eq. 2, mean over the pairs of neighbours."""
-    masks, wanted = given.masks, given.teacher_masks
+    masks, wanted = triplet.masks, triplet.teacher_masks
     return _mean_of_known(
         [
             pair_wise_loss((masks[:, i], masks[:, j]), (wanted[:, i], wanted[:, j]))
@@ -85,44 +85,46 @@ def pair_wise(given: Triplet) -> Tensor:
     )
 
 
-def multi_frame(given: Triplet) -> Tensor:
+def multi_frame(triplet: Triplet) -> Tensor:
     """Return PFI's multi-frame term, with the regularisation of its embedding."""
-    if given.lstm is None:
+    if triplet.lstm is None:
         raise ConfigError("multi_frame: expected a ConvLSTM that learns with the student, got none")
-    distance, extent = multi_frame_loss(given.lstm, given.features, given.teacher_features)
+    distance, extent = multi_frame_loss(triplet.lstm, triplet.features, triplet.teacher_features)
     return distance - ENLARGE * extent
 
 
-def boundary(given: Triplet) -> Tensor:
+def boundary(triplet: Triplet) -> Tensor:
     """Return eq. 1 of Coherent Loss, mean over the pairs of neighbours."""
-    masks = given.masks
+    masks = triplet.masks
     return _mean_of_known(
         [
-            boundary_coherency_loss(masks[:, i], masks[:, j], given.flow(i, j), given.flow(j, i))
+            boundary_coherency_loss(
+                masks[:, i], masks[:, j], triplet.flow(i, j), triplet.flow(j, i)
+            )
             for i, j in NEIGHBOURS
         ]
     )
 
 
-def everywhere(given: Triplet) -> Tensor:
+def everywhere(triplet: Triplet) -> Tensor:
     """Return eq. 2 of Coherent Loss for a picture of the paper's size, mean over neighbours."""
-    masks = given.masks
+    masks = triplet.masks
     sums = [
         global_coherency_loss(
-            masks[:, i], masks[:, j], given.flow(i, j), given.flow(j, i),
-            given.seen(i, j), given.seen(j, i),
+            masks[:, i], masks[:, j], triplet.flow(i, j), triplet.flow(j, i),
+            triplet.visible(i, j), triplet.visible(j, i),
         )
         for i, j in NEIGHBOURS
     ]  # fmt: skip
     return _mean_of_known(sums) * (PAPER_PIXELS / (masks.shape[-1] * masks.shape[-2]))
 
 
-def transform(given: Triplet) -> Tensor:
+def transform(triplet: Triplet) -> Tensor:
     """Return TSS's eq. 1 for the labelled frame."""
-    if given.of_moved is None:
+    if triplet.of_moved is None:
         raise ConfigError("transform: expected masks of the transformed frames, got none")
-    masks, move = given.masks[:, MIDDLE], given.batch["move"]
-    return transform_invariance_loss(given.of_moved, masks, move)
+    masks, move = triplet.masks[:, MIDDLE], triplet.batch["move"]
+    return transform_invariance_loss(triplet.of_moved, masks, move)
 
 
 TERMS: Mapping[str, Callable[[Triplet], Tensor]] = {
@@ -170,7 +172,7 @@ def student_losses(
         `total`, `labels` (the cross-entropy over all three frames), and each term unweighted.
     """
     frames, items = batch["frames"].flatten(0, 1), len(batch["frames"])
-    scores, features = student.look(frames)
+    scores, features = student.with_features(frames)
     of_moved = _of_moved(student, batch) if "transform" in weights else None
     taught = batch["soft"], batch["soft"]
     if teacher is not None and {"pair_wise", "multi_frame"} & set(weights):
@@ -179,8 +181,8 @@ def student_losses(
         entropy = cross_entropy(_full_precision(scores), batch["labels"].flatten(0, 1))
         masks = _by_item(_full_precision(scores).softmax(dim=1), items)
         features = _by_item(_full_precision(features), items)
-        given = Triplet(masks, features, *taught, of_moved, lstm, batch)
-        terms = {name: TERMS[name](given) for name in weights}
+        triplet = Triplet(masks, features, *taught, of_moved, lstm, batch)
+        terms = {name: TERMS[name](triplet) for name in weights}
         total = entropy + sum(weights[name] * value for name, value in terms.items())
     return {"total": total, "labels": entropy, **terms}
 
@@ -198,7 +200,7 @@ def _full_precision(values: Tensor) -> Tensor:
 @torch.no_grad()
 def _teacher_outputs(teacher: Student, frames: Tensor, items: int) -> tuple[Tensor, Tensor]:
     """Return a teacher's masks and features of all frames, three an item."""
-    scores, features = teacher.look(frames)
+    scores, features = teacher.with_features(frames)
     return _by_item(_full_precision(scores).softmax(dim=1), items), _by_item(
         _full_precision(features), items
     )

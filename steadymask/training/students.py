@@ -68,11 +68,11 @@ class Student(nn.Module):
             scores, size=frames.shape[-2:], mode="bilinear", align_corners=False
         )
 
-    def look(self, frames: Tensor) -> tuple[Tensor, Tensor]:
+    def with_features(self, frames: Tensor) -> tuple[Tensor, Tensor]:
         """Return scores, and the features (B, D, h, w) that the last convolution makes them of."""
-        held: list[Tensor] = []
+        features: list[Tensor] = []
         hooks = [
-            layer.register_forward_pre_hook(lambda _, given: held.append(given[0]))
+            layer.register_forward_pre_hook(lambda _, inputs: features.append(inputs[0]))
             for layer in self._last
         ]
         try:
@@ -80,7 +80,7 @@ class Student(nn.Module):
         finally:
             for hook in hooks:
                 hook.remove()
-        return scores, held[-1] if held else scores
+        return scores, features[-1] if features else scores
 
     def _class_scores(self, frames: Tensor) -> Any:
         answer = self.network((frames - self.mean) / self.std)
@@ -91,12 +91,12 @@ class Student(nn.Module):
         """Refuse a network that does not give a score for each class."""
         training = self.network.training
         try:
-            found = self.eval()._class_scores(torch.zeros((1, 3, PROBE, PROBE)))
+            scores = self.eval()._class_scores(torch.zeros((1, 3, PROBE, PROBE)))
         except Exception as error:  # a user's network may fail in any way
             raise ConfigError(f"--student {self.name}: {reason(error)}") from error
         self.train(training)
-        shape = tuple(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        if not isinstance(found, Tensor) or found.ndim != 4 or found.shape[1] != self.classes:
+        shape = tuple(scores.shape) if isinstance(scores, Tensor) else type(scores).__name__
+        if not isinstance(scores, Tensor) or scores.ndim != 4 or scores.shape[1] != self.classes:
             raise ConfigError(
                 f"--student {self.name}: expected scores (B, {self.classes}, H, W) for background "
                 f"and labels {self.class_ids}, got {shape}"
@@ -181,11 +181,11 @@ def load_student(path: Path) -> Student:
 
 def weights_digest(student: Student) -> str:
     """Return the SHA-256 of a student's weights."""
-    seen = hashlib.sha256()
+    digest = hashlib.sha256()
     for name, value in student.state_dict().items():
-        seen.update(name.encode())
-        seen.update(value.detach().cpu().contiguous().numpy().tobytes())
-    return seen.hexdigest()
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def check_classes(student: Student, class_ids: Sequence[int], path: Path) -> None:

@@ -17,7 +17,7 @@ from stages.ops.soft_masks import with_background
 from stages.ops.visibility import visible
 from stages.ops.warp import resize_flow
 from steadymask.training.labelled import LabelledClips
-from steadymask.training.library import Place
+from steadymask.training.library import SampleFrame
 from steadymask.training.loop import Batch
 from steadymask.training.losses.labels import IGNORE
 from steadymask.training.samples import Cut, cut_out
@@ -56,30 +56,30 @@ class View:
 
     def frame(self, frame: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return a frame (H, W, 3) as (3, side, side) in [0, 1]."""
-        seen = fitted(np.ascontiguousarray(frame[self.cut]), self.side, self.side)
-        lit = np.clip(seen * np.float32(self.gain / 255) + np.float32(self.shift), 0, 1)
+        crop = fitted(np.ascontiguousarray(frame[self.cut]), self.side, self.side)
+        lit = np.clip(crop * np.float32(self.gain / 255) + np.float32(self.shift), 0, 1)
         return self._turned_crop(np.moveaxis(lit.astype(np.float32), -1, 0))
 
     def labels(self, labels: NDArray[np.uint8]) -> NDArray[np.int64]:
         """Return labels (H, W) as (side, side)."""
         size = self.side, self.side
-        seen = cv2.resize(labels[self.cut], size, interpolation=cv2.INTER_NEAREST_EXACT)
-        return self._turned_crop(seen).astype(np.int64)
+        crop = cv2.resize(labels[self.cut], size, interpolation=cv2.INTER_NEAREST_EXACT)
+        return self._turned_crop(crop).astype(np.int64)
 
     def soft(self, mask: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return masks (H, W, C) as (C + 1, side, side), the background first."""
         size = self.side, self.side
-        seen = cv2.resize(mask[self.cut], size, interpolation=cv2.INTER_AREA)
-        seen = seen.reshape(*size, mask.shape[-1])
-        return self._turned_crop(np.moveaxis(with_background(seen), -1, 0))
+        crop = cv2.resize(mask[self.cut], size, interpolation=cv2.INTER_AREA)
+        crop = crop.reshape(*size, mask.shape[-1])
+        return self._turned_crop(np.moveaxis(with_background(crop), -1, 0))
 
     def flow(self, flow: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return flow (2, H, W) as (2, side, side), in pixels of the view."""
         part = np.ascontiguousarray(flow[(slice(None), *self.cut)])
-        seen = self._turned_crop(resize_flow(part, (self.side, self.side)))
+        crop = self._turned_crop(resize_flow(part, (self.side, self.side)))
         if self.mirrored:
-            seen = np.stack([-seen[0], seen[1]])
-        return seen
+            crop = np.stack([-crop[0], crop[1]])
+        return crop
 
     def _turned_crop(self, values: NDArray[T]) -> NDArray[T]:
         return values[..., ::-1] if self.mirrored else values
@@ -97,7 +97,7 @@ class Triplets(Dataset[Batch]):
     Parameters
     ----------
     clips : LabelledClips
-    places : sequence of Place
+    places : sequence of SampleFrame
         The labelled frames.
     numbers : range
         One for each sample; the same number gives the same sample.
@@ -113,7 +113,7 @@ class Triplets(Dataset[Batch]):
     def __init__(
         self,
         clips: LabelledClips,
-        places: Sequence[Place],
+        places: Sequence[SampleFrame],
         numbers: range,
         *,
         side: int,
@@ -130,18 +130,18 @@ class Triplets(Dataset[Batch]):
     def __getitem__(self, index: int) -> Batch:
         """Return a sample."""
         rng = np.random.default_rng((self._seed, self._numbers[index]))
-        place = self._places[int(rng.integers(len(self._places)))]
-        clips, middle, (first, last) = self._clips, place.frame, place.shot
+        sample = self._places[int(rng.integers(len(self._places)))]
+        clips, middle, (first, last) = self._clips, sample.frame, sample.shot
         steps = rng.integers(1, self._reach + 1, 2)
         times = (max(middle - int(steps[0]), first), middle, min(middle + int(steps[1]), last - 1))
-        labels = [clips.labels(place, t) for t in times]
+        labels = [clips.labels(sample, t) for t in times]
         view = self._cut_view(labels[1], rng)
-        flow = [view.flow(clips.flow(place, times[i], times[j])) for i, j in PAIRS]
+        flow = [view.flow(clips.flow(sample, times[i], times[j])) for i, j in PAIRS]
         there_and_back = [(flow[k], flow[PAIRS.index((j, i))]) for k, (i, j) in enumerate(PAIRS)]
         out = {
-            "frames": np.stack([view.frame(clips.frame(place, t)) for t in times]),
-            "labels": np.stack([view.labels(one) for one in labels]),
-            "soft": np.stack([view.soft(clips.soft(place, t)) for t in times]),
+            "frames": np.stack([view.frame(clips.frame(sample, t)) for t in times]),
+            "labels": np.stack([view.labels(frame_labels) for frame_labels in labels]),
+            "soft": np.stack([view.soft(clips.soft(sample, t)) for t in times]),
             "flow": np.stack(flow),
             "seen": np.stack([visible(there, back)[None] for there, back in there_and_back]),
             "move": random_move(rng, self._side),

@@ -36,9 +36,11 @@ def ffmpeg_path() -> str:
 
 def _is_new(program: str) -> bool:
     """Ask its version; one without a number is a build from the source of the day."""
-    said = subprocess.run([program, "-version"], capture_output=True, text=True, check=False).stdout
-    number = re.match(r"ffmpeg version n?(\d+)\.", said)
-    return int(number[1]) >= OLDEST if number else said.startswith("ffmpeg version N-")
+    version_text = subprocess.run(
+        [program, "-version"], capture_output=True, text=True, check=False
+    ).stdout
+    number = re.match(r"ffmpeg version n?(\d+)\.", version_text)
+    return int(number[1]) >= OLDEST if number else version_text.startswith("ffmpeg version N-")
 
 
 def start(
@@ -88,8 +90,8 @@ def run(
     """
     with start(command, source, memory_bytes=memory_bytes, file_bytes=file_bytes) as child:
         try:
-            out, said = child.communicate(timeout=limit_s)
+            out, messages = child.communicate(timeout=limit_s)
         except BaseException:
             child.kill()
             raise
-    return child.returncode, out, said
+    return child.returncode, out, messages

@@ -95,14 +95,14 @@ def find_clips(
     if not footage.is_dir():
         return Library({footage.stem: footage})
     walk = _LibraryWalk(footage, follow_links=follow_links, never=never)
-    found = walk.clips()
-    if not found and not walk.refused:
+    clip_files = walk.clips()
+    if not clip_files and not walk.refused:
         raise ConfigError(
             f"{footage}: expected video files or folders of frames, found none"
             + "".join(f"; {line}" for line in summary(walk.passed_over)[:3])
         )
     library = Library({}, walk.refused, walk.passed_over)
-    named = _clips_by_name(found)
+    named = _clips_by_name(clip_files)
     for name, path in named.items():
         where = _in_the_way(name, named)
         if where:
@@ -321,11 +321,14 @@ def not_followed(link: Path, target: Path) -> str:
     )
 
 
-def _clips_by_name(found: dict[Path, str]) -> dict[str, Path]:
+def _clips_by_name(clip_files: dict[Path, str]) -> dict[str, Path]:
     """Return clips by name; extensions are kept where names would meet without."""
     kept: set[Path] = set()
     while True:
-        names = {path: _clip_name(path, name, keep=path in kept) for path, name in found.items()}
+        names = {
+            path: _clip_name(path, name, with_extension=path in kept)
+            for path, name in clip_files.items()
+        }
         times = Counter(name.casefold() for name in names.values())
         meeting = {path for path, name in names.items() if times[name.casefold()] > 1} - kept
         if not meeting:
@@ -333,11 +336,11 @@ def _clips_by_name(found: dict[Path, str]) -> dict[str, Path]:
         kept |= meeting
 
 
-def _clip_name(path: Path, name: str, *, keep: bool) -> str:
+def _clip_name(path: Path, name: str, *, with_extension: bool) -> str:
     is_video = path.suffix.lower() in VIDEOS and not path.is_dir()
     if is_video:
-        return name if keep else str(Path(name).with_suffix(""))
-    return str(Path(name).with_name(path.name)) if keep and "#" in path.name else name
+        return name if with_extension else str(Path(name).with_suffix(""))
+    return str(Path(name).with_name(path.name)) if with_extension and "#" in path.name else name
 
 
 def _in_the_way(name: str, names: Collection[str]) -> str:

@@ -118,15 +118,15 @@ def _exr_size(start: bytes) -> tuple[int, int]:
 
 def _exr_attributes(start: bytes) -> tuple[dict[bytes, bytes], int]:
     """Return the attributes of an EXR file by name, and where its table of blocks begins."""
-    found, at = {}, 8
+    attributes, at = {}, 8
     while start[at : at + 1] != b"\0":
         end = start.index(b"\0", at)
         name, at = start[at:end], start.index(b"\0", end + 1) + 1
         (length,) = struct.unpack_from("<I", start, at)
-        found[name], at = start[at + 4 : at + 4 + length], at + 4 + length
+        attributes[name], at = start[at + 4 : at + 4 + length], at + 4 + length
         if at >= len(start):
             raise ValueError("an EXR file whose header does not end")
-    return found, at + 1
+    return attributes, at + 1
 
 
 def _exr_is_whole(source: IO[bytes]) -> bool:
@@ -218,7 +218,7 @@ def _by_ffmpeg(source: IO[bytes], header: Header) -> Picture | None:
         *("-pix_fmt", "gbrpf32le" if is_float else "rgb24", "pipe:1"),
     ]
     try:
-        status, data, said = run(
+        status, data, messages = run(
             command, source,
             limit_s=DECODE_LIMIT_S, memory_bytes=decoder_bytes(math.prod(header.stored)),
         )  # fmt: skip
@@ -226,7 +226,7 @@ def _by_ffmpeg(source: IO[bytes], header: Header) -> Picture | None:
         return None
     rows, columns = header.stored
     # What is cut off leaves a part of the picture, and a word of it.
-    if status or said or len(data) != rows * columns * (12 if is_float else 3):
+    if status or messages or len(data) != rows * columns * (12 if is_float else 3):
         return None
     if not is_float:
         return np.frombuffer(data, np.uint8).reshape(rows, columns, 3)

@@ -30,12 +30,12 @@ def announced(options: dict[str, str], most_frames: int) -> dict[str, Any]:
             return {"error": "no video stream in it"}
         if stream.codec_context is None:
             return {"error": "its codec is not known"}
-        found = _stream_properties(container, stream)
+        properties = _stream_properties(container, stream)
         if stream.height * stream.width > int(options["max_pixels"]):
-            return found | {"pts": [], "size": [stream.height, stream.width]}
+            return properties | {"pts": [], "size": [stream.height, stream.width]}
         packets, last = _read_packets(container, stream, most_frames + 1)
         if len(packets) > most_frames:
-            return found | {"pts": [pts for pts, _, _ in packets]}
+            return properties | {"pts": [pts for pts, _, _ in packets]}
         reordered = bool(stream.codec_context.has_b_frames)
         joined = container.format.name in JOINED_ANYWHERE
     frames = _decoded_pictures(options)
@@ -50,8 +50,9 @@ def announced(options: dict[str, str], most_frames: int) -> dict[str, Any]:
     made_up = reordered and len(pts) > 1 and None not in pts and pts == sorted(pts)
     timed = None not in pts and not made_up and len(set(pts)) == len(pts)
     number = {p: k for k, p in enumerate(sorted(pts))} if timed else {}
-    return found | {
-        "alpha": found["alpha"] or bool(first and any(p.is_alpha for p in first.format.components)),
+    return properties | {
+        "alpha": properties["alpha"]
+        or bool(first and any(p.is_alpha for p in first.format.components)),
         "last_duration": last,
         "rotation": first.rotation if first else 0,
         "pts": pts,

@@ -117,23 +117,23 @@ def _fewest_groups(names: Sequence[str]) -> dict[str, list[str]]:
     """Return names by pattern, the number that is left open being that with fewest patterns."""
     runs = max(len(DIGITS.findall(_split_suffix(name)[0])) for name in names)
     choices = []
-    for place in range(1, max(runs, 1) + 1):
+    for position in range(1, max(runs, 1) + 1):
         groups: dict[str, list[str]] = defaultdict(list)
         for name in names:
-            groups[_name_pattern(name, place)].append(name)
+            groups[_name_pattern(name, position)].append(name)
         choices.append(groups)
         if len(groups) == 1:
             break
     return min(choices, key=len)
 
 
-def _name_pattern(name: str, place: int) -> str:
-    """Return a name with its number at `place`, counted from the end, left open."""
+def _name_pattern(name: str, position: int) -> str:
+    """Return a name with its number at `position`, counted from the end, left open."""
     stem, suffix = _split_suffix(name)
     numbers = list(DIGITS.finditer(stem))
-    if len(numbers) < place:
+    if len(numbers) < position:
         return name
-    number = numbers[-place]
+    number = numbers[-position]
     return f"{stem[: number.start()]}#{stem[number.end() :]}{suffix.lower()}"
 
 

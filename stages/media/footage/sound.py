@@ -73,16 +73,16 @@ def add_sound(
     )  # fmt: skip
     try:
         with open_regular(source) as opened:
-            status, _, said = run(
+            status, _, messages = run(
                 command, opened,
                 limit_s=AUDIO_LIMIT_S, memory_bytes=AUDIO_BYTES,
                 file_bytes=most_bytes(video, source, timeline),
             )  # fmt: skip
     except subprocess.TimeoutExpired as error:
-        status, said = 1, str(error).encode()
+        status, messages = 1, str(error).encode()
     if status:
         both.unlink(missing_ok=True)
-        why = said.decode(errors="replace").strip()[-300:] or f"ffmpeg ended with {status}"
+        why = messages.decode(errors="replace").strip()[-300:] or f"ffmpeg ended with {status}"
         log.warning("%s: written without sound, it cannot be read: %s", source, why)
     else:
         both.replace(video)

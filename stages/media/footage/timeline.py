@@ -147,7 +147,7 @@ def content_digest(path: Path, limits: Limits = USUAL) -> str:
     InputError
         If they are larger than the limits allow: a file with holes may claim any size.
     """
-    seen = hashlib.sha256()
+    digest = hashlib.sha256()
     pictures = is_pictures(path)
     inside = [path]
     if pictures:
@@ -161,11 +161,13 @@ def content_digest(path: Path, limits: Limits = USUAL) -> str:
         )
     for file in files:
         if pictures:
-            seen.update(os.fsencode(file.name) + b"\0" + str(file.stat().st_size).encode() + b"\0")
+            digest.update(
+                os.fsencode(file.name) + b"\0" + str(file.stat().st_size).encode() + b"\0"
+            )
         with file.open("rb") as handle:
             while block := handle.read(READ_BYTES):
-                seen.update(block)
-    return seen.hexdigest()
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def announced(path: Path, limits: Limits) -> dict[str, Any]:
@@ -184,28 +186,28 @@ def announced(path: Path, limits: Limits) -> dict[str, Any]:
             if os.fstat(source.fileno()).st_size == 0:
                 raise InputError(f"{path}: the file is empty")
             answer = run(command, source, limit_s=PROBE_LIMIT_S, memory_bytes=PROBE_BYTES)
-        found: dict[str, Any] = json.loads(answer[1])
+        properties: dict[str, Any] = json.loads(answer[1])
     except OSError as error:
         raise InputError(f"{path}: {_probe_reason(error)}") from error
     except subprocess.TimeoutExpired as error:
         raise InputError(f"{path}: not understood within {PROBE_LIMIT_S} s") from error
     except ValueError as error:
         raise InputError(f"{path}: reading it crashed the demuxer") from error
-    if "error" in found:
-        raise InputError(f"{path}: not a readable video: {found['error']}")
-    rows, columns = found["size"]
+    if "error" in properties:
+        raise InputError(f"{path}: not a readable video: {properties['error']}")
+    rows, columns = properties["size"]
     limits.check_size(path, (rows, columns))
-    limits.check_length(path, len(found["pts"]), (rows, columns))
-    if not found["pts"]:
+    limits.check_length(path, len(properties["pts"]), (rows, columns))
+    if not properties["pts"]:
         raise InputError(f"{path}: expected frames, found none")
-    return found
+    return properties
 
 
 def _probe_reason(error: OSError) -> str:
     return "no such file" if isinstance(error, FileNotFoundError) else str(error.strerror)
 
 
-def timeline_of(path: Path, found: dict[str, Any], limits: Limits) -> Timeline:
+def timeline_of(path: Path, properties: dict[str, Any], limits: Limits) -> Timeline:
     """Return the timeline of a video from what was `announced`.
 
     Raises
@@ -213,22 +215,24 @@ def timeline_of(path: Path, found: dict[str, Any], limits: Limits) -> Timeline:
     InputError
         If it has no clock, or lasts longer than the limits allow.
     """
-    if min(found["time_base"]) < 1:
-        raise InputError(f"{path}: expected a unit of time, got {found['time_base']}")
-    base = Fraction(*found["time_base"])
-    rate = found["rate"] if 0 < found["rate"] < math.inf else 25.0
+    if min(properties["time_base"]) < 1:
+        raise InputError(f"{path}: expected a unit of time, got {properties['time_base']}")
+    base = Fraction(*properties["time_base"])
+    rate = properties["rate"] if 0 < properties["rate"] < math.inf else 25.0
     tick = 1 / (rate * base)
-    pts = _increasing_times(found["pts"], tick)
+    pts = _increasing_times(properties["pts"], tick)
     start = (
-        pts[0] if found["start_us"] is None else round(Fraction(found["start_us"], 10**6) / base)
+        pts[0]
+        if properties["start_us"] is None
+        else round(Fraction(properties["start_us"], 10**6) / base)
     )
-    aspect = _pixel_aspect(found["aspect"])
-    last = (found["timed"] and found["last_duration"]) or max(round(tick), 1)
+    aspect = _pixel_aspect(properties["aspect"])
+    last = (properties["timed"] and properties["last_duration"]) or max(round(tick), 1)
     length = float((pts[-1] + last - pts[0]) * base)
-    size = (found["size"][0], found["size"][1])
+    size = (properties["size"][0], properties["size"][1])
     limits.check_length(path, len(pts), size, max(length, float((pts[-1] - start) * base)))
     rows, columns = size
-    turned = found["rotation"] % 180 != 0
+    turned = properties["rotation"] % 180 != 0
     if turned:
         rows, columns, aspect = columns, rows, 1 / aspect
     return Timeline(
@@ -238,14 +242,14 @@ def timeline_of(path: Path, found: dict[str, Any], limits: Limits) -> Timeline:
         last_duration=last,
         rate=len(pts) / length if length > 0 else rate,
         size=(rows, columns),
-        rotation=found["rotation"],
-        audio=found["audio"],
+        rotation=properties["rotation"],
+        audio=properties["audio"],
         aspect=(aspect.numerator, aspect.denominator),
         origin=min(start, pts[0]),
-        timed=found["timed"],
-        nominal_rate=found["nominal"],
-        notes=tuple(found["notes"]),
-        parts=part_starts(found["entries"], len(pts)),
+        timed=properties["timed"],
+        nominal_rate=properties["nominal"],
+        notes=tuple(properties["notes"]),
+        parts=part_starts(properties["entries"], len(pts)),
     )
 
 
@@ -260,8 +264,8 @@ def part_starts(entries: Iterable[int], frames: int) -> tuple[int, ...]:
 
 def _pixel_aspect(text: str) -> Fraction:
     """Return the shape of a pixel; square where the file says what no pixel has."""
-    found = Fraction(text)
-    return found if found > 0 else Fraction(1)
+    aspect = Fraction(text)
+    return aspect if aspect > 0 else Fraction(1)
 
 
 def _increasing_times(announced: list[int | None], tick: float) -> list[int]:

@@ -108,14 +108,14 @@ class Frames:
             yield from self._from_pictures()
             return
         if self._start in self._timeline.parts[1:]:
-            found = self._from_video(self._start)
+            decoded = self._from_video(self._start)
             try:
-                first = next(found, None)
+                first = next(decoded, None)
             except InputError:
                 first = None
             if first is not None and first[0] <= self._start:
                 yield first
-                yield from found
+                yield from decoded
                 return
         # A container that does not find its own keyframes, or damage: from the beginning.
         yield from self._from_video(0)
@@ -207,20 +207,20 @@ def _decoded(
         child = start(command, source, memory_bytes=memory)
     if child.stdout is None or child.stderr is None:
         raise RuntimeError("ffmpeg was started without pipes")
-    said = _FfmpegListener(child.stderr)
+    listener = _FfmpegListener(child.stderr)
     try:
         dtype, channels = LAYOUTS[pixels]
         count = rows * columns * channels * dtype.itemsize
         while (data := _read_bytes(child.stdout, count, path)) is not None:
             values: NDArray[Any] = np.frombuffer(data, dtype)
-            yield said.next_pts(path), values.reshape(rows, columns, channels)
-        if child.wait() != 0 and not said.shown:
-            said.join()
-            raise InputError(f"{path}: cannot be decoded: {said.last_words()}")
+            yield listener.next_pts(path), values.reshape(rows, columns, channels)
+        if child.wait() != 0 and not listener.shown:
+            listener.join()
+            raise InputError(f"{path}: cannot be decoded: {listener.last_words()}")
     finally:
         child.kill()
         child.wait()
-        said.join()
+        listener.join()
         child.stdout.close()
         child.stderr.close()
 
@@ -274,10 +274,10 @@ class _FfmpegListener(threading.Thread):
     def run(self) -> None:
         """Sort the lines."""
         for line in self._pipe:
-            found = SHOWN.search(line)
-            if found:
+            match = SHOWN.search(line)
+            if match:
                 self.shown += 1
-                self._pts.put(None if found[1] == b"NOPTS" else int(found[1]))
+                self._pts.put(None if match[1] == b"NOPTS" else int(match[1]))
             elif b"showinfo" not in line and line.strip():
                 self._words.append(line.decode(errors="replace").strip())
 

@@ -70,9 +70,9 @@ class PseudoLabelFolder:
         self._text = text
 
     def _folder_path(self, part: str) -> Path:
-        place = self._draft / part
-        place.mkdir(exist_ok=True)
-        return place
+        part_folder = self._draft / part
+        part_folder.mkdir(exist_ok=True)
+        return part_folder
 
     def __enter__(self) -> Self:
         """Clear away what an interrupted run left."""

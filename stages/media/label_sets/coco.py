@@ -105,11 +105,11 @@ class YoutubeVis(Layout):
                 self._open[label] = self._new_track(label, video)
                 content["annotations"].append(self._open[label])
         for label, track in self._open.items():
-            found = run_lengths(labels == label) if label in there else self.EMPTY
+            mask_entry = run_lengths(labels == label) if label in there else self.EMPTY
             for single, several in (
                 *(("segmentation", "segmentations"), ("bbox", "bboxes"), ("area", "areas")),
             ):
-                track[several].append(found[single])
+                track[several].append(mask_entry[single])
             track["length"] += 1
 
     def _begin_clip(self, sample: Sample) -> None:

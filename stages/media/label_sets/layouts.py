@@ -59,17 +59,17 @@ class Sample:
     @property
     def extras(self) -> dict[str, Path]:
         """Certainty, and the soft mask where there is one, by name of the part."""
-        found = {SURE: self.folder / SURE / f"{self.stem}.png"}
+        certainty = {SURE: self.folder / SURE / f"{self.stem}.png"}
         soft = self.folder / SOFT / f"{self.stem}.npz"
-        return found | ({SOFT: soft} if soft.exists() else {})
+        return certainty | ({SOFT: soft} if soft.exists() else {})
 
 
-def plain_name(name: str, *, keep: str = "_-") -> str:
-    """Return a clip's name of letters, digits and `keep` alone, unique for every name.
+def plain_name(name: str, *, also_allowed: str = "_-") -> str:
+    """Return a clip's name of letters, digits and `also_allowed` alone, unique for every name.
 
     What had to be changed ends in the first digits of the name's SHA-256.
     """
-    plain = re.sub(f"[^A-Za-z0-9{re.escape(keep)}]+", "-", name)[:80]
+    plain = re.sub(f"[^A-Za-z0-9{re.escape(also_allowed)}]+", "-", name)[:80]
     if plain == name:
         return name
     return f"{plain.strip('-') or 'clip'}-{hashlib.sha256(os.fsencode(name)).hexdigest()[:8]}"
@@ -162,12 +162,12 @@ class Cityscapes(Layout):
 
     def add(self, sample: Sample) -> None:
         """Write a sample."""
-        city = plain_name(sample.clip, keep="-")
-        place, stem = f"{sample.split}/{city}", f"{city}_000000_{int(sample.stem):06d}"
-        self.put_picture(sample, f"leftImg8bit/{place}/{stem}_leftImg8bit")
+        city = plain_name(sample.clip, also_allowed="-")
+        city_folder, stem = f"{sample.split}/{city}", f"{city}_000000_{int(sample.stem):06d}"
+        self.put_picture(sample, f"leftImg8bit/{city_folder}/{stem}_leftImg8bit")
         grey = grey_png(sample.labels)
         for kind in ("labelIds", "labelTrainIds"):
-            self._make_folder(f"gtFine/{place}/{stem}_gtFine_{kind}.png").write_bytes(grey)
+            self._make_folder(f"gtFine/{city_folder}/{stem}_gtFine_{kind}.png").write_bytes(grey)
         self.put_extras(sample)
 
 
@@ -199,6 +199,6 @@ def grey_png(path: Path) -> bytes:
     """Return labels as a PNG without colours, of 8 bits or, with labels over 255, of 16."""
     labels = read_labels(path)
     small = labels if labels.max(initial=0) > 255 else labels.astype("uint8")
-    made = io.BytesIO()
-    Image.fromarray(small).save(made, format="PNG")
-    return made.getvalue()
+    encoded = io.BytesIO()
+    Image.fromarray(small).save(encoded, format="PNG")
+    return encoded.getvalue()

@@ -41,8 +41,8 @@ class Shards(Layout):
         self._count[sample.split] += 1
 
     def _shard_name(self, split: str) -> tarfile.TarFile:
-        number, place = divmod(self._count[split], self.shard)
-        if place == 0:
+        number, position = divmod(self._count[split], self.shard)
+        if position == 0:
             if number:
                 self._open[split].close()
             target = self.root / f"{split}-{number:06d}.tar"

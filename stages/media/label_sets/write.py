@@ -39,7 +39,7 @@ Json = dict[str, Any]
 
 
 @dataclass
-class Found:
+class GatheredLabels:
     """What the pipeline left of the clips of a library.
 
     Attributes
@@ -58,7 +58,7 @@ class Found:
     warnings: list[str] = field(default_factory=list)
 
 
-def find_labels(folders: Mapping[str, Path]) -> Found:
+def find_labels(folders: Mapping[str, Path]) -> GatheredLabels:
     """Return the pseudo-labels in the results of clips.
 
     Parameters
@@ -71,23 +71,25 @@ def find_labels(folders: Mapping[str, Path]) -> Found:
     InputError
         If what a clip has is not whole.
     """
-    found = Found()
+    gathered = GatheredLabels()
     for name, folder in sorted(folders.items()):
         text = _read_description(folder)
         if text is None:
-            found.left_out[name] = "no pseudo-labels: run it with --set pseudo_labels.enabled=true"
+            gathered.left_out[name] = (
+                "no pseudo-labels: run it with --set pseudo_labels.enabled=true"
+            )
         elif not any(sample["trusted"] for sample in text["samples"]):
-            found.left_out[name] = " ".join(text["warnings"])
+            gathered.left_out[name] = " ".join(text["warnings"])
         else:
-            found.clips[name], found.folders[name] = text, folder / FOLDER
-            found.warnings += [f"{name}: {warning}" for warning in text["warnings"]]
-    found.warnings += _unknown_classes(found.clips)
-    settings = {json.dumps(text["settings"], sort_keys=True) for text in found.clips.values()}
+            gathered.clips[name], gathered.folders[name] = text, folder / FOLDER
+            gathered.warnings += [f"{name}: {warning}" for warning in text["warnings"]]
+    gathered.warnings += _unknown_classes(gathered.clips)
+    settings = {json.dumps(text["settings"], sort_keys=True) for text in gathered.clips.values()}
     if len(settings) > 1:
-        found.warnings.append(
+        gathered.warnings.append(
             f"the clips were labelled with {len(settings)} different settings: run them again"
         )
-    return found
+    return gathered
 
 
 def _unknown_classes(clips: Mapping[str, Json]) -> list[str]:
@@ -109,11 +111,13 @@ def _unknown_classes(clips: Mapping[str, Json]) -> list[str]:
 def _read_description(folder: Path) -> Json | None:
     """Return the content of ``clip.json``, with the key of the engine's artifact; None without."""
     try:
-        said = json.loads((folder / FOLDER / RECORD).read_text(encoding="utf-8"))
-        made = json.loads((folder / f".{FOLDER}.json").read_text(encoding="utf-8"))
-        text: Json = {part: said[part] for part in OF_CLIP}
-        text["samples"] = [{part: one[part] for part in OF_SAMPLE} for one in said["samples"]]
-        text["artifacts"] = {"key": made["key"], "inputs": made["record"]["inputs"]}
+        description = json.loads((folder / FOLDER / RECORD).read_text(encoding="utf-8"))
+        marker = json.loads((folder / f".{FOLDER}.json").read_text(encoding="utf-8"))
+        text: Json = {part: description[part] for part in OF_CLIP}
+        text["samples"] = [
+            {part: sample[part] for part in OF_SAMPLE} for sample in description["samples"]
+        ]
+        text["artifacts"] = {"key": marker["key"], "inputs": marker["record"]["inputs"]}
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (ValueError, KeyError, TypeError) as error:
@@ -126,18 +130,20 @@ def _read_description(folder: Path) -> Json | None:
 
 def split_of(name: str, val: float) -> str:
     """Return the split of a clip: by the SHA-256 of its name, whatever other clips there are."""
-    place = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") / 2**64
-    return "val" if place < val else "train"
+    fraction = int.from_bytes(hashlib.sha256(os.fsencode(name)).digest()[:8], "big") / 2**64
+    return "val" if fraction < val else "train"
 
 
-def write_set(found: Found, target: Path, layout: str, *, val: float, shard: int) -> Json:
+def write_set(
+    gathered: GatheredLabels, target: Path, layout: str, *, val: float, shard: int
+) -> Json:
     """Write a label set and return its manifest.
 
     It is written beside `target` and put in its place when it is whole.
 
     Parameters
     ----------
-    found : Found
+    gathered : GatheredLabels
     target : Path
         New, or an empty folder.
     layout : one of `LAYOUTS`
@@ -153,11 +159,11 @@ def write_set(found: Found, target: Path, layout: str, *, val: float, shard: int
     InputError
         If a file of a sample is missing, or nothing can be written there.
     """
-    samples = _trusted_samples(found, val)
+    samples = _trusted_samples(gathered, val)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         _check_room(samples, target.parent, LAYOUTS[layout])
-        manifest = _set_manifest(found, samples, layout, val)
+        manifest = _set_manifest(gathered, samples, layout, val)
         _write_samples(samples, manifest, target, shard)
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -182,26 +188,26 @@ def _write_samples(samples: list[Sample], manifest: Json, target: Path, shard: i
         raise
 
 
-def _trusted_samples(found: Found, val: float) -> list[Sample]:
+def _trusted_samples(gathered: GatheredLabels, val: float) -> list[Sample]:
     """Return the frames of which a pixel is trusted, clip by clip."""
     return [
         Sample(
-            plain_name(name), sample["name"], split_of(name, val), found.folders[name],
+            plain_name(name), sample["name"], split_of(name, val), gathered.folders[name],
             (text["size"][0], text["size"][1]),
             {"clip": name, "frame": sample["frame"], "time_s": sample["time_s"]},
         )
-        for name, text in found.clips.items()
+        for name, text in gathered.clips.items()
         for sample in text["samples"]
         if sample["trusted"]
     ]  # fmt: skip
 
 
-def _check_room(samples: list[Sample], place: Path, layout: type[Layout]) -> None:
+def _check_room(samples: list[Sample], target: Path, layout: type[Layout]) -> None:
     needed = sum(_sample_bytes(sample, layout) for sample in samples)
-    free = shutil.disk_usage(place).free
+    free = shutil.disk_usage(target).free
     if needed > free:
         raise FullError(
-            f"{place}: expected room for about {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are "
+            f"{target}: expected room for about {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are "
             "free: free some, write to another disk, or take fewer frames (pseudo_labels.every)"
         )
 
@@ -223,13 +229,13 @@ def _sample_bytes(sample: Sample, layout: type[Layout]) -> int:
     return size + files * BLOCK_BYTES + SAMPLE_BYTES
 
 
-def _set_manifest(found: Found, samples: list[Sample], layout: str, val: float) -> Json:
-    splits = {name: split_of(name, val) for name in found.clips}
-    warnings = list(found.warnings)
+def _set_manifest(gathered: GatheredLabels, samples: list[Sample], layout: str, val: float) -> Json:
+    splits = {name: split_of(name, val) for name in gathered.clips}
+    warnings = list(gathered.warnings)
     for split, share in (("train", 1 - val), ("val", val)):
         if share > 0 and split not in splits.values():
             warnings.append(f"no clip falls into {split}: a clip's name decides; change --val")
-    classes = _class_statistics(found, splits)
+    classes = _class_statistics(gathered, splits)
     for label, parts in classes.items():
         called = f"class {label}" if label != "0" else "the background"
         for split in SPLITS:
@@ -240,26 +246,26 @@ def _set_manifest(found: Found, samples: list[Sample], layout: str, val: float) 
         "format": 1,
         "layout": layout,
         "val": val,
-        "samples": {split: sum(one.split == split for one in samples) for split in SPLITS},
+        "samples": {split: sum(sample.split == split for sample in samples) for split in SPLITS},
         "classes": classes,
         "clips": {
             name: {"split": splits[name], "called": plain_name(name)} | text
-            for name, text in found.clips.items()
+            for name, text in gathered.clips.items()
         },
-        "left_out": found.left_out,
+        "left_out": gathered.left_out,
         "warnings": warnings,
     }
 
 
-def _class_statistics(found: Found, splits: Mapping[str, str]) -> dict[str, Json]:
+def _class_statistics(gathered: GatheredLabels, splits: Mapping[str, str]) -> dict[str, Json]:
     """Return pixels, trusted pixels and frames of each class in each split."""
     counted = ("pixels", "trusted", "frames")
-    labels = {label for text in found.clips.values() for label in text["statistics"]}
+    labels = {label for text in gathered.clips.values() for label in text["statistics"]}
     total: dict[str, Json] = {
         label: {split: dict.fromkeys(counted, 0) for split in SPLITS}
         for label in sorted(labels, key=int)
     }
-    for name, text in found.clips.items():
+    for name, text in gathered.clips.items():
         for label, entry in text["statistics"].items():
             for what in counted:
                 total[label][splits[name]][what] += entry[what]

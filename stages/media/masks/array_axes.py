@@ -115,5 +115,5 @@ def find_axes(
     layers = first if objects_first else second
     if layers > MOST_CHANNELS:
         raise InputError(f"{where}: expected at most {MOST_CHANNELS} channels, got {layers}")
-    said = ", objects first" if objects_first else ""
-    return Axes(1 if objects_first else 0, 2, layers=True, words=said)
+    order_words = ", objects first" if objects_first else ""
+    return Axes(1 if objects_first else 0, 2, layers=True, words=order_words)

@@ -104,10 +104,10 @@ def frame_bytes(size: tuple[int, int]) -> int:
 
 
 def _check_bytes(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any], most_bytes: int) -> None:
-    found = math.prod(shape) * dtype.itemsize
-    if found > most_bytes:
+    needed_bytes = math.prod(shape) * dtype.itemsize
+    if needed_bytes > most_bytes:
         raise InputError(
-            f"{file}: expected at most {most_bytes} bytes, got {dtype} {shape}: {found}"
+            f"{file}: expected at most {most_bytes} bytes, got {dtype} {shape}: {needed_bytes}"
         )
 
 

@@ -124,8 +124,10 @@ class Legend:
         else:
             known = np.array(sorted(self.colours), np.uint32)
             by_colour = np.array([self.colours[int(c)] for c in known], np.uint16)
-            place = np.searchsorted(known, numbers).clip(max=len(known) - 1)
-            labels = np.where(known[place] == numbers, by_colour[place], 0).astype(np.uint16)
+            positions = np.searchsorted(known, numbers).clip(max=len(known) - 1)
+            labels = np.where(known[positions] == numbers, by_colour[positions], 0).astype(
+                np.uint16
+            )
         alpha = alpha_of(raw)
         if alpha is not None:
             labels[alpha < 128] = 0

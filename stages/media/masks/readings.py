@@ -169,8 +169,8 @@ def _labels(levels: Levels, view: View, words: str) -> Reading:
     kept = tuple(v for v in levels.values if not (ignores and v == IGNORE and levels.top == 255))
     empty = levels.empty_but_ignored if ignores else levels.empty
     full = ("no pixel of the clip is 0, the background",) if kept and not levels.counts[0] else ()
-    said = f", {IGNORE} is ignored" if ignores and IGNORE in levels.values else ""
-    return Reading(Legend("labels", kept, view=view), _empty(empty) + full, words + said)
+    ignored_words = f", {IGNORE} is ignored" if ignores and IGNORE in levels.values else ""
+    return Reading(Legend("labels", kept, view=view), _empty(empty) + full, words + ignored_words)
 
 
 def _binary(levels: Levels, view: View, words: str, full: int = 0) -> Reading:
@@ -276,8 +276,8 @@ def _lossy_grey(case: _Case) -> Reading:
 
 def _of_colours(case: _Case, words: str) -> Reading:
     legend, notes = read_colours(case.where, case.census)
-    said = f"{words}, classes by colour"
-    return Reading(legend, (*notes, *_empty(case.census.black_frames)), said)
+    reading_words = f"{words}, classes by colour"
+    return Reading(legend, (*notes, *_empty(case.census.black_frames)), reading_words)
 
 
 def _undecided(case: _Case, levels: Levels, why: str, kinds: str) -> InputError:

@@ -61,8 +61,8 @@ def _runs_of_text(text: str) -> NDArray[np.int64]:
         return letters
     lasts = np.flatnonzero(letters < 32)
     firsts = np.concatenate([[0], lasts[:-1] + 1])
-    place = np.arange(len(letters)) - np.repeat(firsts, lasts - firsts + 1)
-    steps = np.add.reduceat((letters & 31) << 5 * place, firsts)
+    positions = np.arange(len(letters)) - np.repeat(firsts, lasts - firsts + 1)
+    steps = np.add.reduceat((letters & 31) << 5 * positions, firsts)
     negative = letters[lasts] & 16 > 0
     steps[negative] -= np.int64(1) << 5 * (lasts - firsts + 1)[negative]
     steps[1::2] = np.cumsum(steps[1::2])

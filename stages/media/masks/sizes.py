@@ -46,9 +46,9 @@ def fit_note(
     """
     if got == size:
         return ""
-    said = f"masks of {got[1]}x{got[0]} are resized to the footage's {size[1]}x{size[0]}"
+    note = f"masks of {got[1]}x{got[0]} are resized to the footage's {size[1]}x{size[0]}"
     if stretch or same_shape(got, size):
-        return said
+        return note
     raise InputError(
         f"{where}: expected {size[1]}x{size[0]} like the footage, got {got[1]}x{got[0]}: "
         + _size_difference(got, size, rotation, aspect)

@@ -121,11 +121,11 @@ class ResultSettings(BaseModel):
         path = Path(str(values.get("background", ""))) if isinstance(values, dict) else Path()
         if not path.is_file():
             return values
-        seen = hashlib.sha256()
+        digest = hashlib.sha256()
         with path.open("rb") as file:
             while block := file.read(READ_BYTES):
-                seen.update(block)
-        return {**values, "background_digest": seen.hexdigest()}
+                digest.update(block)
+        return {**values, "background_digest": digest.hexdigest()}
 
     @field_validator("formats")
     @classmethod

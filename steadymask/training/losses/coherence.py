@@ -71,8 +71,8 @@ def boundary_coherency_loss(
     .. [1] "Coherent Loss: A generic framework for stable video segmentation", eq. 1.
     """
     _check_shapes(here, there, flow, back)
-    one, other = _at_edges(here, there, flow, width), _at_edges(there, here, back, width)
-    return (one + other) / 2
+    forward, backward = _at_edges(here, there, flow, width), _at_edges(there, here, back, width)
+    return (forward + backward) / 2
 
 
 def global_coherency_loss(
@@ -80,8 +80,8 @@ def global_coherency_loss(
     there: Tensor,
     flow: Tensor,
     back: Tensor,
-    seen: Tensor,
-    seen_back: Tensor,
+    visible: Tensor,
+    visible_back: Tensor,
     *,
     margin: float = MARGIN,
 ) -> Tensor:
@@ -97,7 +97,7 @@ def global_coherency_loss(
         Masks of two neighbouring frames, sum over classes 1.
     flow, back : Tensor, shape (B, 2, H, W), float
         From `here` to `there` and from `there` to `here`, pixels, x before y.
-    seen, seen_back : Tensor, shape (B, 1, H, W), bool
+    visible, visible_back : Tensor, shape (B, 1, H, W), bool
         Pixels of `here` that `there` shows, and the other way; see `visible_torch`.
     margin : float, >= 0
         γ.
@@ -117,10 +117,12 @@ def global_coherency_loss(
     .. [1] "Coherent Loss: A generic framework for stable video segmentation", eq. 2.
     """
     _check_shapes(here, there, flow, back)
-    bind_shapes(here=(here, "B C H W"), seen=(seen, "B 1 H W"), seen_back=(seen_back, "B 1 H W"))
-    one = _where_surer(here, there, flow, seen, margin)
-    other = _where_surer(there, here, back, seen_back, margin)
-    return (one + other) / 2
+    bind_shapes(
+        here=(here, "B C H W"), visible=(visible, "B 1 H W"), visible_back=(visible_back, "B 1 H W")
+    )
+    forward = _where_surer(here, there, flow, visible, margin)
+    backward = _where_surer(there, here, back, visible_back, margin)
+    return (forward + backward) / 2
 
 
 def _check_shapes(here: Tensor, there: Tensor, flow: Tensor, back: Tensor) -> None:
@@ -138,10 +140,12 @@ def _at_edges(here: Tensor, there: Tensor, flow: Tensor, width: int) -> Tensor:
     return lovasz_softmax(warped, labels, label_band(labels, width=width) & inside[:, 0])
 
 
-def _where_surer(here: Tensor, there: Tensor, flow: Tensor, seen: Tensor, margin: float) -> Tensor:
+def _where_surer(
+    here: Tensor, there: Tensor, flow: Tensor, visible: Tensor, margin: float
+) -> Tensor:
     target = here.detach()
     warped, inside = warp_torch(there, flow)
     surer = target.amax(dim=1) - warped.detach().amax(dim=1) > margin
-    counted = surer & (seen & inside)[:, 0]
+    counted = surer & (visible & inside)[:, 0]
     entropy = -(target * warped.clamp(min=LEAST).log()).sum(dim=1)
     return (entropy * counted).sum(dim=(1, 2)).mean()

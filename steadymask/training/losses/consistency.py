@@ -114,7 +114,7 @@ def visible_torch(there: Tensor, back: Tensor, slack: float = 0.01, floor: float
     return inside & (gap < slack * motion + floor)
 
 
-def soft_disagreement(here: Tensor, there_masks: Tensor, flow: Tensor, seen: Tensor) -> Tensor:
+def soft_disagreement(here: Tensor, there_masks: Tensor, flow: Tensor, visible: Tensor) -> Tensor:
     """Return for each item the share of its visible pixels that frame j labels otherwise.
 
     D(i,j) of Azulay et al., "Temporally stable video segmentation without video annotations", eq.
@@ -128,7 +128,7 @@ def soft_disagreement(here: Tensor, there_masks: Tensor, flow: Tensor, seen: Ten
         Masks of frames i and j, background included, sum over classes 1.
     flow : Tensor, shape (B, 2, H, W), float
         From i to j on i's grid, pixels, x before y.
-    seen : Tensor, shape (B, 1, H, W), bool
+    visible : Tensor, shape (B, 1, H, W), bool
         Pixels of i that j shows; one that lands outside the image is not counted.
 
     Returns
@@ -148,18 +148,18 @@ def soft_disagreement(here: Tensor, there_masks: Tensor, flow: Tensor, seen: Ten
         here=(here, "B C H W"),
         there_masks=(there_masks, "B C H W"),
         flow=(flow, "B 2 H W"),
-        seen=(seen, "B 1 H W"),
+        visible=(visible, "B 1 H W"),
     )
     check_finite(here=here, there_masks=there_masks, flow=flow)
     warped, inside = warp_torch(there_masks, flow)
-    counted = (seen & inside).to(here.dtype)
+    counted = (visible & inside).to(here.dtype)
     wrong = ((here - warped).abs().sum(dim=1, keepdim=True) / 2 * counted).sum(dim=(1, 2, 3))
     pixels = counted.sum(dim=(1, 2, 3))
     return (wrong / pixels.clamp(min=1)).where(pixels > 0, wrong.new_full((), torch.nan))
 
 
 def consistency_loss(
-    masks: Tensor, flows: Mapping[Pair, Tensor], seen: Mapping[Pair, Tensor]
+    masks: Tensor, flows: Mapping[Pair, Tensor], visible: Mapping[Pair, Tensor]
 ) -> Tensor:
     """Return the mean of E_pair(i,j) = D(i,j) + D(j,i) over the pairs of frames of a window.
 
@@ -172,7 +172,7 @@ def consistency_loss(
     flows : mapping from (i, j) to Tensor, shape (B, 2, H, W)
         From frame i to frame j, 0 <= i, j < K, pixels, x before y. Each pair of frames comes in
         both directions; those that count are the ones given.
-    seen : mapping from (i, j) to Tensor, shape (B, 1, H, W), bool
+    visible : mapping from (i, j) to Tensor, shape (B, 1, H, W), bool
         Pixels of i that j shows, for each of `flows`; see `visible_torch`.
 
     Returns
@@ -189,10 +189,10 @@ def consistency_loss(
         If a direction or a visibility is missing, or a number is NaN or infinite.
     """
     dims = bind_shapes(masks=(masks, "B K C H W"))
-    _check_pairs(flows, seen, dims["K"])
+    _check_pairs(flows, visible, dims["K"])
     errors = [
-        soft_disagreement(masks[:, i], masks[:, j], flows[i, j], seen[i, j])
-        + soft_disagreement(masks[:, j], masks[:, i], flows[j, i], seen[j, i])
+        soft_disagreement(masks[:, i], masks[:, j], flows[i, j], visible[i, j])
+        + soft_disagreement(masks[:, j], masks[:, i], flows[j, i], visible[j, i])
         for i, j in sorted(flows)
         if i < j
     ]
@@ -238,7 +238,7 @@ def data_loss(logits: Tensor, teacher: Tensor) -> Tensor:
     return -(teacher * functional.log_softmax(logits, dim=-3)).sum(dim=-3).mean()
 
 
-def _check_pairs(flows: Mapping[Pair, Tensor], seen: Mapping[Pair, Tensor], frames: int) -> None:
+def _check_pairs(flows: Mapping[Pair, Tensor], visible: Mapping[Pair, Tensor], frames: int) -> None:
     """Refuse pairs of frames that are not there, or of which a part is missing."""
     for i, j in flows:
         if not (0 <= i < frames and 0 <= j < frames and i != j):
@@ -247,5 +247,5 @@ def _check_pairs(flows: Mapping[Pair, Tensor], seen: Mapping[Pair, Tensor], fram
             )
         if (j, i) not in flows:
             raise InputError(f"flows: expected {(j, i)} too, got only {(i, j)}: give both ways")
-        if (i, j) not in seen:
+        if (i, j) not in visible:
             raise InputError(f"seen: expected an entry for {(i, j)} as in flows, got none")

@@ -153,7 +153,7 @@ def _self_similarity(features: Tensor, grid: tuple[int, int]) -> Tensor:
     return maps.reshape(*features.shape[:2], *maps.shape[1:])
 
 
-def _pooling_grid(one: Tensor, other: Tensor, side: int) -> tuple[int, int]:
+def _pooling_grid(student: Tensor, teacher: Tensor, side: int) -> tuple[int, int]:
     """Return rows and columns that both can be pooled to."""
-    rows, columns = (min(side, one.shape[k], other.shape[k]) for k in (-2, -1))
+    rows, columns = (min(side, student.shape[k], teacher.shape[k]) for k in (-2, -1))
     return rows, columns

@@ -52,8 +52,8 @@ def motion_guided_loss(
         other=(other, "B 3 H W"),
     )
     warped, inside = warp_torch(there, flow)
-    seen, _ = warp_torch(other, flow)
-    alike = torch.exp(-(picture - seen).abs().sum(dim=1)) * inside[:, 0]
+    warped_picture, _ = warp_torch(other, flow)
+    alike = torch.exp(-(picture - warped_picture).abs().sum(dim=1)) * inside[:, 0]
     ratio = here.clamp(min=LEAST).log() - warped.clamp(min=LEAST).log()
     return (alike * (here * ratio).sum(dim=1)).mean()
 

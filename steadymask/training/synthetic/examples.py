@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.models.flow.dis import DisFlow
-from stages.ops.decoder_inputs import decoder_inputs, see
+from stages.ops.decoder_inputs import decoder_inputs, frame_view
 from stages.ops.fixed_point import pack_flow, pack_mask, unpack_flow, unpack_mask
 from stages.ops.soft_masks import soften
 from stages.ops.voting import appearance_table, vote
@@ -51,10 +51,10 @@ class _SyntheticClip:
         if (i, j) not in self._flows:
             step = 1 if j > i else -1
             if j == i + step:
-                found = self._flow_search(self._small_flow[i], self._small_flow[j])
+                flow = self._flow_search(self._small_flow[i], self._small_flow[j])
             else:
-                found = compose_flows(self.flow(i, j - step), self.flow(j - step, j))
-            self._flows[i, j] = unpack_flow(pack_flow(found))
+                flow = compose_flows(self.flow(i, j - step), self.flow(j - step, j))
+            self._flows[i, j] = unpack_flow(pack_flow(flow))
         return self._flows[i, j]
 
     def carried_from_the_middle(self, mask: NDArray[np.bool_]) -> list[NDArray[np.bool_]]:
@@ -80,16 +80,16 @@ class _SyntheticClip:
             for mask in masks
         ]
         once = {t: self._vote_masks(dict(enumerate(soft)), t) for t in self._frames_around()}
-        given = decoder_inputs(
-            {t - MIDDLE: see(self.frames[t], soft[t]) for t in self._frames_around()},
+        inputs = decoder_inputs(
+            {t - MIDDLE: frame_view(self.frames[t], soft[t]) for t in self._frames_around()},
             self._vote_masks(once, MIDDLE),
             {t - MIDDLE: self.flow(MIDDLE, t) for t in self._frames_around() if t != MIDDLE},
             window=WINDOW,
             table=self._table,
         )
         return {
-            "planes": pack_mask(given.planes(0)),
-            "near": pack_mask(given.near[0]),
+            "planes": pack_mask(inputs.planes(0)),
+            "near": pack_mask(inputs.near[0]),
             "truth": truth[None].astype(np.uint8) * np.uint8(255),
         }
 
@@ -122,10 +122,10 @@ def examples(videos: Sequence[Path], count: int, *, seed: int) -> Iterator[Examp
     cloths = [*photographs(), *(run[0] for run in real)]
     for k in range(-(-count // EACH)):
         if real and rng.random() < 0.4:
-            made = _from_video(rng, real[rng.integers(len(real))])
+            clip_examples = _from_video(rng, real[rng.integers(len(real))])
         else:
-            made = _from_scene(rng, cloths)
-        for number, example in enumerate(made):
+            clip_examples = _from_scene(rng, cloths)
+        for number, example in enumerate(clip_examples):
             if k * EACH + number < count:
                 yield example
 
@@ -138,8 +138,8 @@ def _from_scene(rng: np.random.Generator, cloths: Sequence[Picture]) -> Iterator
         chosen = rng.integers(1, len(scene.layers))
         masks, others = tops == chosen, (tops != chosen) & (tops > 0)
         flicker = Flicker(rng, SIZE)
-        seen = [flicker(mask, other) for mask, other in zip(masks, others, strict=True)]
-        yield clip.example(seen, masks[MIDDLE])
+        flickering = [flicker(mask, other) for mask, other in zip(masks, others, strict=True)]
+        yield clip.example(flickering, masks[MIDDLE])
 
 
 def _from_video(rng: np.random.Generator, frames: list[Picture]) -> Iterator[Example]:
@@ -150,5 +150,5 @@ def _from_video(rng: np.random.Generator, frames: list[Picture]) -> Iterator[Exa
         masks = clip.carried_from_the_middle(mask)
         others = clip.carried_from_the_middle(other & ~mask)
         flicker = Flicker(rng, SIZE)
-        seen = [flicker(m, o) for m, o in zip(masks, others, strict=True)]
-        yield clip.example(seen, mask)
+        flickering = [flicker(m, o) for m, o in zip(masks, others, strict=True)]
+        yield clip.example(flickering, mask)

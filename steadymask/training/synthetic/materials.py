@@ -55,15 +55,15 @@ def runs(
         Windows from every run of frames.
     """
     timeline = probe(video, rate=24.0)
-    changes, held = Changes(), []
+    changes, run_frames = Changes(), []
     for frame in read_frames(video, timeline, size=working_size(timeline.size, SHORT_SIDE)):
-        changes.look(frame)
-        held.append(frame)
-        if len(held) == frames:
+        changes.add_frame(frame)
+        run_frames.append(frame)
+        if len(run_frames) == frames:
             if not find_cuts(changes.values, 3.0):
                 for _ in range(each):
-                    yield _cut_window(held, rng, size)
-            changes, held = Changes(), []
+                    yield _cut_window(run_frames, rng, size)
+            changes, run_frames = Changes(), []
 
 
 def _cut_window(frames: list[Picture], rng: np.random.Generator, size: int) -> list[Picture]:
@@ -127,11 +127,11 @@ def region(picture: Picture, rng: np.random.Generator) -> NDArray[np.bool_]:
     coarseness = float(rng.choice([300, 600, 1200, 2400]))
     least = int(rng.choice([200, 500, 1000]))
     while coarseness > 20:
-        found = _grown_segment(
+        segment = _grown_segment(
             felzenszwalb(picture, scale=coarseness, sigma=0.8, min_size=least), rng
         )
-        if SMALLEST < found.mean() < LARGEST:
-            return found
+        if SMALLEST < segment.mean() < LARGEST:
+            return segment
         coarseness, least = coarseness / 3, least // 2
     rows, columns = picture.shape[:2]
     anything = shape(rng, max(rows, columns)).astype(np.uint8)

@@ -154,7 +154,7 @@ class Scene:
             out = np.where(tops[i] == k, there - grid, out)
         return out
 
-    def seen(self, tops: NDArray[np.uint8], i: int, j: int) -> NDArray[np.bool_]:
+    def visible(self, tops: NDArray[np.uint8], i: int, j: int) -> NDArray[np.bool_]:
         """Return which pixels of frame i frame j shows too: (H, W)."""
         x, y = np.rint(_pixel_grid(self.size) + self.flow(tops, i, j)).astype(int)
         inside = (x >= 0) & (y >= 0) & (x < self.size) & (y < self.size)

@@ -3,7 +3,7 @@ import pytest
 
 from pipeline.errors import ShapeError
 from stages.ops.colour import STRONGEST, colour_evidence, count_colours
-from stages.ops.decoder_inputs import decoder_inputs, see
+from stages.ops.decoder_inputs import decoder_inputs, frame_view
 from stages.ops.voting import appearance_table
 
 TABLE = appearance_table(12.0)
@@ -14,7 +14,7 @@ def clip(frames=3, classes=2):
     rng = np.random.default_rng(0)
     images = rng.integers(0, 256, (frames, *SIZE, 3), np.uint8)
     masks = (rng.random((frames, *SIZE, classes)) > 0.5).astype(np.float32)
-    return [see(image, mask) for image, mask in zip(images, masks, strict=True)]
+    return [frame_view(image, mask) for image, mask in zip(images, masks, strict=True)]
 
 
 def inputs(seen, voted):

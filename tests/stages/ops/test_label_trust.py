@@ -110,7 +110,7 @@ def test_levels_keep_the_surest_as_sorting_them_all_would(rng, share):
     failed = [40, 0, 5]  # pixels that failed other tests
     counts = np.stack([np.bincount(v, minlength=256) for v in sure])
     pixels = np.array([len(v) + f for v, f in zip(sure, failed, strict=True)])
-    found = levels(counts, pixels, least=[0.1] * 3, keep=[share] * 3)
+    found = levels(counts, pixels, least=[0.1] * 3, kept_shares=[share] * 3)
     for k, values in enumerate(sure):
         ranked = sorted(values.tolist(), reverse=True)
         wanted = math.ceil(share * pixels[k] - 1e-9)
@@ -120,18 +120,18 @@ def test_levels_keep_the_surest_as_sorting_them_all_would(rng, share):
 
 def test_a_value_alone_is_the_level():
     counts, pixels = np.ones((2, 256), np.int64), np.full(2, 256)
-    assert levels(counts, pixels, least=[0.8, 0], keep=[1, 1]).tolist() == [204, 0]
+    assert levels(counts, pixels, least=[0.8, 0], kept_shares=[1, 1]).tolist() == [204, 0]
 
 
 def test_a_class_without_pixels_has_the_level_of_its_value():
     counts, pixels = np.zeros((1, 256), np.int64), np.zeros(1, np.int64)
-    assert levels(counts, pixels, least=[0.5], keep=[0.3]).tolist() == [128]
+    assert levels(counts, pixels, least=[0.5], kept_shares=[0.3]).tolist() == [128]
 
 
 def test_pixels_of_one_certainty_are_kept_together():
     counts = np.zeros((1, 256), np.int64)
     counts[0, 255] = 100
-    assert levels(counts, np.array([100]), least=[0], keep=[0.1]).tolist() == [255]
+    assert levels(counts, np.array([100]), least=[0], kept_shares=[0.1]).tolist() == [255]
 
 
 def test_trusted_pixels_pass_and_are_as_sure_as_their_class_has_to_be(rng):

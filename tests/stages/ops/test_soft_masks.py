@@ -45,7 +45,7 @@ def test_a_cut_is_found_where_the_picture_changes():
     scenes = skimage.data.astronaut(), skimage.data.coffee()
     changes = Changes()
     for t in range(24):
-        changes.look(scenes[t >= 11][100:280, 2 * t : 2 * t + 320])
+        changes.add_frame(scenes[t >= 11][100:280, 2 * t : 2 * t + 320])
     assert find_cuts(changes.values, 3.0) == [11]
 
 

@@ -50,7 +50,7 @@ def batch():
 def by_hand(student, lstm, batch):
     """Return every term from the slow references."""
     with torch.no_grad():
-        scores, features = student.look(batch["frames"].flatten(0, 1))
+        scores, features = student.with_features(batch["frames"].flatten(0, 1))
         moved, _ = warp_torch(batch["frames"][:, 1], batch["move"])
         of_moved = student(moved).softmax(dim=1).numpy()
     masks = scores.softmax(dim=1).unflatten(0, (ITEMS, 3)).numpy()

@@ -29,7 +29,7 @@ def student():
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_student_of_torchvision_has_a_score_for_each_class_and_pixel(name):
     made = build_student(name, (4, 9, 200), backbone="random").eval()
-    scores, features = made.look(torch.rand(1, 3, 40, 70))
+    scores, features = made.with_features(torch.rand(1, 3, 40, 70))
     assert scores.shape == (1, 4, 40, 70)
     assert features.shape[1] in (128, 256)
     torch.testing.assert_close(made(torch.zeros(1, 3, 40, 70)), made(torch.zeros(1, 3, 40, 70)))
@@ -37,7 +37,7 @@ def test_a_student_of_torchvision_has_a_score_for_each_class_and_pixel(name):
 
 def test_features_are_what_the_last_convolution_sees(student):
     picture = torch.rand(1, 3, 20, 24)
-    scores, features = student.look(picture)
+    scores, features = student.with_features(picture)
     again = torch.nn.functional.interpolate(
         student.network[-1](features), size=(20, 24), mode="bilinear"
     )

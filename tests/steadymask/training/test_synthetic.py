@@ -21,7 +21,7 @@ def quiet_scene(seed, size=96, frames=7):
 def test_the_flow_of_a_scene_is_exact_where_the_other_frame_shows_the_pixel(seed):
     scene = quiet_scene(seed)
     frames, tops = scene.render()
-    flow, seen = scene.flow(tops, 1, 5), scene.seen(tops, 1, 5)
+    flow, seen = scene.flow(tops, 1, 5), scene.visible(tops, 1, 5)
     rows, columns = np.mgrid[:96, :96].astype(np.float32)
     there = cv2.remap(frames[5], columns + flow[0], rows + flow[1], cv2.INTER_LINEAR)
     wrong = np.abs(there.astype(float) - frames[1]).mean(-1)

@@ -12,7 +12,7 @@ from steadymask.cli.distill import TRAINED_ON, build_parser
 from steadymask.cli.execution import prepare
 from steadymask.cli.library import pair_masks
 from steadymask.training.labelled import LabelledClips, Origin
-from steadymask.training.library import Library, Place
+from steadymask.training.library import Library, SampleFrame
 from steadymask.training.losses.consistency import warp_torch
 from steadymask.training.triplets import PAIRS, Triplets, View, random_move
 from tests.support.small_library import write_clip
@@ -47,19 +47,19 @@ def test_classes_have_the_same_number_in_all_clips(library):
     clips = labelled(library, labels="raw")
     assert clips.class_ids == (3, 7)
     for clip, name in enumerate("ab"):
-        place = Place(clip, 4, (0, 8))
+        place = SampleFrame(clip, 4, (0, 8))
         file = read_labels(library / "masks" / name / "00004.png")
         wanted = np.select([file == 3, file == 7], [1, 2])
         np.testing.assert_array_equal(clips.labels(place, 4), wanted)
         assert (wanted == 2).any()
-    soft = clips.soft(Place(1, 4, (0, 8)), 4)
+    soft = clips.soft(SampleFrame(1, 4, (0, 8)), 4)
     assert soft.shape == (64, 96, 2)
     assert (soft[..., 0] == 0).all()
     assert soft[..., 1].max() > 0.9
 
 
 def test_labels_are_ignored_just_where_they_are_unsure(library):
-    place = Place(0, 4, (0, 8))
+    place = SampleFrame(0, 4, (0, 8))
     plain = labelled(library, labels="stabilised")
     strict = labelled(library, labels="stabilised", sure=0.8)
     kept = strict.labels(place, 4)
@@ -72,7 +72,7 @@ def test_labels_are_ignored_just_where_they_are_unsure(library):
 
 def test_the_same_number_gives_the_same_triplet_and_flow_leads_from_frame_to_frame(library):
     clips = labelled(library)
-    places = [Place(0, t, (0, 8)) for t in range(7)]
+    places = [SampleFrame(0, t, (0, 8)) for t in range(7)]
 
     def triplets(numbers, varied=True):
         return Triplets(clips, places, numbers, side=48, reach=3, seed=5, varied=varied)
@@ -97,7 +97,7 @@ def test_the_same_number_gives_the_same_triplet_and_flow_leads_from_frame_to_fra
 def test_at_a_shots_end_the_end_frame_stands_in(library):
     clips = labelled(library)
     sample = Triplets(
-        clips, [Place(0, 0, (0, 8))], range(1), side=48, reach=3, seed=0, varied=False
+        clips, [SampleFrame(0, 0, (0, 8))], range(1), side=48, reach=3, seed=0, varied=False
     )[0]
     torch.testing.assert_close(sample["frames"][0], sample["frames"][1])
     assert (sample["flow"][:2] == 0).all()

@@ -117,26 +117,26 @@ def decode_brush(numbers: Sequence[int], size: tuple[int, int]) -> NDArray[np.bo
     bits = "".join(f"{int(byte) & 255:08b}" for byte in numbers)
     at = 0
 
-    def take(count: int) -> int:
+    def next_bits(count: int) -> int:
         nonlocal at
         if at + count > len(bits):
             raise ValueError("a brush that is cut off")
         at += count
         return int(bits[at - count : at], 2)
 
-    total, width = take(32), take(5) + 1
-    widths = [take(4) + 1 for _ in range(4)]
+    total, width = next_bits(32), next_bits(5) + 1
+    widths = [next_bits(4) + 1 for _ in range(4)]
     if total != size[0] * size[1] * RGBA or total > MOST_PIXELS * RGBA:
         raise ValueError(f"expected a brush of {size[1]}x{size[0]} pixels, got {total} values")
     values = np.zeros(total, np.uint8)
     done = 0
     while done < total:
-        is_run = take(1)
-        end = min(done + 1 + take(widths[take(2)]), total)
+        is_run = next_bits(1)
+        end = min(done + 1 + next_bits(widths[next_bits(2)]), total)
         if is_run:
-            values[done:end] = take(width) & 255
+            values[done:end] = next_bits(width) & 255
         else:
-            values[done:end] = [take(width) & 255 for _ in range(end - done)]
+            values[done:end] = [next_bits(width) & 255 for _ in range(end - done)]
         done = end
     return values.reshape(*size, RGBA)[..., 3] > 0
 
