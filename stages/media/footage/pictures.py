@@ -116,6 +116,23 @@ def _exr_size(start: bytes) -> tuple[int, int]:
     return bottom - top + 1, right - left + 1
 
 
+def exr_windows(start: bytes) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return display and data window of an EXR file, left, top, right and bottom each.
+
+    Raises
+    ------
+    ValueError, KeyError, struct.error
+        If the file does not begin as such files do.
+    """
+    if start[:4] != EXR:
+        raise ValueError("it does not begin as EXR files do")
+    attributes = _exr_attributes(start)[0]
+    shown, stored = (
+        struct.unpack("<4i", attributes[name]) for name in (b"displayWindow", b"dataWindow")
+    )
+    return shown, stored
+
+
 def _exr_attributes(start: bytes) -> tuple[dict[bytes, bytes], int]:
     """Return the attributes of an EXR file by name, and where its table of blocks begins."""
     attributes, at = {}, 8

@@ -58,11 +58,14 @@ def raw_of_frame(where: Path, array: NDArray[Any], size: tuple[int, int]) -> Raw
     InputError
         If it is none of these.
     """
+    if array.ndim == 3:
+        rows_first = same_shape((array.shape[0], array.shape[1]), size)
+        if rows_first and array.dtype == np.uint8 and array.shape[2] in (3, 4):
+            return Raw(where, array)
+        if rows_first and not same_shape((array.shape[1], array.shape[2]), size):
+            array = np.moveaxis(array, -1, 0)
     if array.ndim != 3 or array.dtype.kind == "f" or len(array) == 1:
         return raw_of(where, array)
-    channels = array.dtype == np.uint8 and array.shape[2] in (3, 4)
-    if channels and same_shape((array.shape[0], array.shape[1]), size):
-        return Raw(where, array)
     return Axes(0, 1, layers=True).raw(where, array)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Set
 from copy import deepcopy
 from dataclasses import dataclass, field
 
@@ -16,6 +17,7 @@ from stages.media.masks.raw import MOST_TINT, Raw, alpha_of, colours_of, grey_of
 IGNORE = 255  # in 8-bit label files: neither class nor background; read as background
 MOST_COLOURS = 4096  # that are counted; more are a picture
 BLENDED = 16  # colours, over which edges may be blended
+SEAM = 0.03  # of the short side, that PASCAL VOC leaves void around objects
 FLAT = 24  # difference within 3 x 3 pixels up to which they are the inside of an area
 BIN = 16  # width of the bins in which colours of a lossy codec are gathered
 
@@ -35,8 +37,12 @@ class Levels:
         to them, as in the soft edge of a matte, and hardly ever in labels.
     flats : int
         Pixels between the ends that differ little from all their neighbours.
-    empty, empty_but_ignored, empty_at_half : int
-        Frames without any value, but for `IGNORE`, over half of the top.
+    empty, empty_but_ignored, empty_at_half, empty_at_127 : int
+        Frames without any value, but for `IGNORE`, over half of the top, over 127.
+    appearances : ndarray, shape (65536,), int32
+        Frames in which each value occurs.
+    void_areas : bool
+        Whether `IGNORE` is more than the seams between areas, in some frame of 8 bits.
     """
 
     counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros(1 << 16, np.int64))
@@ -49,12 +55,16 @@ class Levels:
     empty: int = 0
     empty_but_ignored: int = 0
     empty_at_half: int = 0
+    empty_at_127: int = 0
+    void_areas: bool = False
+    appearances: NDArray[np.int32] = field(default_factory=lambda: np.zeros(1 << 16, np.int32))
 
     def add(self, values: NDArray[np.integer]) -> None:
         """Count one frame, (H, W) uint8 or uint16."""
         top = int(np.iinfo(values.dtype).max)
         counts = np.bincount(values.ravel(), minlength=top + 1)
         self.counts[: top + 1] += counts
+        self.appearances[: top + 1] += counts > 0
         self.narrow |= top == 255
         self.top = max(self.top, top)
         self.frames += 1
@@ -62,8 +72,13 @@ class Levels:
         kept = counts[1:IGNORE] if top == 255 else counts[1:]
         self.empty_but_ignored += not kept.any()
         self.empty_at_half += not counts[top // 2 + 1 :].any()
-        if not counts[1:top].any():
-            return
+        self.empty_at_127 += not counts[IGNORE // 2 + 1 :].any()
+        self.void_areas |= top == IGNORE and _covers_areas(values, int(counts[IGNORE]))
+        high = top if counts[IGNORE + 1 :].any() else IGNORE  # 8 bits in a file of 16
+        if counts[1:high].any():
+            self._add_edges(values, high)
+
+    def _add_edges(self, values: NDArray[np.integer], top: int) -> None:
         kernel = np.ones((3, 3), np.uint8)
         low, high = cv2.erode(values, kernel), cv2.dilate(values, kernel)
         between = (values > 0) & (values < top)
@@ -102,6 +117,10 @@ class Census:
         inside of areas.
     opaque_colours : Counter
         The same as `colours` of pixels that are not transparent.
+    colour_frames : Counter
+        Frames in which each of `colours` occurs.
+    inner_colours : set
+        Those of `colours` that fill a square of 3 x 3 pixels somewhere; blends at edges do not.
     index_colours : dict
         Colour of each index that occurs; `palettes_differ` where one has several.
     alpha_differs : bool
@@ -113,6 +132,8 @@ class Census:
     alpha: Levels = field(default_factory=Levels)
     colours: Counter[int] = field(default_factory=Counter)
     opaque_colours: Counter[int] = field(default_factory=Counter)
+    colour_frames: Counter[int] = field(default_factory=Counter)
+    inner_colours: set[int] = field(default_factory=set)
     flat_bins: NDArray[np.int64] = field(default_factory=lambda: np.zeros((4096, 4), np.int64))
     index_colours: dict[int, int] = field(default_factory=dict)
     palettes_differ: bool = False
@@ -148,6 +169,8 @@ class Census:
         for level in np.flatnonzero(self.stored.counts):
             grey = int(level) if self.stored.top == 255 else int(level) >> 8
             self.colours[grey * 0x010101] += int(self.stored.counts[level])
+            self.colour_frames[grey * 0x010101] += int(self.stored.appearances[level])
+            self.inner_colours.add(grey * 0x010101)
 
     def _add_colours(self, raw: Raw, alpha: NDArray[np.uint8] | None) -> None:
         self.has_palette |= raw.palette is not None
@@ -162,7 +185,10 @@ class Census:
         self.all_grey &= is_grey
         self.black_frames += not numbers.any()
         if len(self.colours) <= MOST_COLOURS:
-            self.colours.update(_counted_values(numbers))
+            counted = _counted_values(numbers)
+            self.colours.update(counted)
+            self.colour_frames.update(counted.keys())
+            self.inner_colours |= _inner_values(numbers, counted, self.inner_colours)
         if not (raw.exact and len(self.colours) <= BLENDED):
             self._add_flat(colours)
         if alpha is not None:
@@ -206,6 +232,7 @@ class FloatCensus:
     half_without: int = 0
     sums_to_1: bool = True
     frames: int = 0
+    names: tuple[str, ...] = ()
 
     def add(self, raw: Raw, slack: float) -> None:
         """Count one frame, (C, H, W).
@@ -216,7 +243,13 @@ class FloatCensus:
             If the number of channels changes, or classes sum to more than 1.
         """
         self.shape = self.shape or raw.values.shape
+        self.names = self.names or raw.names
         self.frames += 1
+        if raw.names != self.names:
+            raise InputError(
+                f"{raw.where}: expected the layers {', '.join(self.names) or '(none)'} like the "
+                f"frames before, got {', '.join(raw.names) or '(none)'}"
+            )
         if raw.values.shape != self.shape:
             raise InputError(
                 f"{raw.where}: expected {self.shape} like the frames before, got {raw.values.shape}"
@@ -248,6 +281,28 @@ def _wins_anywhere(soft: NDArray[np.floating]) -> bool:
 def _counted_values(numbers: NDArray[np.uint32]) -> dict[int, int]:
     values, counts = np.unique(numbers, return_counts=True)
     return dict(zip(values[: MOST_COLOURS + 1].tolist(), counts.tolist(), strict=False))
+
+
+def _covers_areas(values: NDArray[np.integer], count: int) -> bool:
+    """Return whether `IGNORE`, in `count` pixels, fills areas wider than seams, 1 % at least."""
+    if count < values.size // 100:
+        return False
+    width = max(round(min(values.shape) * SEAM), 3) | 1
+    inside = cv2.erode((values == IGNORE).astype(np.uint8), np.ones((width, width), np.uint8))
+    return bool(inside.any())
+
+
+def _inner_values(numbers: NDArray[np.uint32], counted: Iterable[int], known: Set[int]) -> set[int]:
+    """Return the values, beside those known, that fill a square of 3 x 3 pixels."""
+    if set(counted) <= known or min(numbers.shape) < 3:
+        return set()
+    inside = np.ones((numbers.shape[0] - 2, numbers.shape[1] - 2), np.bool_)
+    middle = numbers[1:-1, 1:-1]
+    for row in range(3):
+        for column in range(3):
+            part = numbers[row : row + inside.shape[0], column : column + inside.shape[1]]
+            inside &= part == middle
+    return set(np.unique(middle[inside]).tolist())
 
 
 def _value_layout(raw: Raw) -> str:

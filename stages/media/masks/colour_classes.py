@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -15,23 +12,18 @@ from pipeline.errors import InputError
 from stages.media.masks.census import BLENDED, MOST_COLOURS, Census
 from stages.media.masks.json_files import MALFORMED, read_bytes
 from stages.media.masks.legend import Legend
+from stages.media.masks.legend_files import LEGENDS, find_legend
 from stages.media.masks.palette import palette
 from stages.media.masks.raw import packed, unpacked
 
-LEGENDS = (
-    *("legend.json", "legend.csv", "legend.txt", "labelmap.txt", "label_colors.txt"),
-    *("class_dict.csv", "labels.csv", "colormap.json"),
-)
 FEW_COLOURS = 256
 SHARE = 5e-4  # of the pixels inside of areas, from which a colour of a lossy codec is one
 APART = 64  # distance of two colours that a lossy codec can tell apart
 BLACK_WITHIN = 60  # distance from black, up to which a lossy codec's colour is the background
-BACKGROUND_NAMES = frozenset(
-    {"background", "_background_", "bg", "void", "unlabeled", "unlabelled"}
-)
-
-Named = dict[int, tuple[int, str]]
-"""Label and name of each packed colour."""
+FEW_AREAS = (2, 64)
+FEWEST_BLENDS = 4  # fewer colours without an area may be thin classes
+BLEND_WITHIN = 3  # levels that rounding moves a blend off the line between two colours
+FEWEST_FRAMES = 3  # of a clip, to tell that colours do not last
 
 
 def read_colours(where: Path, census: Census) -> tuple[Legend, tuple[str, ...]]:
@@ -47,8 +39,10 @@ def read_colours(where: Path, census: Census) -> tuple[Legend, tuple[str, ...]]:
         If there are too many colours for a mask, or none that is the background.
     """
     known = find_legend(where)
-    exact = census.exact and len(census.colours) <= FEW_COLOURS and not _blended(census)
-    colours = list(census.colours) if exact else _main_colours(where, census)
+    areas = _area_colours(census)
+    blended = bool(areas) or _blended(census)
+    exact = census.exact and len(census.colours) <= FEW_COLOURS and not blended
+    colours = list(census.colours) if exact else areas or _main_colours(where, census)
     if known:
         strangers = [c for c in colours if c not in known and exact and c != 0]
         if strangers and len(strangers) > len(colours) // 2:
@@ -74,7 +68,11 @@ def _legend(
     occurring = {labels.get(c, 0) for c in colours} if exact else set(labels.values())
     classes = tuple(sorted(occurring - {0}))
     named = {label: names[label] for label in classes if names.get(label)}
-    return Legend("colours", classes, names=named, colours=dict(labels), nearest=not exact)
+    opacities = census.alpha.values
+    return Legend(
+        "colours", classes, names=named, colours=dict(labels), nearest=not exact,
+        full=opacities[0] if len(opacities) == 1 else 0,
+    )  # fmt: skip
 
 
 def _number(
@@ -110,6 +108,53 @@ def _background(census: Census, colours: list[int], *, exact: bool) -> int | Non
 
 def _blended(census: Census) -> bool:
     return len(census.colours) > BLENDED and census.shown.slope >= 0.5
+
+
+def _area_colours(census: Census) -> list[int]:
+    """Return the colours of areas where all others are blends of two of them, as along edges.
+
+    Returns nothing where the others are few, or one of them is no blend: lines may be classes.
+    """
+    if not census.exact or len(census.colours) > MOST_COLOURS:
+        return []
+    areas = [c for c in census.colours if c in census.inner_colours]
+    others = [c for c in census.colours if c not in census.inner_colours]
+    known = {int(c) for c in packed(palette())}
+    if not FEW_AREAS[0] <= len(areas) <= FEW_AREAS[1] or len(others) < FEWEST_BLENDS:
+        return []
+    if known.issuperset(others):
+        return []
+    points = np.array([unpacked(c) for c in areas], np.float64)
+    starts, ends = np.triu_indices(len(areas), 1)
+    a, along = points[starts], points[ends] - points[starts]
+    length = (along**2).sum(axis=1)
+    for colour in others:
+        away = np.array(unpacked(colour), np.float64) - a
+        share = ((away * along).sum(axis=1) / length).clip(0, 1)
+        if np.abs(away - share[:, None] * along).max(axis=1).min() > BLEND_WITHIN:
+            return []
+    return areas
+
+
+def check_lasting(where: Path, census: Census, legend: Legend) -> None:
+    """Refuse colours that no two frames share: then they number the segments of single pictures.
+
+    Raises
+    ------
+    InputError
+        Naming some of them, and what to do.
+    """
+    named = {c for c, label in legend.colours.items() if label}
+    drawn = [c for c in census.colours if c in named]
+    lasting = any(census.colour_frames[c] > 1 for c in drawn)
+    if census.frames < FEWEST_FRAMES or len(drawn) < census.frames or lasting:
+        return
+    raise InputError(
+        f"{where}: {len(drawn)} colours in {census.frames} frames, none of them in two frames "
+        f"({', '.join(map(name_of, sorted(drawn)[:4]))}, …): they number the segments of each "
+        "picture, as in COCO panoptic PNGs, and say nothing of classes: give the JSON that belongs "
+        "to them, or set segment.kind=colours (with segment.union=true all are one foreground)"
+    )
 
 
 def _main_colours(where: Path, census: Census) -> list[int]:
@@ -161,90 +206,6 @@ def name_indexes(where: Path, census: Census, classes: tuple[int, ...]) -> dict[
     known = find_legend(where)
     by_index = {index: known.get(colour) for index, colour in census.index_colours.items()}
     return {label: entry[1] for label in classes if (entry := by_index.get(label)) is not None}
-
-
-def find_legend(where: Path) -> Named:
-    """Return labels and names by colour, of a legend file beside the masks; empty if there is none.
-
-    It lies in the masks' folder, in the one above, or above that.
-
-    Raises
-    ------
-    InputError
-        If it is malformed.
-    """
-    for folder in (where, where.parent, where.parent.parent):
-        for name in LEGENDS:
-            path = folder / name
-            if folder.is_dir() and path.is_file():
-                try:
-                    return _numbered(parse_legend(path))
-                except MALFORMED as error:
-                    raise InputError(
-                        f"{path}: expected names and colours, got something malformed ({error})"
-                    ) from error
-    return {}
-
-
-def parse_legend(path: Path) -> list[tuple[str, int]]:
-    """Return names and packed colours of a legend, in its order.
-
-    JSON ``{"name": "#rrggbb" or [r, g, b]}`` or a list of objects with name and color; CVAT's
-    ``labelmap.txt``; CSV ``name,r,g,b``; text ``r g b name`` as CamVid's.
-    """
-    text = read_bytes(path).decode("utf-8-sig")
-    if path.suffix == ".json":
-        return _of_json(json.loads(text))
-    entries = []
-    for row in csv.reader(text.splitlines()) if path.suffix == ".csv" else _rows(text):
-        parts = [part.strip() for part in row if part.strip()]
-        numbers = [int(part) for part in parts if re.fullmatch(r"[0-9]{1,3}", part)][:3]
-        words = [part for part in parts if not re.fullmatch(r"[0-9]+", part)]
-        if len(numbers) == 3 and words:
-            entries.append((words[0], _pack(numbers)))
-    if not entries:
-        raise ValueError("no line with a name and red, green, blue")
-    return entries
-
-
-def _rows(text: str) -> list[list[str]]:
-    lines = [line for line in text.splitlines() if line.strip() and not line.startswith("#")]
-    return [re.split(r"[:,;\s]+", line) for line in lines]
-
-
-def _of_json(content: Any) -> list[tuple[str, int]]:
-    if isinstance(content, Mapping):
-        return [(str(name), _pack(colour)) for name, colour in content.items()]
-    return [
-        (str(entry.get("name", "")), _pack(entry.get("color", entry.get("colour"))))
-        for entry in content
-    ]
-
-
-def _pack(colour: Any) -> int:
-    if isinstance(colour, str):
-        if not re.fullmatch(r"#?[0-9a-fA-F]{6}", colour):
-            raise ValueError(f"expected a colour as #rrggbb, got {colour!r}")
-        return int(colour.removeprefix("#"), 16)
-    red, green, blue = (int(v) for v in colour)
-    if not all(0 <= v <= 255 for v in (red, green, blue)):
-        raise ValueError(f"expected red, green and blue in 0-255, got {colour!r}")
-    return red << 16 | green << 8 | blue
-
-
-def _numbered(entries: list[tuple[str, int]]) -> Named:
-    """Return labels by colour: in the legend's order from 1, the background 0."""
-    named: Named = {}
-    label = 0
-    has_name = any(name.casefold() in BACKGROUND_NAMES for name, _ in entries)
-    for name, colour in entries:
-        is_background = name.casefold() in BACKGROUND_NAMES if has_name else colour == 0
-        if is_background:
-            named[colour] = (0, name)
-        else:
-            label += 1
-            named[colour] = (label, name)
-    return named
 
 
 def name_of(colour: int) -> str:

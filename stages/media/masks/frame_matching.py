@@ -4,16 +4,28 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 
 from pipeline.errors import InputError
+from stages.media.masks.mask_names import (
+    MOST_NAMED,
+    MaskNames,
+    check_names_differ,
+    check_objects,
+    check_offset,
+    file_stem,
+    gap_note,
+    numbers_in,
+    ordinal,
+    some_names,
+    stride_hint,
+)
 from stages.media.masks.source import Missing
 
 IN_ORDER = "in order"
-MOST_NAMED = 5  # names or numbers that a message lists
 RATE_HINT = (
     "frames extracted with plain `ffmpeg -i` are repeated or dropped to a constant rate: extract "
     "with -fps_mode passthrough"
@@ -46,20 +58,6 @@ class FrameMatch:
         if missing != "carry":
             return ()
         return tuple(frame for frame, mask in enumerate(self.chosen) if mask is None)
-
-
-@dataclass(frozen=True)
-class _MaskNames:
-    """The names of masks and of the footage's frames, and for messages where the masks are."""
-
-    where: Path
-    masks: tuple[str, ...]
-    frames: tuple[str, ...]
-    count: int  # of frames
-
-    @property
-    def stems(self) -> tuple[str, ...]:
-        return tuple(_file_stem(name) for name in self.masks)
 
 
 def match_frames(
@@ -99,14 +97,14 @@ def match_frames(
         If frames have no mask, or names leave several readings: with each of them and the setting
         that chooses.
     """
-    known = _MaskNames(where, tuple(names), tuple(frame_names), frames)
-    _check_names_differ(known)
+    known = MaskNames(where, tuple(names), tuple(frame_names), frames)
+    check_names_differ(known)
     matched, reading = _assign_masks(known, first, missing)
     left_out = tuple(name for k, name in enumerate(names) if k not in set(matched.values()))
     match = complete_match(
         where, names, matched, frames, missing, left_out=left_out, reading=reading
     )
-    gaps = _gap_note(known, matched) if reading == IN_ORDER else ""
+    gaps = gap_note(known, matched) if reading == IN_ORDER else ""
     return replace(match, notes=(*match.notes, gaps)) if gaps else match
 
 
@@ -131,7 +129,7 @@ def complete_match(
     absent = [frame for frame in range(frames) if frame not in matched]
     notes: list[str] = []
     if left_out:
-        notes.append(f"{_some_names(left_out)}: left out, no frame has that name or number")
+        notes.append(f"{some_names(left_out)}: left out, no frame has that name or number")
     words = _frames_in_words(sorted(matched), frames)
     if not absent:
         return FrameMatch(tuple(chosen), left_out, tuple(notes), words)
@@ -142,31 +140,34 @@ def complete_match(
         spare = ""
         if left_out:
             spare = (
-                f"; {_some_names(left_out)} belong to no frame (if masks and frames count from "
+                f"; {some_names(left_out)} belong to no frame (if masks and frames count from "
                 "different numbers, set segment.first)"
             )
         raise InputError(
             f"{where}: {len(absent)} of {frames} frames have no mask (frames "
-            f"{_some_names(absent)}), "
-            f"{anchor}{spare}: add them, or set segment.missing to carry, hold or empty"
+            f"{some_names(absent)}), "
+            f"{anchor}{spare}{stride_hint(matched, frames)}: add them, or set segment.missing to "
+            "carry, hold or empty"
         )
     if missing == "hold":
         last: int | None = matched[start]
         for frame, mask in enumerate(chosen):
             last = chosen[frame] = last if mask is None else mask
-    notes.append(f"{len(absent)} frames have no mask ({missing}), {anchor}")
+    hint = stride_hint(matched, frames)
+    notes.append(f"{len(absent)} frames have no mask ({missing}), {anchor}{hint}")
     others = {"hold": "the mask before", "carry": "carried from those"}.get(missing, "none given")
     return FrameMatch(tuple(chosen), left_out, tuple(notes), f"{words}; the others: {others}")
 
 
 def _assign_masks(
-    known: _MaskNames, first: int | None, missing: Missing
+    known: MaskNames, first: int | None, missing: Missing
 ) -> tuple[dict[int, int], str]:
     """Return {frame: its mask}, and how the names were understood."""
     if first is not None:
         return _count_from(known, first)
     by_name = _match_names(known)
     if by_name:
+        check_offset(known, by_name)
         return by_name, "by name"
     row = _main_row(known)
     numbers = numbers_in([known.stems[k] for k in row])
@@ -188,25 +189,25 @@ def _assign_masks(
     return {number - start: k for number, k in zip(numbers, row, strict=True)}, reading
 
 
-def _match_names(known: _MaskNames) -> dict[int, int]:
+def _match_names(known: MaskNames) -> dict[int, int]:
     """Return {frame: mask} of equal names; nothing if they do not decide."""
-    position = {_file_stem(name): k for k, name in enumerate(known.frames)}
+    position = {file_stem(name): k for k, name in enumerate(known.frames)}
     matched = {position[stem]: k for k, stem in enumerate(known.stems) if stem in position}
     covers = len(matched) == known.count
     decides = covers or len(matched) * 2 > len(known.masks)
     return matched if decides else {}
 
 
-def _match_numbers(known: _MaskNames, row: Sequence[int], numbers: Sequence[int]) -> dict[int, int]:
+def _match_numbers(known: MaskNames, row: Sequence[int], numbers: Sequence[int]) -> dict[int, int]:
     """Return {frame: mask} of equal numbers; nothing if they do not decide."""
-    position = {n: k for k, n in enumerate(numbers_in([_file_stem(name) for name in known.frames]))}
+    position = {n: k for k, n in enumerate(numbers_in([file_stem(name) for name in known.frames]))}
     inside = {position[n]: k for n, k in zip(numbers, row, strict=False) if n in position}
     # Masks of all frames of which some were chosen, or of some of the frames.
     decides = len(inside) in (known.count, len(row))
     return inside if decides else {}
 
 
-def _main_row(known: _MaskNames) -> list[int]:
+def _main_row(known: MaskNames) -> list[int]:
     """Return the masks that are numbered alike, if they are most; else all."""
     patterns = [re.sub(r"[0-9]+", "#", stem) for stem in known.stems]
     pattern, times = Counter(patterns).most_common(1)[0]
@@ -215,7 +216,7 @@ def _main_row(known: _MaskNames) -> list[int]:
     return [k for k, other in enumerate(patterns) if other == pattern]
 
 
-def _count_from(known: _MaskNames, first: int) -> tuple[dict[int, int], str]:
+def _count_from(known: MaskNames, first: int) -> tuple[dict[int, int], str]:
     row = _main_row(known)
     numbers = numbers_in([known.stems[k] for k in row])
     reading = f"segment.first={first}"
@@ -234,7 +235,7 @@ def _count_from(known: _MaskNames, first: int) -> tuple[dict[int, int], str]:
     return matched, reading
 
 
-def _first_number(known: _MaskNames, numbers: Sequence[int]) -> tuple[int, str]:
+def _first_number(known: MaskNames, numbers: Sequence[int]) -> tuple[int, str]:
     """Return the number of the clip's first frame, where the numbers leave one reading."""
     low, high, count = numbers[0], numbers[-1], known.count
     if high - low >= count:
@@ -266,7 +267,7 @@ def _first_number(known: _MaskNames, numbers: Sequence[int]) -> tuple[int, str]:
 
 
 def _more_than_frames(
-    known: _MaskNames, row: Sequence[int], numbers: Sequence[int], missing: Missing
+    known: MaskNames, row: Sequence[int], numbers: Sequence[int], missing: Missing
 ) -> tuple[dict[int, int], str]:
     """Refuse more masks than frames, naming those too many; with `hold` one more is left out."""
     count = known.count
@@ -279,48 +280,14 @@ def _more_than_frames(
     if 1 < len(patterns) <= MOST_NAMED:
         raise InputError(
             f"{known.where}: expected {count} masks, one a frame, got {len(row)}, named in "
-            f"{len(patterns)} ways: {_some_names(list(patterns))}: keep those of one way"
+            f"{len(patterns)} ways: {some_names(list(patterns))}: keep those of one way, "
+            "or put those of each object or class into a folder of its own, named after it"
         )
+    check_objects(known)
     raise InputError(
-        f"{known.where}: expected {count} masks, one a frame, got {len(row)}: {_some_names(spare)} "
+        f"{known.where}: expected {count} masks, one a frame, got {len(row)}: {some_names(spare)} "
         f"{'are' if len(spare) > 1 else 'is'} beyond the last frame in order{hint}"
     )
-
-
-def _gap_note(known: _MaskNames, matched: Mapping[int, int]) -> str:
-    """Return a note where numbers of masks that were taken in order have gaps in a row of ones."""
-    stems = [known.stems[k] for _, k in sorted(matched.items())]
-    steps = [b - a for a, b in pairwise(numbers_in(stems))]
-    gaps = [stems[k] for k, step in enumerate(steps) if step > 1]
-    if not gaps or steps.count(1) * 2 < len(steps) or set(steps) == {1}:
-        return ""
-    return (
-        f"the numbers in names jump after {_some_names(gaps)}, and there are as many masks as "
-        "frames: they are taken in order"
-    )
-
-
-def _check_names_differ(known: _MaskNames) -> None:
-    if not known.masks:
-        raise InputError(f"{known.where}: expected masks, found none")
-    stem, times = Counter(known.stems).most_common(1)[0]
-    if times > 1:
-        raise InputError(f"{known.where}: expected one mask a frame, got {times} named {stem!r}")
-
-
-def numbers_in(stems: Sequence[str]) -> tuple[int, ...]:
-    """Return the number in each name: the last that grows from name to name; () if none does."""
-    columns = (reversed(re.findall(r"[0-9]+", stem)) for stem in stems)
-    for texts in zip(*columns, strict=False):
-        column = tuple(map(int, texts))
-        if all(a < b for a, b in pairwise(column)):
-            return column
-    return ()
-
-
-def _file_stem(name: str) -> str:
-    """Return a file's name without folders and ending; separators of Windows count too."""
-    return Path(name.replace("\\", "/")).stem
 
 
 def _frames_in_words(frames: Sequence[int], count: int) -> str:
@@ -332,9 +299,5 @@ def _frames_in_words(frames: Sequence[int], count: int) -> str:
         span = f"{frames[0]}–{frames[-1]}" if len(frames) > 1 else f"{frames[0]}"
         return f"frame{'s' if len(frames) > 1 else ''} {span} of {count}"
     if len(steps) == 1:
-        return f"frames {frames[0]}–{frames[-1]} of {count}, every {steps.pop()}th"
-    return f"{len(frames)} of {count} frames ({_some_names(frames)})"
-
-
-def _some_names(items: Sequence[object]) -> str:
-    return ", ".join(map(str, items[:MOST_NAMED])) + (", …" if len(items) > MOST_NAMED else "")
+        return f"frames {frames[0]}–{frames[-1]} of {count}, every {ordinal(steps.pop())}"
+    return f"{len(frames)} of {count} frames ({some_names(frames)})"

@@ -38,8 +38,8 @@ class Legend:
     view : {"stored", "shown", "alpha"}
         Values as stored (labels, indexes), grey levels as shown, or transparency.
     full : int
-        The value that is certain foreground in soft masks; half of it is the cut of binary ones.
-        0 is the largest that the type holds.
+        The value that is certain foreground in soft masks; half of it is the cut of binary ones,
+        and of the transparency of colours. 0 is the largest that the type holds.
     divisor : int
         Labels are values divided by it.
     ignored : tuple of int
@@ -74,6 +74,8 @@ class Legend:
         count = len(self.classes)
         if self.meaning == "soft":
             channels = "soft masks" if count < 2 else f"soft masks of {count} classes"
+            if self.names:
+                channels += f": {', '.join(list(self.names.values())[:MOST_NAMED])}"
             return channels + (", background first" if self.background else "")
         if not count:
             return "0 = background, no class occurs"
@@ -130,7 +132,7 @@ class Legend:
             )
         alpha = alpha_of(raw)
         if alpha is not None:
-            labels[alpha < 128] = 0
+            labels[alpha <= (self.full or 255) // 2] = 0
         return labels
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from pipeline.errors import InputError
 from stages.media.footage.timeline import content_digest
 from stages.media.masks.contract import FootageFacts, ReadingChoices
+from stages.media.masks.panoptic import pictures_beside
 from stages.media.masks.registry import choose_reader
 from stages.media.masks.source import Known, MaskSource
 
@@ -19,6 +20,8 @@ __all__ = ["MaskSource", "mask_digest", "open_masks"]
 def mask_digest(path: Path) -> str:
     """Return the digest of the content of a clip's masks, folders in folders included."""
     inside = sorted(p for p in path.iterdir() if p.is_dir()) if path.is_dir() else []
+    pictures = pictures_beside(path)
+    inside += [pictures] if pictures is not None else []
     if not inside:
         return content_digest(path)
     digests = [content_digest(path), *(f"{p.name}:{mask_digest(p)}" for p in inside)]

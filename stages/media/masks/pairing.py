@@ -13,7 +13,8 @@ from unicodedata import normalize
 from pipeline.errors import InputError
 from stages.media.footage.library import OF_CLIP, OF_RUN, VIDEOS, not_followed
 from stages.media.footage.safe_open import leads_out
-from stages.media.masks.colour_classes import LEGENDS
+from stages.media.masks.legend_files import LEGENDS
+from stages.media.masks.panoptic import pictures_beside
 from stages.media.masks.registry import mask_readers, mask_suffixes
 from stages.media.masks.shape_masks import name_parts
 
@@ -70,6 +71,7 @@ def unused_masks(root: Path, used: Iterable[Path]) -> list[str]:
     if not root.is_dir():
         return []
     paths = {path.resolve() for path in used}
+    paths |= {folder for path in paths if (folder := pictures_beside(path)) is not None}
     if root.resolve() in paths:
         return []
     needed = {parent for path in paths for parent in (path, *path.parents)}
@@ -100,6 +102,8 @@ def _by_name(root: Path, clip: str) -> Path | None:
         return None
     shelf = _masks_by_name(wanted.parent, wanted.parent.stat().st_mtime_ns)
     matching = shelf.get(normalize("NFC", wanted.name), ())
+    described = [path for path in matching if pictures_beside(path) in matching]
+    matching = tuple(described) or matching
     if len(matching) > 1:
         raise InputError(f"{clip}: expected one set of masks, got {', '.join(map(str, matching))}")
     return _inner_folder(matching[0]) if matching else None

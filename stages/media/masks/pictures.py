@@ -10,14 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-import av
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import InputError
 from stages.media.footage.limits import USUAL
 from stages.media.footage.safe_open import open_regular
+from stages.media.masks.exr_file import read_exr
 from stages.media.masks.raw import Raw, raw_of
 
 # No other format: for EPS, Pillow would start a program.
@@ -93,15 +93,22 @@ def read_mask_picture(file: MaskFile) -> Raw:
     try:
         with file.open() as source:
             if file.suffix == ".exr":
-                return _read_exr(file, source.read(MOST_BYTES))
+                return read_exr(file.where, source.read(MOST_BYTES))
             start = source.read(4096)
+            if not start:
+                raise ValueError("an empty file")
             source.seek(0)
             with Image.open(source, formats=FORMATS) as picture:
                 USUAL.check_size(file.where, (picture.height, picture.width))
                 return raw_of_picture(file.where, picture, exact=is_exact(picture, start))
     except (*BROKEN, zipfile.BadZipFile, NotImplementedError, RuntimeError) as error:
         kind = file.suffix.removeprefix(".").upper()
-        raise InputError(f"{file.where}: not a readable {kind} ({error})") from error
+        reason = (
+            f"it begins as no picture of {', '.join(FORMATS)} does"
+            if isinstance(error, UnidentifiedImageError)
+            else error
+        )
+        raise InputError(f"{file.where}: not a readable {kind} ({reason})") from error
 
 
 def raw_of_picture(where: Path, picture: Image.Image, *, exact: bool = True) -> Raw:
@@ -152,27 +159,6 @@ def _palette_colours(picture: Image.Image) -> NDArray[np.uint8]:
         alpha = np.frombuffer(transparency[:256], np.uint8)
         colours[: len(alpha), 3] = alpha
     return colours
-
-
-def _read_exr(file: MaskFile, data: bytes) -> Raw:
-    """Return the channels of an OpenEXR picture as soft masks: one if they are equal, or alpha."""
-    try:
-        with av.open(io.BytesIO(data), format="exr_pipe") as container:
-            frame = next(container.decode(video=0))
-            layout = frame.format.name
-            values = frame.to_ndarray(format="gbrapf32le" if "a" in layout[3:5] else layout)
-    except (av.FFmpegError, StopIteration, ValueError) as error:
-        raise InputError(f"{file.where}: not a readable EXR ({error})") from error
-    if values.ndim == 2:
-        return raw_of(file.where, values)
-    channels = np.moveaxis(values, -1, 0)
-    if len(channels) == 4:
-        alpha, channels = channels[3], channels[:3]
-        if alpha.min(initial=1) < alpha.max(initial=0):
-            return raw_of(file.where, alpha)
-    if (channels == channels[:1]).all():
-        channels = channels[:1]
-    return raw_of(file.where, channels)
 
 
 def read_picture_size(file: MaskFile) -> tuple[int, int] | None:

@@ -30,6 +30,8 @@ class Raw(NamedTuple):
         Integers that can be nothing but labels: bool, or of more than 16 bits.
     exact : bool
         Whether values are those that were written; False after a lossy codec.
+    names : tuple of str
+        Of the channels of floats, where the file has them.
     """
 
     where: Path
@@ -37,6 +39,7 @@ class Raw(NamedTuple):
     palette: NDArray[np.uint8] | None = None
     labels_only: bool = False
     exact: bool = True
+    names: tuple[str, ...] = ()
 
     @property
     def is_float(self) -> bool:
@@ -80,8 +83,23 @@ def _checked_soft(where: Path, soft: NDArray[Any]) -> NDArray[Any]:
     if np.isnan(low) or np.isnan(high):
         raise InputError(f"{where}: expected values in [0, 1], got NaN")
     if low < -SLACK or high > 1 + SLACK:
-        raise InputError(f"{where}: expected values in [0, 1], got {low:g} to {high:g}")
+        raise InputError(
+            f"{where}: expected values in [0, 1], got {low:g} to {high:g}"
+            + _range_advice(soft, low, high)
+        )
     return soft
+
+
+def _range_advice(soft: NDArray[Any], low: float, high: float) -> str:
+    """Return advice on floats of another range: logits, labels, or 255ths."""
+    whole = low >= 0 and high <= 65535 and bool((soft == np.rint(soft)).all())
+    if low < 0:
+        return ": logits? save probabilities: 1 / (1 + exp(-x)), or a softmax over classes"
+    if whole and high < 255:
+        return ": labels? save them as whole numbers: array.astype(np.uint8)"
+    if high <= 255:
+        return ": soft masks in 255ths? save them as array / 255, or labels as whole numbers"
+    return ": labels? save them as whole numbers: array.astype(np.uint16)" if whole else ""
 
 
 def colours_of(raw: Raw) -> NDArray[np.uint8]:

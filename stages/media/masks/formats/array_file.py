@@ -6,6 +6,7 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 from stages.media.masks.arrays import ArrayMasks, list_members
+from stages.media.masks.class_arrays import ClassArrays
 from stages.media.masks.contract import (
     BY_NAME,
     NOT_MINE,
@@ -26,11 +27,13 @@ class ArrayFile(MaskReader):
     name = "array"
     format = (
         "one .npy or .npz for the clip: labels (T, H, W), soft masks (T, H, W) or (T, C, H, W), "
-        "objects (T, N, H, W); or a .npz with one array a frame, frames or their numbers as keys"
+        "objects (T, N, H, W); or a .npz with one array a frame, frames or their numbers as keys, "
+        "or one array a class"
     )
     recognised_by = "the ending"
     ambiguity = (
-        "8-bit integers as in grey pictures: `segment.kind`; as many objects as frames is refused"
+        "8-bit integers as in grey pictures: `segment.kind`; as many objects as frames is "
+        "refused; of several arrays `segment.video` names one"
     )
     suffixes = frozenset({".npy", ".npz"})
 
@@ -52,14 +55,17 @@ class ArrayFile(MaskReader):
         if len(shapes) < 2:
             return ArrayMasks(path, footage, choices, known)
         clips = [name for name, shape in shapes.items() if _is_clip(shape, footage)]
-        if len(clips) == 1:
-            return ArrayMasks(path, footage, choices, known, member=clips[0])
+        wanted = [name for name in shapes if choices.video in (name, Path(name).stem)]
+        if len(clips) == 1 or (wanted and choices.video):
+            return ArrayMasks(path, footage, choices, known, member=(wanted or clips)[0])
+        if clips and all(len(shapes[name]) == 3 for name in clips):
+            return ClassArrays(path, clips, footage, choices, known)
         frames = [name for name, shape in shapes.items() if _is_frame(shape, footage)]
         if clips or not frames:
             listed = ", ".join(f"{Path(n).stem} {shape}" for n, shape in list(shapes.items())[:5])
             raise InputError(
                 f"{path}: expected one array of all {footage.frames} frames, or one a frame, got "
-                f"{len(shapes)} arrays ({listed})"
+                f"{len(shapes)} arrays ({listed}): set segment.video to the name of the one to read"
             )
         files = [MaskFile(path, name) for name in frames]
         return FolderMasks(path, files, footage, choices, known)

@@ -22,6 +22,7 @@ from stages.media.masks.contract import (
 )
 from stages.media.masks.drawing import fill_polygons, pack
 from stages.media.masks.json_files import read_json, read_start
+from stages.media.masks.panoptic import is_panoptic, panoptic_frames
 
 COCO_MARKS = re.compile(rb'"(images|annotations|image_id|videos|video_id|segmentations?)"\s*:')
 RESULT_MARKS = re.compile(rb'"(image_id|video_id)"\s*:')
@@ -33,7 +34,7 @@ class CocoFile(AnnotationReader):
     """COCO and YouTube-VIS, as data sets, tools and networks write them."""
 
     name = "coco"
-    format = "COCO or YouTube-VIS JSON"
+    format = "COCO, COCO panoptic (with its pictures) or YouTube-VIS JSON"
     recognised_by = "`images` or `videos` with `annotations`, or a list of results"
     ambiguity = (
         "several videos in one file: the clip's name, or `segment.video`; `category_id` 0 is a "
@@ -56,6 +57,8 @@ class CocoFile(AnnotationReader):
             return _result_frames(content)
         if not isinstance(content, Mapping):
             raise TypeError(f"expected an object with images or videos, got {content!r:.40}")
+        if is_panoptic(content):
+            return panoptic_frames(path, content)
         return (
             _video_frames(content)
             if "videos" in content and _is_vis(content)

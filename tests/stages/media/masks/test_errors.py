@@ -97,8 +97,8 @@ def test_nothing_is_unpickled(tmp_path, suffix):
 
 
 def test_an_archive_of_several_arrays_is_refused(tmp_path):
-    np.savez(tmp_path / "clip.npz", a=labels(1), b=labels(1))
-    with pytest.raises(InputError, match=r"expected one array of all 4 frames, .* got 2 arrays"):
+    np.savez(tmp_path / "clip.npz", a=labels(1, 2), b=labels(1))
+    with pytest.raises(InputError, match=r"got 2 arrays, of which a alone has 2 classes: .*a, b"):
         opened(tmp_path / "clip.npz")
 
 
