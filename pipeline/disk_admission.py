@@ -104,14 +104,14 @@ class Room:
             )
         self._results[clip] = size
 
-    def _free_bytes(self, place: str | Path) -> int:
+    def _free_bytes(self, folder: str | Path) -> int:
         """Return the free bytes of a folder's disk, less those that open clips will take."""
         taken = 0
-        if self.store.local and _disk_of(self.store.root) == _disk_of(place):
+        if self.store.local and _disk_of(self.store.root) == _disk_of(folder):
             taken += sum(self._open.values())
-        if self.out is not None and _disk_of(self.out) == _disk_of(place):
+        if self.out is not None and _disk_of(self.out) == _disk_of(folder):
             taken += sum(self._results.values())
-        return shutil.disk_usage(_existing_folder(place)).free - taken
+        return shutil.disk_usage(_existing_folder(folder)).free - taken
 
     def leave(self, clip: str) -> None:
         """Take down that a clip has ended."""
@@ -119,13 +119,13 @@ class Room:
         self._results.pop(clip, None)
 
 
-def _disk_of(place: str | Path) -> int:
-    return _existing_folder(place).stat().st_dev
+def _disk_of(folder: str | Path) -> int:
+    return _existing_folder(folder).stat().st_dev
 
 
-def _existing_folder(place: str | Path) -> Path:
+def _existing_folder(path: str | Path) -> Path:
     return next(
-        folder for folder in (Path(place), *Path(place).absolute().parents) if folder.exists()
+        folder for folder in (Path(path), *Path(path).absolute().parents) if folder.exists()
     )
 
 

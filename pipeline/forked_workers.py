@@ -77,7 +77,7 @@ class ForkedWorkers:
         with suppress(OSError):  # if it is dead, its connection says so to who waits
             worker.connection.send(call)
 
-    def take(self, worker: ForkedWorker) -> Outcome:
+    def receive_outcome(self, worker: ForkedWorker) -> Outcome:
         """Return the outcome of a worker whose connection is ready."""
         task, worker.task = worker.task, None
         if task is None:

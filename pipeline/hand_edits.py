@@ -47,8 +47,8 @@ def find_hand_edits(folder: Path, marker: Path) -> list[str]:
     return [
         f"{name}/{file}"
         for name, files in folders
-        for file, look in files.items()
-        if _differs(folder / name / file, look)
+        for file, fingerprint in files.items()
+        if _differs(folder / name / file, fingerprint)
     ]
 
 
@@ -63,21 +63,21 @@ def set_aside(folder: Path, edits: Iterable[str], kept: Path) -> None:
 def put_back(folder: Path, kept: Path) -> None:
     """Put changed files in the place of the new results, those of a run that was killed too."""
     for file in sorted(kept.rglob("*")) if kept.is_dir() else ():
-        place = folder / file.relative_to(kept)
-        if file.is_file() and place.parent.is_dir():
-            place.unlink(missing_ok=True)  # it may be another name of a part's file
-            shutil.copy2(file, place)
+        target = folder / file.relative_to(kept)
+        if file.is_file() and target.parent.is_dir():
+            target.unlink(missing_ok=True)  # it may be another name of a part's file
+            shutil.copy2(file, target)
     shutil.rmtree(kept, ignore_errors=True)
 
 
-def _differs(path: Path, look: list[Any]) -> bool:
+def _differs(path: Path, fingerprint: list[Any]) -> bool:
     try:
         stat = path.stat()
     except OSError:
         return False
-    if [stat.st_size, stat.st_mtime_ns] == look[:2]:
+    if [stat.st_size, stat.st_mtime_ns] == fingerprint[:2]:
         return False
-    return _digest(path) != str(look[2])
+    return _digest(path) != str(fingerprint[2])
 
 
 def _digest(path: Path) -> str:

@@ -78,7 +78,7 @@ class HandoverExecutor:
                     )
 
     def _receive_outcome(self, worker: ForkedWorker | None) -> Outcome | None:
-        return self._ray.receive() if worker is None else self._early.take(worker)
+        return self._ray.receive() if worker is None else self._early.receive_outcome(worker)
 
     def close(self) -> None:
         """Stop; what is running is dropped, what is committed stays."""

@@ -83,7 +83,7 @@ class Ledger:
         self._open[clip] = Entry(clip, {name: str(path) for name, path in files.items()})
         return before
 
-    def take(self, event: Event) -> None:
+    def record_event(self, event: Event) -> None:
         """Add one event. Written is what changes: that work begins, is done again, and ends."""
         entry = self._open.get(event.clip)
         if entry is None:

@@ -228,7 +228,7 @@ class ClipPlan:
 
     def undo(self, keys: Collection[str], reader: Node) -> None:
         """Take down that what was made under `keys` is gone; it is made again before `reader`."""
-        for node in [node for node, made in self.done.items() if made.key in keys]:
+        for node in [node for node, manifest in self.done.items() if manifest.key in keys]:
             step = self.steps[self._rank[node.stage]]
             del self.done[node]
             self.waiting[node] = step
@@ -245,14 +245,16 @@ class ClipPlan:
         nodes = self._nodes_between(stage, start, stop)
         if any(node not in self.done for node in nodes):
             return None
-        held = [self.done[node] for node in nodes]
-        if any(array not in manifest.arrays for manifest in held):
-            raise PipelineError(f"{stage}: expected an array {array!r}, got {list(held[0].arrays)}")
+        manifests = [self.done[node] for node in nodes]
+        if any(array not in manifest.arrays for manifest in manifests):
+            raise PipelineError(
+                f"{stage}: expected an array {array!r}, got {list(manifests[0].arrays)}"
+            )
         return tuple(
             manifest.piece(
                 array, max(node.start, start), stop if node.whole else min(node.stop, stop)
             )
-            for node, manifest in zip(nodes, held, strict=True)
+            for node, manifest in zip(nodes, manifests, strict=True)
         )
 
     def _open_source(self) -> None:
@@ -339,12 +341,12 @@ class ClipPlan:
         """Return the nodes of a stage that make frames `start` to `stop`."""
         spans = self._spans[stage]
         low = max(bisect_right(spans, start, key=lambda span: span[0]) - 1, 0)
-        found = []
+        nodes = []
         for a, b in spans[low:]:
             if a >= stop:
                 break
-            found.append(Node(self.clip.name, stage, a, b))
-        return found
+            nodes.append(Node(self.clip.name, stage, a, b))
+        return nodes
 
     def _build_task(self, node: Node, step: Step) -> Task:
         facts = self._visible_facts(step)
@@ -352,9 +354,9 @@ class ClipPlan:
         files = self._identify(step, self.clip) if isinstance(step, Source) else None
         if files is None:
             for wanted in self._inputs_of(step):
-                found = self.find(
+                stored = self.find(
                     wanted.stage, wanted.array, *self._frames_read(node, wanted.reach)
                 )
-                pieces[f"{wanted.stage}.{wanted.array}"] = found or ()
+                pieces[f"{wanted.stage}.{wanted.array}"] = stored or ()
         record = record_for(step, (node.start, node.stop), facts, pieces, files)
         return Task(node, step, self.clip, facts, digest_json(record), record, pieces, self.out)

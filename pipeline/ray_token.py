@@ -26,8 +26,8 @@ def check_token(address: str) -> None:
     NowhereError
         Naming the variables and the file.
     """
-    place = address.removeprefix(CLIENT)
-    if ":" not in place or importlib.util.find_spec("grpc") is None:
+    target = address.removeprefix(CLIENT)
+    if ":" not in target or importlib.util.find_spec("grpc") is None:
         return
     import grpc
 
@@ -35,7 +35,7 @@ def check_token(address: str) -> None:
     method = "RayletDriver/ClusterInfo" if by_client else "NodeInfoGcsService/CheckAlive"
     token = our_token()
     headers = [("authorization", f"Bearer {token}")] if token else []
-    with grpc.insecure_channel(place) as channel:
+    with grpc.insecure_channel(target) as channel:
         call = channel.unary_unary(f"/ray.rpc.{method}")
         try:
             call(b"", timeout=WAIT_S, metadata=headers)

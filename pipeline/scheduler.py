@@ -121,7 +121,7 @@ class Run:
                 self._executor.close()
 
     def _tell_event(self, event: Event) -> None:
-        self._ledger.take(event)
+        self._ledger.record_event(event)
         self._listener(event)
 
     def _advance_run(self, coming: Iterator[Clip]) -> bool:
@@ -141,9 +141,9 @@ class Run:
         """Open a clip, unless it kills whatever works at it."""
         before = self._ledger.begin(clip.name, clip.files)
         if before is not None and before.state == "quarantined" and not self._retry:
-            seen = f" (see {before.log})" if before.log else ""
+            log_hint = f" (see {before.log})" if before.log else ""
             text = (
-                f"in quarantine: its workers died {ATTEMPTS} times{seen}: "
+                f"in quarantine: its workers died {ATTEMPTS} times{log_hint}: "
                 "look at the file, then give the command with --retry-failed"
             )
             self._ledger.leave(clip.name)
@@ -156,11 +156,11 @@ class Run:
         """Take hits until none is left, and submit misses while there are free slots."""
         try:
             while not self._is_full() and (task := plan.next_ready()) is not None:
-                found = look_up(task, self._store)
-                if found is not None:
+                manifest = look_up(task, self._store)
+                if manifest is not None:
                     if isinstance(task.step, Sink) and task.node.whole:
                         clear_parts(task)
-                    self._settle_task(plan, task.node, found, TaskCached)
+                    self._settle_task(plan, task.node, manifest, TaskCached)
                 else:
                     self._submit_task(plan, task)
         except (NowhereError, GraphError):
@@ -228,10 +228,10 @@ class Run:
             text = f"little room: from here on {names} are deleted after use"
             self._tell_event(Notice(plan.clip.name, text))
 
-    def _make_room(self, made: Manifest) -> None:
+    def _make_room(self, manifest: Manifest) -> None:
         if self._budget is None:
             return
-        self._budget.added(int(made.provenance.get("stored_bytes", 0)))
+        self._budget.added(int(manifest.provenance.get("stored_bytes", 0)))
         if self._budget.due:
             kept = {m.key for plan in self._open.values() for m in plan.done.values()}
             self._budget.make_room(kept)

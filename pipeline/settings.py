@@ -89,8 +89,8 @@ def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Sections:
 def _merged_fields(early: Mapping[Any, Any], late: Mapping[Any, Any]) -> dict[Any, Any]:
     out = dict(early)
     names = {str(name): name for name in out}  # those of --set are text, in YAML also numbers
-    for given, value in late.items():
-        name = names.get(str(given), given)
+    for key, value in late.items():
+        name = names.get(str(key), key)
         if value and isinstance(out.get(name), Mapping) and isinstance(value, Mapping):
             value = _merged_fields(out[name], value)
         out[name] = value
@@ -107,18 +107,18 @@ def read_overrides(texts: Iterable[str]) -> Sections:
     ConfigError
         If a text has another form.
     """
-    given: Sections = {}
+    sections: Sections = {}
     for text in texts:
         path, equals, value = text.partition("=")
         section, dot, field = path.strip().partition(".")
         if not (equals and dot and all(field.split("."))):
             raise ConfigError(f"--set {text!r}: expected section.field=value, e.g. smooth.eps=1e-3")
         *outer, last = field.split(".")
-        said = {last: _parsed_value(text, value)}
+        fields = {last: _parsed_value(text, value)}
         for name in reversed(outer):
-            said = {name: said}
-        given = merge(given, {section: said})
-    return given
+            fields = {name: fields}
+        sections = merge(sections, {section: fields})
+    return sections
 
 
 def _parsed_value(text: str, value: str) -> Any:
@@ -134,7 +134,7 @@ def _parsed_value(text: str, value: str) -> Any:
     return read
 
 
-def check_names(given: Mapping[str, Any], known: Iterable[str], source: str) -> None:
+def check_names(sections: Mapping[str, Any], known: Iterable[str], source: str) -> None:
     """Refuse a section that does not exist, naming the nearest that does.
 
     Raises
@@ -142,7 +142,7 @@ def check_names(given: Mapping[str, Any], known: Iterable[str], source: str) -> 
     ConfigError
     """
     names = list(known)
-    for name in given:
+    for name in sections:
         if name not in names:
             raise ConfigError(f"{source}: no section {name!r}{_nearest_hint(name, names)}")
 

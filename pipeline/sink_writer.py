@@ -25,9 +25,9 @@ READ = 8  # frames read at a time
 
 def write_out(task: Task, store: Store) -> Manifest:
     """Run a sink, or write a part for it, unless what it wrote for this very key is still there."""
-    found = written_before(task)
-    if found is not None:
-        return found
+    manifest = written_before(task)
+    if manifest is not None:
+        return manifest
     began = time.time()
     if not isinstance(task.step, Sink):
         raise TypeError(f"{task.step.name} is not a sink")
@@ -166,9 +166,9 @@ def _frame_runs(piece: Piece, only: Sequence[int] | None) -> Iterator[tuple[int,
 def _sink_manifest(
     task: Task, files: Sequence[str] | dict[str, int], seconds: float = 0.0
 ) -> Manifest:
-    said = {"seconds": round(seconds, 3)} if seconds else {}
+    provenance = {"seconds": round(seconds, 3)} if seconds else {}
     return Manifest(
-        task.key, task.node.start, {}, {"files": sorted(files)}, task.record, dict(said)
+        task.key, task.node.start, {}, {"files": sorted(files)}, task.record, dict(provenance)
     )
 
 

@@ -18,13 +18,13 @@ def remembered(store: Store, step: Source, clip: Clip) -> str:
     paths = [clip.files[name] for name in (step.reads, *step.also_reads) if name in clip.files]
     asked = step.identified_as or step.name
     appearance = [part for path in paths for part in (str(path.resolve()), _file_stamps(path))]
-    place = f"digests/{digest_json([asked, *appearance])}"
-    known = store.note(place)
+    note_name = f"digests/{digest_json([asked, *appearance])}"
+    known = store.note(note_name)
     if known is not None:
         return known
-    found = step.identity(clip)
-    store.write_note(place, found)
-    return found
+    digest = step.identity(clip)
+    store.write_note(note_name, digest)
+    return digest
 
 
 def _file_stamps(path: Path) -> list[tuple[str, int, int]]:

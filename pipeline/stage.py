@@ -286,9 +286,9 @@ class Source(Step):
         """
         raise NotImplementedError
 
-    def conclude(self, said: Sequence[Facts]) -> Facts:
+    def conclude(self, part_facts: Sequence[Facts]) -> Facts:
         """Return the facts of the clip, from those that `run` returned for each part. Be quick."""
-        (facts,) = said
+        (facts,) = part_facts
         return facts
 
 

@@ -148,8 +148,8 @@ def _explained_error(task: Task, error: Exception) -> PipelineError:
 def _do_task(task: Task, store: Store) -> Manifest:
     if isinstance(task.step, Sink):
         return write_out(task, store)
-    found = store.find(task.key)
-    return found if found is not None else _make_artifact(task, store)
+    manifest = store.find(task.key)
+    return manifest if manifest is not None else _make_artifact(task, store)
 
 
 def _make_artifact(task: Task, store: Store) -> Manifest:

@@ -134,8 +134,8 @@ class HostArithmetic:
 
     def get(self, values: Array) -> NDArray[Any]:
         """Return the array."""
-        found: NDArray[Any] = values
-        return found
+        array: NDArray[Any] = values
+        return array
 
     def rounded(self, mask: Array) -> Array:
         """Return a mask in full 255ths."""
@@ -209,8 +209,8 @@ class TorchArithmetic:
         """Return a tensor as an array."""
         if isinstance(values, np.ndarray):
             return values
-        found: NDArray[Any] = values.cpu().numpy()
-        return found
+        array: NDArray[Any] = values.cpu().numpy()
+        return array
 
     def rounded(self, mask: Array) -> Tensor:
         """Return a mask in full 255ths."""

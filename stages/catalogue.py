@@ -65,7 +65,7 @@ def step_types(*, segmenter: bool) -> dict[str, type[Step]]:
 
 
 def build_steps(
-    given: Sections, source: str, *, key_frames: bool = False
+    sections: Sections, source: str, *, key_frames: bool = False
 ) -> tuple[list[Step], Engine]:
     """Return the checked steps and the engine's settings.
 
@@ -77,19 +77,19 @@ def build_steps(
     ConfigError
         Naming the first wrong section, field or value.
     """
-    segmenter = bool(given.get("segment", {}).get("segmenter"))
+    segmenter = bool(sections.get("segment", {}).get("segmenter"))
     types = step_types(segmenter=segmenter)
-    check_names(given, [*types, "engine"], source)
-    engine = build(Engine, "engine", given.get("engine", {}), source)
+    check_names(sections, [*types, "engine"], source)
+    engine = build(Engine, "engine", sections.get("engine", {}), source)
     for stage in (*engine.resources, *engine.drop):
         check_names({stage: None}, types, f"{source}: engine")
-    filled = with_shared(given, types)
+    filled = with_shared(sections, types)
     steps: list[Step] = [
         build(model, name, filled.get(name, {}), source).resolve() for name, model in types.items()
     ]
     # A report that is switched off clears its place; label sets of before are the user's to keep.
     steps = [step for step in steps if getattr(step, "enabled", True) or step.name == "report"]
-    if not (key_frames or given.get("segment", {}).get("missing") == "carry"):
+    if not (key_frames or sections.get("segment", {}).get("missing") == "carry"):
         steps = [step for step in steps if step.name != "carry"]
     # Only redaction reads the cover.
     formats = next(getattr(step, "formats", ()) for step in steps if step.name == "export")
@@ -112,14 +112,14 @@ def _shared(fields: Mapping[str, Any], model: type[Step]) -> dict[str, Any]:
     return {name: fields[name] for name in model.model_fields if name in fields}
 
 
-def with_shared(given: Sections, types: Mapping[str, type[Step]]) -> Sections:
+def with_shared(sections: Sections, types: Mapping[str, type[Step]]) -> Sections:
     """Return the sections with the settings that stages share, given where they belong."""
-    filled = {name: dict(fields) for name, fields in given.items()}
+    filled = {name: dict(fields) for name, fields in sections.items()}
     for section, model in types.items():
         for field, origin in shared_fields(section, model).items():
             from_section, from_field = origin.split(".")
             default: Any = types[from_section].model_fields[from_field].default
-            value = given.get(from_section, {}).get(from_field, default)
+            value = sections.get(from_section, {}).get(from_field, default)
             if filled.setdefault(section, {}).setdefault(field, value) != value:
                 raise ConfigError(
                     f"{section}.{field} = {filled[section][field]!r}: expected that of {origin}, "

@@ -39,11 +39,11 @@ class Resident:
         kept = self._kept.get(device)
         if kept is None:
             kept = self._kept.setdefault(device, LastUsed(self._byte_limit(device)))
-        found = kept.find(name)
-        if found is None:
-            found = bring()
-            kept.keep(name, found)
-        return found
+        tensor = kept.find(name)
+        if tensor is None:
+            tensor = bring()
+            kept.put_values(name, tensor)
+        return tensor
 
     def clear(self) -> None:
         """Give the memory back."""

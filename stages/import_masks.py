@@ -61,8 +61,8 @@ class MaskClasses(ReadingChoices, Source):
     ) -> Facts:
         """Return the classes, and what it takes to read any part of the masks."""
         source = _open_evidence(self, clip, facts)
-        found = source.legend.classes
-        classes = (1,) if self.union and found else found
+        labels = source.legend.classes
+        classes = (1,) if self.union and labels else labels
         if len(classes) > MOST_CLASSES:
             raise InputError(
                 f"{_masks_path(clip)}: expected at most {MOST_CLASSES} classes, got "
@@ -137,7 +137,7 @@ class ImportMasks(ReadingChoices, Source):
             at += len(some)
         return {}
 
-    def conclude(self, said: Sequence[Facts]) -> Facts:
+    def conclude(self, part_facts: Sequence[Facts]) -> Facts:
         """All is known before."""
         return {}
 

@@ -120,19 +120,19 @@ class Ingest(Source):
             "ends": [_packed_picture(small) for small in changes.ends] if changes else [],
         }
 
-    def conclude(self, said: Sequence[Facts]) -> Facts:
+    def conclude(self, part_facts: Sequence[Facts]) -> Facts:
         """Return the holes and the shots of the clip."""
-        holes = [hole for facts in said for hole in ClipFacts(facts).holes]
-        if len(holes) == said[-1]["part"][1]:
+        holes = [hole for facts in part_facts for hole in ClipFacts(facts).holes]
+        if len(holes) == part_facts[-1]["part"][1]:
             raise InputError(f"none of {len(holes)} frames can be decoded")
         cuts = self.cuts
         if cuts == "auto":
-            changes = [value for facts in said for value in facts["changes"]]
-            for before, after in pairwise(said):
+            changes = [value for facts in part_facts for value in facts["changes"]]
+            for before, after in pairwise(part_facts):
                 small = _unpacked_picture(before["ends"][1]), _unpacked_picture(after["ends"][0])
                 changes[after["part"][0]] = Changes.between(*small)
             cuts = tuple(find_cuts(changes, self.cut_threshold))
-        shots = shots_between(cuts, said[-1]["part"][1])
+        shots = shots_between(cuts, part_facts[-1]["part"][1])
         return {"holes": holes, "shots": [list(shot) for shot in shots]}
 
 

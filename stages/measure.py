@@ -74,9 +74,11 @@ class Measure(Stage):
             for k, step in enumerate(offsets(self.radius)):
                 if not systems[0].start <= t + step < systems[0].stop:
                     continue
-                flow, seen = self._flow_and_visibility(window, t, k)
+                flow, visible = self._flow_and_visibility(window, t, k)
                 for which, labels in enumerate(systems):
-                    counts = label_agreement(labels[t], labels[t + step], flow, seen, labels_count)
+                    counts = label_agreement(
+                        labels[t], labels[t + step], flow, visible, labels_count
+                    )
                     carried[row, which, k] = counts
                     shown = counts[:, 0].sum()
                     pairs[row, which, k] = shown - counts[:, 2].sum(), shown
@@ -110,7 +112,7 @@ class Measure(Stage):
         """Return flow and visibility of one pair on the grid of the labels."""
         rows, columns = window[SMOOTH_LABELS].array.shape[1:]
         flow = resize_flow(unpack_flow(window[FLOW][t][k]), (rows, columns))
-        seen = window[VISIBLE][t][k].view(np.uint8)
-        if seen.shape != (rows, columns):
-            seen = cv2.resize(seen, (columns, rows), interpolation=cv2.INTER_NEAREST)
-        return flow, seen.view(np.bool_)
+        visible = window[VISIBLE][t][k].view(np.uint8)
+        if visible.shape != (rows, columns):
+            visible = cv2.resize(visible, (columns, rows), interpolation=cv2.INTER_NEAREST)
+        return flow, visible.view(np.bool_)

@@ -122,12 +122,12 @@ class Scores(Sink):
         for start, stop in ClipFacts(facts).shots:
             for i in range(start, stop):
                 for j in range(i + 1, min(i + self.radius + 1, stop)):
-                    one = Consistency()
+                    pair_consistency = Consistency()
                     there, back = pairs[i, steps.index(j - i)], pairs[j, steps.index(i - j)]
-                    for sums in (total, one):
+                    for sums in (total, pair_consistency):
                         sums.add((int(there[0]), int(there[1])), (int(back[0]), int(back[1])))
                     if j == i + 1:
-                        flicker[i] = _plain_number(one.mean())
+                        flicker[i] = _plain_number(pair_consistency.mean())
         boundary = float(np.median(arrays["boundary"][:, which]))
         restless = arrays["restless"][:, which]
         area = ClipFacts(facts).pixels

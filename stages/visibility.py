@@ -47,6 +47,6 @@ class Visibility(Stage):
                     if flow.start <= t + step < flow.stop:
                         there = on.flow(placed[t][k])
                         back = on.flow(placed[t + step][steps.index(-step)])
-                        seen = on.visible(there, back, slack=self.slack, floor=floor)
-                        out[t - window.start, k] = on.get(seen)
+                        visible = on.visible(there, back, slack=self.slack, floor=floor)
+                        out[t - window.start, k] = on.get(visible)
         return {"seen": out}

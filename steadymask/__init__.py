@@ -70,7 +70,7 @@ def _import_beside(name: str) -> None:
         loaded = sys.modules[name] = importlib.util.module_from_spec(spec)
         spec.loader.exec_module(loaded)
     elif str(folder) not in [
-        str(Path(place).resolve()) for place in getattr(loaded, "__path__", [])
+        str(Path(entry).resolve()) for entry in getattr(loaded, "__path__", [])
     ]:
         raise ImportError(
             f"steadymask needs its package {name!r}, but another module of that name is imported "

@@ -161,23 +161,23 @@ def run(
     if masks is None and not has_segmenter and key_frames is None:
         raise ConfigError("expected masks, a segmenter or key frames, got none")
     steps, engine = build_steps(sections, "settings", key_frames=key_frames is not None)
-    place, source = Path(out), Path(footage)
-    check_out(place, source)
+    out_folder, source = Path(out), Path(footage)
+    check_out(out_folder, source)
     own = [Path(key_frames)] if key_frames is not None else []
-    never = (place, *own, *([Path(store)] if store and "://" not in store else []))
+    never = (out_folder, *own, *([Path(store)] if store and "://" not in store else []))
     library = pair_masks(source, Path(masks) if masks is not None else None, never=never)
     if key_frames is not None:
         library = add_key_frames(library, Path(key_frames), alone=masks is None)
-    with locked(place):
-        storage = Store(store or str(place / ".store"))
+    with locked(out_folder):
+        storage = Store(store or str(out_folder / ".store"))
         start = starter(Placement(executor, workers, address), storage, engine)
         work = LibraryRun(
-            place, source.resolve().name, library, steps, engine, storage, start,
+            out_folder, source.resolve().name, library, steps, engine, storage, start,
             retry_failed=retry_failed,
         )  # fmt: skip
         work.go(progress or _ignore_event)
-        write_pages(place)
-    return RunRecord.load(place)
+        write_pages(out_folder)
+    return RunRecord.load(out_folder)
 
 
 @dataclass(frozen=True)

@@ -138,23 +138,23 @@ class ArrayExport(Export):
         """Write the frames of a part."""
         about, wanted = self._result_clip(clip, facts), self._wanted_frames(clip, facts)
         trust = read(REFINE_TRUST)
-        place = folder / self.folder
-        place.mkdir()
+        target = folder / self.folder
+        target.mkdir()
         for frame, trusted in zip(
             self._result_frames(clip, facts, about, part, wanted, read), trust, strict=True
         ):
             np.savez(
-                place / f"{frame.index:08d}.npz",
+                target / f"{frame.index:08d}.npz",
                 labels=frame.labels, soft=pack_mask(frame.alpha), trust=trusted,
             )  # fmt: skip
 
     def join(self, clip: Clip, facts: Facts, parts: Sequence[Path], folder: Path) -> list[str]:
         """Give the files of all parts one folder."""
-        place = folder / self.folder
-        place.mkdir(exist_ok=True)
+        target = folder / self.folder
+        target.mkdir(exist_ok=True)
         for part in parts:
             for file in (part / self.folder).iterdir():
-                os.link(file, place / file.name)
+                os.link(file, target / file.name)
         return [self.folder]
 
 

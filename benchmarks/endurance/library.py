@@ -95,7 +95,7 @@ def go(root: Path, count: int, executor: str, workers: int) -> Mapping[str, Any]
 
     def listen(event: Event) -> None:
         nonlocal done
-        record.take(event)
+        record.record_event(event)
         done += isinstance(event, TaskEnded)
         if isinstance(event, ClipFinished) and len(record.finished) % max(count // 20, 1) == 0:
             used.append(resident_mb())

@@ -75,15 +75,15 @@ class Manifest:
         """Return the size of the arrays before compression."""
         total = 0
         for entry in self.arrays.values():
-            one = int(np.prod(entry["shape"])) * np.dtype(entry["dtype"]).itemsize
-            total += one * len(entry["digests"])
+            entry_bytes = int(np.prod(entry["shape"])) * np.dtype(entry["dtype"]).itemsize
+            total += entry_bytes * len(entry["digests"])
         return total
 
 
 def sealed(manifest: Manifest) -> bytes:
     """Return a manifest as JSON, with a digest of what decides anything."""
-    said = json.loads(json.dumps(asdict(manifest)))  # as it will be read: names are text
-    return json.dumps(said | {SEAL: _manifest_seal(said)}, sort_keys=True).encode()
+    fields = json.loads(json.dumps(asdict(manifest)))  # as it will be read: names are text
+    return json.dumps(fields | {SEAL: _manifest_seal(fields)}, sort_keys=True).encode()
 
 
 def unsealed(text: str | bytes) -> Manifest:
@@ -94,14 +94,14 @@ def unsealed(text: str | bytes) -> Manifest:
     ValueError, TypeError
         If it is none, or not what was written.
     """
-    said = dict(json.loads(text))
-    if said.pop(SEAL, None) != _manifest_seal(said):
+    fields = dict(json.loads(text))
+    if fields.pop(SEAL, None) != _manifest_seal(fields):
         raise ValueError("not what was written")
-    return Manifest(**said)
+    return Manifest(**fields)
 
 
-def _manifest_seal(said: Mapping[str, Any]) -> str:
-    return digest_json({name: said[name] for name in said if name != "provenance"})
+def _manifest_seal(fields: Mapping[str, Any]) -> str:
+    return digest_json({name: fields[name] for name in fields if name != "provenance"})
 
 
 class Draft:
@@ -132,10 +132,10 @@ class Draft:
             self.arrays[name]["digests"] += [digest_array(frame) for frame in values]
 
     def _new_array(self, name: str, dtype: Any, shape: tuple[int, ...]) -> ArrayWriter:
-        place = f"{self.folder}/{name}"
+        array_folder = f"{self.folder}/{name}"
         if self._local:
-            Path(place).mkdir()  # without its parents: a store that is away is not made anew
-        return ArrayWriter(self._fs, place, dtype, shape, NEAR if self._local else FAR)
+            Path(array_folder).mkdir()  # without its parents: a store that is away is not made anew
+        return ArrayWriter(self._fs, array_folder, dtype, shape, NEAR if self._local else FAR)
 
     def close(self) -> None:
         """Write what is not written yet."""

@@ -34,7 +34,7 @@ class LastUsed(Generic[Kept]):
         self._held: OrderedDict[str, Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def keep(self, name: str, values: Kept) -> None:
+    def put_values(self, name: str, values: Kept) -> None:
         """Hold values, unless some are held under this name or they are more than the limit."""
         if values.nbytes > self.limit:
             return
@@ -48,16 +48,16 @@ class LastUsed(Generic[Kept]):
     def find(self, name: str) -> Kept | None:
         """Return the values under a name, or None; they are to be read and never written to."""
         with self._lock:
-            found = self._held.get(name)
-            if found is not None:
+            values = self._held.get(name)
+            if values is not None:
                 self._held.move_to_end(name)
-            return found
+            return values
 
 
 class Recent(LastUsed[NDArray[Any]]):
     """Copies of frames, by the digest of their content."""
 
-    def keep(self, name: str, values: NDArray[Any]) -> None:
+    def put_values(self, name: str, values: NDArray[Any]) -> None:
         """Hold a copy of a frame, unless it is held or larger than the limit."""
         if values.nbytes <= self.limit and self.find(name) is None:
-            super().keep(name, values.copy())
+            super().put_values(name, values.copy())

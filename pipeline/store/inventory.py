@@ -84,15 +84,15 @@ def take_stock(store: Store) -> Stock:
     unfinished: list[str] = []
     for shelf in names_in(store, "objects"):
         known = _remembered_entries(store, shelf)
-        found: dict[str, Entry] = {}
+        entries_by_key: dict[str, Entry] = {}
         for key in _shelf_keys(store, shelf):
             entry = _find_entry(store, key, known.get(key))
             if entry is None:
                 unfinished.append(key)
             else:
-                found[key] = entry
-        entries += found.values()
-        _remember_entries(store, shelf, found, known)
+                entries_by_key[key] = entry
+        entries += entries_by_key.values()
+        _remember_entries(store, shelf, entries_by_key, known)
     return Stock(entries, unfinished)
 
 
@@ -105,7 +105,7 @@ def forget_stock(store: Store) -> None:
 def manifest_of(store: Store, key: str) -> Manifest | None:
     """Return a manifest, None where there is none; ValueError if it cannot be understood."""
     try:
-        text = store.fs.cat_file(f"{store.place(key)}/{MANIFEST}")
+        text = store.fs.cat_file(f"{store.artifact_folder(key)}/{MANIFEST}")
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
@@ -120,7 +120,7 @@ def manifest_of(store: Store, key: str) -> Manifest | None:
 
 def size_of(store: Store, key: str) -> int:
     """Return the bytes that an artifact takes; see `room_of`."""
-    return room_of(store, store.place(key))
+    return room_of(store, store.artifact_folder(key))
 
 
 def room_of(store: Store, folder: str) -> int:
@@ -142,20 +142,20 @@ def leftovers(store: Store, stock: Stock, *, before: float) -> list[Leftover]:
     before : float
         Seconds since 1970: what was last written after that may be in work.
     """
-    found = []
+    dead = []
     for name in names_in(store, "drafts") if store.local else []:
         path = f"{store.root}/drafts/{name}"
         if name.startswith(REMOVED) or _last_written(store, path) < before:
-            found.append(Leftover(path, room_of(store, path)))
+            dead.append(Leftover(path, room_of(store, path)))
     for key in stock.unfinished:
-        if _last_written(store, store.place(key)) < before:
-            found.append(Leftover(store.place(key), size_of(store, key)))
-    return found
+        if _last_written(store, store.artifact_folder(key)) < before:
+            dead.append(Leftover(store.artifact_folder(key), size_of(store, key)))
+    return dead
 
 
-def sweep(store: Store, found: list[Leftover]) -> None:
+def sweep(store: Store, dead: list[Leftover]) -> None:
     """Delete leftovers."""
-    for leftover in found:
+    for leftover in dead:
         if store.local:
             shutil.rmtree(leftover.path, ignore_errors=True)
         else:
@@ -168,7 +168,7 @@ def _find_entry(store: Store, key: str, known: Entry | None) -> Entry | None:
     used = 0.0
     if store.local:
         try:
-            used = Path(store.place(key), MANIFEST).stat().st_mtime
+            used = Path(store.artifact_folder(key), MANIFEST).stat().st_mtime
         except (FileNotFoundError, NotADirectoryError):
             return None
     entry = known if known is not None else _measured_entry(store, key)
@@ -181,13 +181,13 @@ def _measured_entry(store: Store, key: str) -> Entry | None:
         manifest = manifest_of(store, key)
         if manifest is None:
             return None
-        stage, made = str(manifest.record.get("stage", "")), manifest.provenance
-        spent = int(float(made.get("seconds", 0)) * 1000) / 1000  # refuses what is no number
-        ended = int(float(made.get("finished", 0)) * 1000) / 1000
-        size = int(made.get("stored_bytes") or size_of(store, key))
+        stage, provenance = str(manifest.record.get("stage", "")), manifest.provenance
+        spent = int(float(provenance.get("seconds", 0)) * 1000) / 1000  # refuses what is no number
+        ended = int(float(provenance.get("finished", 0)) * 1000) / 1000
+        size = int(provenance.get("stored_bytes") or size_of(store, key))
     except (ValueError, TypeError, OverflowError):
         return Entry(key, UNREADABLE, "", 0.0, size_of(store, key), 0.0)
-    return Entry(key, stage, str(made.get("clip", "")), spent, size, ended)
+    return Entry(key, stage, str(provenance.get("clip", "")), spent, size, ended)
 
 
 def _remembered_entries(store: Store, shelf: str) -> dict[str, Entry]:
@@ -200,9 +200,9 @@ def _remembered_entries(store: Store, shelf: str) -> dict[str, Entry]:
 
 
 def _remember_entries(
-    store: Store, shelf: str, found: dict[str, Entry], known: dict[str, Entry]
+    store: Store, shelf: str, entries: dict[str, Entry], known: dict[str, Entry]
 ) -> None:
-    kept = {key: entry for key, entry in found.items() if entry.stage != UNREADABLE}
+    kept = {key: entry for key, entry in entries.items() if entry.stage != UNREADABLE}
     if kept.keys() == known.keys():
         return
     rows = {key: astuple(entry)[1:] for key, entry in kept.items()}

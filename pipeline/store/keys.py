@@ -72,9 +72,9 @@ def digest_array(array: NDArray[Any]) -> str:
     Every frame is digested when it is written and whenever it is read, and SHA-256 takes four
     times as long even where the processor knows it.
     """
-    seen = blake3(f"{array.dtype.str}{array.shape}".encode())
-    seen.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
-    return seen.hexdigest(length=DIGEST // 2)
+    digest = blake3(f"{array.dtype.str}{array.shape}".encode())
+    digest.update(np.ascontiguousarray(array).reshape(-1).view(np.uint8).data)
+    return digest.hexdigest(length=DIGEST // 2)
 
 
 def digest_all(digests: Sequence[str]) -> str:

@@ -87,8 +87,8 @@ def running(store: Store, *, mine: str = "") -> list[Running]:
     """Return the runs that use a store now, but for the one whose note is called `mine`."""
     alive = []
     for name in _note_names(store):
-        run, seen = _read_note(store, name)
-        if run is not None and name != mine and _is_alive(run, seen):
+        run, refreshed = _read_note(store, name)
+        if run is not None and name != mine and _is_alive(run, refreshed):
             alive.append(run)
     return alive
 
@@ -263,14 +263,14 @@ def _read_note(store: Store, name: str) -> tuple[Running | None, float]:
     """Return the run of a note and when it was last refreshed; None if the note is damaged."""
     try:
         who = json.loads(store.note(_note_name(name)) or "{}")
-        since, seen = float(who["since"]), float(who["seen"])
-        return Running(name, str(who["host"]), int(who["pid"]), str(who["out"]), since), seen
+        since, refreshed = float(who["since"]), float(who["seen"])
+        return Running(name, str(who["host"]), int(who["pid"]), str(who["out"]), since), refreshed
     except (ValueError, KeyError, TypeError):
         return None, 0.0
 
 
-def _is_alive(run: Running, seen: float) -> bool:
-    if time.time() - seen > GONE_AFTER_S:
+def _is_alive(run: Running, refreshed: float) -> bool:
+    if time.time() - refreshed > GONE_AFTER_S:
         return False
     if run.host != socket.gethostname():
         return True
@@ -285,8 +285,8 @@ def _is_alive(run: Running, seen: float) -> bool:
 
 def _forget_dead(store: Store) -> None:
     for name in _note_names(store):
-        run, seen = _read_note(store, name)
-        if run is None or not _is_alive(run, seen):
+        run, refreshed = _read_note(store, name)
+        if run is None or not _is_alive(run, refreshed):
             _drop_note(store, name)
 
 

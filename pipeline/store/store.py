@@ -101,27 +101,29 @@ class Store:
             time.sleep(pause)
             pause = min(2 * pause, 5.0)
 
-    def place(self, key: str) -> str:
+    def artifact_folder(self, key: str) -> str:
         """Return the folder of the artifact `key`."""
         return f"{self.root}/objects/{key[:2]}/{key}"
 
     def find(self, key: str) -> Manifest | None:
         """Return the manifest of `key`; None if that artifact is not there, or not whole."""
-        text = self._read_text(f"{self.place(key)}/{MANIFEST}")
+        text = self._read_text(f"{self.artifact_folder(key)}/{MANIFEST}")
         try:
-            found = None if text is None else unsealed(text)
+            manifest = None if text is None else unsealed(text)
         except (ValueError, TypeError):
             return None  # damaged: it is made again and takes this one's place
-        if found is not None:
-            self._mark_used(f"{self.place(key)}/{MANIFEST}")
-        return found
+        if manifest is not None:
+            self._mark_used(f"{self.artifact_folder(key)}/{MANIFEST}")
+        return manifest
 
     def holds(self, key: str) -> bool:
         """Return whether the arrays of an artifact are there; they are not looked at."""
         try:
             manifest = self.find(key)
             names = manifest.arrays if manifest is not None else {"": None}
-            return all(self.fs.exists(f"{self.place(key)}/{name}/{ABOUT}") for name in names)
+            return all(
+                self.fs.exists(f"{self.artifact_folder(key)}/{name}/{ABOUT}") for name in names
+            )
         except CacheError:
             return False
 
@@ -136,7 +138,7 @@ class Store:
     def draft(self, key: str) -> Iterator[Draft]:
         """Give an artifact to fill; what was appended is dropped unless `publish` follows."""
         if not self.local:
-            yield Draft(self.fs, self.place(key), local=False)
+            yield Draft(self.fs, self.artifact_folder(key), local=False)
             return
         folder = Path(self.root, "drafts", uuid.uuid4().hex)
         try:
@@ -154,18 +156,18 @@ class Store:
         draft.close()
         self.fs.pipe_file(f"{draft.folder}/{MANIFEST}", sealed(manifest))
         if self.local:
-            place = Path(self.place(manifest.key))
-            place.parent.mkdir(parents=True, exist_ok=True)
-            while not self._move_folder(Path(draft.folder), place):
+            target = Path(self.artifact_folder(manifest.key))
+            target.parent.mkdir(parents=True, exist_ok=True)
+            while not self._move_folder(Path(draft.folder), target):
                 if self.find(manifest.key) is not None:
                     return
                 self.remove(manifest.key)  # what lies there is not whole
 
     @staticmethod
-    def _move_folder(draft: Path, place: Path) -> bool:
+    def _move_folder(draft: Path, target: Path) -> bool:
         """Move a folder; return False where another lies, whoever put it there meanwhile."""
         try:
-            draft.rename(place)
+            draft.rename(target)
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
                 return False
@@ -184,18 +186,18 @@ class Store:
         CacheError
             If the store may not be written.
         """
-        place = self.place(key)
+        folder = self.artifact_folder(key)
         try:
             if self.local:
-                self._delete_folder(Path(place))
+                self._delete_folder(Path(folder))
             else:
                 with suppress(FileNotFoundError):
-                    self.fs.rm_file(f"{place}/{MANIFEST}")
-                self.fs.rm(place, recursive=True)
+                    self.fs.rm_file(f"{folder}/{MANIFEST}")
+                self.fs.rm(folder, recursive=True)
         except FileNotFoundError:
             return
         except OSError as error:
-            raise CacheError(f"{place}: cannot be removed: {error}") from error
+            raise CacheError(f"{folder}: cannot be removed: {error}") from error
 
     def drop(self, key: str) -> None:
         """Delete the arrays of an artifact and keep what it says of them.
@@ -206,14 +208,14 @@ class Store:
         if manifest is None or DROPPED in manifest.provenance:
             return
         manifest.provenance.update({DROPPED: True, "stored_bytes": 0})
-        name = f"{self.place(key).removeprefix(self.root)}/{MANIFEST}".lstrip("/")
+        name = f"{self.artifact_folder(key).removeprefix(self.root)}/{MANIFEST}".lstrip("/")
         self.write_note(name, sealed(manifest).decode())
         for name in manifest.arrays:
             with suppress(FileNotFoundError):
                 if self.local:
-                    self._delete_folder(Path(self.place(key), name))
+                    self._delete_folder(Path(self.artifact_folder(key), name))
                 else:
-                    self.fs.rm(f"{self.place(key)}/{name}", recursive=True)
+                    self.fs.rm(f"{self.artifact_folder(key)}/{name}", recursive=True)
 
     def _delete_folder(self, folder: Path) -> None:
         away = Path(self.root, "drafts", f"{REMOVED}{uuid.uuid4().hex}")
@@ -251,23 +253,23 @@ class Store:
 
     def _split_piece(self, piece: Piece) -> Iterator[tuple[Piece, StoredArray | NDArray[Any]]]:
         """Yield a piece in parts with where they are: frames in memory one by one, and the rest."""
-        found = [self._recent.find(name) for name in piece.names()] if self._recent.limit else []
-        held = {piece.start + k: frame for k, frame in enumerate(found) if frame is not None}
-        if len(held) < piece.frames or not held:
+        recent = [self._recent.find(name) for name in piece.names()] if self._recent.limit else []
+        in_memory = {piece.start + k: frame for k, frame in enumerate(recent) if frame is not None}
+        if len(in_memory) < piece.frames or not in_memory:
             stored = self._open_array(piece)
         start = piece.start
-        for frame in [*held, piece.start + piece.frames]:
-            if start < frame or not held:
+        for frame in [*in_memory, piece.start + piece.frames]:
+            if start < frame or not in_memory:
                 yield piece.part(start, frame), stored
-            if frame in held:
-                yield piece.part(frame, frame + 1), held[frame]
+            if frame in in_memory:
+                yield piece.part(frame, frame + 1), in_memory[frame]
             start = frame + 1
 
     def remember(self, piece: Piece, values: NDArray[Any]) -> None:
         """Keep the frames of a piece in memory for who reads them here next; see `recent`."""
         if self._recent.limit:
             for digest, frame in zip(piece.names(), values, strict=True):
-                self._recent.keep(digest, frame)
+                self._recent.put_values(digest, frame)
 
     def _open_array(self, piece: Piece) -> StoredArray:
         with self._naming_damage(piece):
@@ -282,7 +284,7 @@ class Store:
                 raise DamageError(text, piece.key)
 
     def _array_path(self, piece: Piece) -> str:
-        return f"{self.place(piece.key)}/{piece.array}"
+        return f"{self.artifact_folder(piece.key)}/{piece.array}"
 
     @contextmanager
     def _naming_damage(self, piece: Piece) -> Iterator[None]:
@@ -318,11 +320,11 @@ class Store:
 
     def write_note(self, name: str, text: str) -> None:
         """Keep a small text, whole or not at all."""
-        place = f"{self.root}/{name}"
+        path = f"{self.root}/{name}"
         if not self.local:
-            self.fs.pipe_file(place, text.encode())
+            self.fs.pipe_file(path, text.encode())
             return
-        draft = Path(f"{place}.{uuid.uuid4().hex}")
+        draft = Path(f"{path}.{uuid.uuid4().hex}")
         draft.parent.mkdir(parents=True, exist_ok=True)
         draft.write_text(text)
-        draft.replace(place)
+        draft.replace(path)

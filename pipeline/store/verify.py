@@ -59,9 +59,9 @@ def _verify_artifact(store: Store, key: str) -> Verdict:
 
 def _find_problem(store: Store, key: str, manifest: Manifest) -> str:
     """Return the first problem of an artifact, or an empty text."""
-    found = {manifest.key, digest_json(manifest.record)} - {key}
-    if found:
-        return f"{MANIFEST}: expected that of {key}, got that of {found.pop()}"
+    other_keys = {manifest.key, digest_json(manifest.record)} - {key}
+    if other_keys:
+        return f"{MANIFEST}: expected that of {key}, got that of {other_keys.pop()}"
     if DROPPED in manifest.provenance:
         return ""
     for name, entry in manifest.arrays.items():

@@ -49,7 +49,7 @@ def fill(model: torch.nn.Module, state: Mapping[str, Any], *, path: Path, name: 
         raise InputError(f"{path}: not weights of {name}: {why}") from error
 
 
-def place(model: torch.nn.Module, device: str, *, setting: str) -> None:
+def move_to_device(model: torch.nn.Module, device: str, *, setting: str) -> None:
     """Make the network ready to run on a device.
 
     Raises
@@ -103,10 +103,10 @@ def lacks_memory(error: BaseException) -> bool:
 
     if isinstance(error, torch.OutOfMemoryError | MemoryError):
         return True
-    said = str(error)
-    if isinstance(error, torch.AcceleratorError) or any(part in said for part in LOST):
-        return "out of memory" in said or "ALLOC_FAILED" in said  # others speak of memory too
-    return isinstance(error, RuntimeError) and ("memory" in said or "ALLOC_FAILED" in said)
+    message = str(error)
+    if isinstance(error, torch.AcceleratorError) or any(part in message for part in LOST):
+        return "out of memory" in message or "ALLOC_FAILED" in message  # others speak of memory too
+    return isinstance(error, RuntimeError) and ("memory" in message or "ALLOC_FAILED" in message)
 
 
 @contextmanager

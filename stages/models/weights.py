@@ -30,14 +30,14 @@ def file_digest(path: Path) -> str:
     InputError
         If there is none.
     """
-    seen = hashlib.sha256()
+    digest = hashlib.sha256()
     try:
         with path.open("rb") as handle:
             while block := handle.read(READ_BYTES):
-                seen.update(block)
+                digest.update(block)
     except OSError as error:
         raise InputError(f"{path}: no such weights ({error.strerror})") from error
-    return seen.hexdigest()
+    return digest.hexdigest()
 
 
 def load_checkpoint(path: Path) -> dict[str, Any]:
@@ -55,7 +55,7 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     try:
         if path.suffix == ".safetensors":
             return dict(load_file(path))
-        found = torch.load(path, map_location="cpu", weights_only=True)
+        tensors = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path}: not readable as weights: damaged, or it holds Python objects, which are not "
@@ -64,9 +64,9 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
         ) from error
     except (*BROKEN, SafetensorError) as error:
         raise InputError(f"{path}: not readable as weights: {reason(error)}") from error
-    if not isinstance(found, Mapping) or not all(isinstance(name, str) for name in found):
-        raise InputError(f"{path}: expected tensors by name, got a {type(found).__name__}")
-    return dict(found)
+    if not isinstance(tensors, Mapping) or not all(isinstance(name, str) for name in tensors):
+        raise InputError(f"{path}: expected tensors by name, got a {type(tensors).__name__}")
+    return dict(tensors)
 
 
 def tensors(checkpoint: Mapping[str, Any]) -> dict[str, Any]:
@@ -96,8 +96,8 @@ def download(url: str, *, setting: str) -> Path:
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
     if path.exists():
         return path
-    found = HASH_IN_NAME.search(path.name)
-    digest = found[1] if found else None
+    match = HASH_IN_NAME.search(path.name)
+    digest = match[1] if match else None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), hash_prefix=digest, progress=False)

@@ -101,13 +101,15 @@ class _LabelsAround:
             j, labels = next(self._coming)
             self._held[j] = labels
         self._held = {j: kept for j, kept in self._held.items() if j >= t - self._demands.radius}
-        steps, flow, seen = offsets(self._demands.radius), next(self._flow), next(self._seen)
-        said = np.zeros((len(near), *own.shape), np.uint8)
+        steps, flow, visible = offsets(self._demands.radius), next(self._flow), next(self._seen)
+        answers = np.zeros((len(near), *own.shape), np.uint8)
         for k, j in enumerate(near):
             step = steps.index(j - t)
             along = resize_flow(unpack_flow(flow[step]), (own.shape[0], own.shape[1]))
-            said[k] = agreement(own, self._held[j], along, _enlarged_flow(seen[step], own.shape))
-        return supported(said, share=self._demands.support, least=self._demands.least_seen)
+            answers[k] = agreement(
+                own, self._held[j], along, _enlarged_flow(visible[step], own.shape)
+            )
+        return supported(answers, share=self._demands.support, least=self._demands.least_seen)
 
 
 def _near_frames(t: int, shots: Shots, radius: int) -> list[int]:
@@ -115,11 +117,11 @@ def _near_frames(t: int, shots: Shots, radius: int) -> list[int]:
     return [j for j in range(max(t - radius, start), min(t + radius + 1, stop)) if j != t]
 
 
-def _enlarged_flow(seen: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
-    if seen.shape == shape:
-        return seen
+def _enlarged_flow(visible: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    if visible.shape == shape:
+        return visible
     size = (shape[1], shape[0])
-    large = cv2.resize(seen.view(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    large = cv2.resize(visible.view(np.uint8), size, interpolation=cv2.INTER_NEAREST)
     return np.asarray(large, np.bool_)
 
 

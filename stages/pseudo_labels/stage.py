@@ -78,38 +78,41 @@ class PseudoLabels(Sink):
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read pictures and stabilised masks, and what is asked for needs."""
-        found = [FRAMES.within(), SMOOTH_MASKS.within(), SMOOTH_LABELS.within()]
+        needed = [FRAMES.within(), SMOOTH_MASKS.within(), SMOOTH_LABELS.within()]
         if self.passes_agree:
-            found.append(REFINED_MASKS.within())
+            needed.append(REFINED_MASKS.within())
         if self.demands.ask_neighbours or self.sample == "motion":
-            found.append(FLOW.within())
+            needed.append(FLOW.within())
         if self.demands.ask_neighbours:
-            found.append(VISIBLE.within())
-        return tuple(found)
+            needed.append(VISIBLE.within())
+        return tuple(needed)
 
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
         """Write the folder ``pseudo_labels``."""
         ids = self._class_ids(facts)
         chosen = self._chosen_frames(facts, read)
         counted = _CountedPixels(len(ids))
-        for one in judged(read, chosen, ClipFacts(facts).shots, self.demands):
-            counted.look(one)
+        for judged_frame in judged(read, chosen, ClipFacts(facts).shots, self.demands):
+            counted.count_passed(judged_frame)
         level = levels(counted.passed, counted.pixels, least=self._by_class("sure", ids),
                        kept_shares=self._by_class("keep", ids))  # fmt: skip
         suffix = f".{self.pictures}"
         with PseudoLabelFolder(folder, suffix=suffix, quality=self.quality) as files:
-            found: list[int] = []
-            for one, picture in self._with_pictures(facts, read, chosen):
-                kept = trusted(one.labels, one.sure, one.passed, level)
-                found.append(counted.keep(one, kept))
-                name = f"{one.frame:05d}"
-                labels = np.where(kept, ids[one.labels], IGNORE)
-                files.write(name, picture, labels, one.sure)
+            trusted_pixels: list[int] = []
+            for judged_frame, picture in self._with_pictures(facts, read, chosen):
+                kept = trusted(judged_frame.labels, judged_frame.sure, judged_frame.passed, level)
+                trusted_pixels.append(counted.count_trusted(judged_frame, kept))
+                name = f"{judged_frame.frame:05d}"
+                labels = np.where(kept, ids[judged_frame.labels], IGNORE)
+                files.write(name, picture, labels, judged_frame.sure)
                 if self.soft:
-                    files.write_soft(name, one.mask, ids[1:])
+                    files.write_soft(name, judged_frame.mask, ids[1:])
             files.describe(
                 self._clip_description(
-                    clip, facts, _sample_entries(facts, chosen, found), counted.summary(ids, level)
+                    clip,
+                    facts,
+                    _sample_entries(facts, chosen, trusted_pixels),
+                    counted.summary(ids, level),
                 )
             )
         return files.names()
@@ -192,18 +195,20 @@ class _CountedPixels:
         self.pixels = np.zeros(classes, np.int64)
         self._kept, self._frames = np.zeros(classes, np.int64), np.zeros(classes, np.int64)
 
-    def look(self, one: Judged) -> None:
+    def count_passed(self, judged_frame: Judged) -> None:
         """Count before anything is decided."""
         classes = len(self.pixels)
-        self.passed += histogram(one.labels, one.sure, one.passed, classes=classes - 1)
-        self.pixels += np.bincount(one.labels.ravel(), minlength=classes)
+        self.passed += histogram(
+            judged_frame.labels, judged_frame.sure, judged_frame.passed, classes=classes - 1
+        )
+        self.pixels += np.bincount(judged_frame.labels.ravel(), minlength=classes)
 
-    def keep(self, one: Judged, kept: NDArray[np.bool_]) -> int:
+    def count_trusted(self, judged_frame: Judged, kept: NDArray[np.bool_]) -> int:
         """Count what is trusted; return how many pixels of the frame are."""
-        found = np.bincount(one.labels[kept], minlength=len(self.pixels))
-        self._kept += found
-        self._frames += found > 0
-        return int(found.sum())
+        trusted_pixels = np.bincount(judged_frame.labels[kept], minlength=len(self.pixels))
+        self._kept += trusted_pixels
+        self._frames += trusted_pixels > 0
+        return int(trusted_pixels.sum())
 
     def summary(self, ids: NDArray[np.uint16], level: NDArray[np.int64]) -> dict[str, Any]:
         """Return the counts by label, as plain values."""
@@ -222,11 +227,11 @@ def _label_warnings(statistics: dict[str, Any]) -> list[str]:
     """Return the remarks on a clip's labels that a user should read."""
     if not any(entry["trusted"] for entry in statistics.values()):
         return ["no pixel is trusted: lower pseudo_labels.sure or support, or check its masks"]
-    found = []
+    warnings = []
     for label, entry in statistics.items():
         called = f"class {label}" if label != "0" else "the background"
         if not entry["pixels"]:
-            found.append(f"{called} never occurs in the frames chosen")
+            warnings.append(f"{called} never occurs in the frames chosen")
         elif not entry["trusted"]:
-            found.append(f"{called} is nowhere trusted")
-    return found
+            warnings.append(f"{called} is nowhere trusted")
+    return warnings

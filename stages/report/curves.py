@@ -48,9 +48,9 @@ def pair_errors(
         for t in range(start, stop - 1):
             for which in (0, 1):
                 there, back = pairs[t, which, following], pairs[t + 1, which, previous]
-                one = Consistency()
-                one.add((int(there[0]), int(there[1])), (int(back[0]), int(back[1])))
-                errors[which, t] = one.value(area=area, boundary=float(length[which]))
+                pair_consistency = Consistency()
+                pair_consistency.add((int(there[0]), int(there[1])), (int(back[0]), int(back[1])))
+                errors[which, t] = pair_consistency.value(area=area, boundary=float(length[which]))
     return errors
 
 

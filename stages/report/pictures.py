@@ -161,7 +161,7 @@ def write_flows(
     folder: Path,
     frames: Sequence[int],
     flows: Iterable[NDArray[np.int16]],
-    seen: Iterable[NDArray[np.bool_]],
+    visible_pixels: Iterable[NDArray[np.bool_]],
     *,
     radius: int,
 ) -> list[dict[str, Any]]:
@@ -171,18 +171,18 @@ def write_flows(
     ----------
     folder : Path
     frames : sequence of int
-    flows, seen : iterables
+    flows, visible_pixels : iterables
         Of those frames, ``flow.flow`` and ``visibility.seen``.
     radius : int
         Frames to either side that they hold.
     """
-    following, found = offsets(radius).index(1), []
-    for t, flow, visible in zip(frames, flows, seen, strict=True):
+    following, written = offsets(radius).index(1), []
+    for t, flow, visible in zip(frames, flows, visible_pixels, strict=True):
         motion = unpack_flow(flow[following])
         strongest = max(float(np.percentile(np.hypot(motion[0], motion[1]), 99)), LEAST_MOTION)
         grey = np.where(visible[following][..., None], VISIBLE, HIDDEN).repeat(3, axis=-1)
         names = {"flow": f"flow-{t:06d}.jpg", "seen": f"seen-{t:06d}.jpg"}
         write_jpeg(folder / names["flow"], flow_colours(motion, strongest=strongest))
         write_jpeg(folder / names["seen"], grey)
-        found.append({"frame": t, **names, "strongest": round(strongest, 1)})
-    return found
+        written.append({"frame": t, **names, "strongest": round(strongest, 1)})
+    return written

@@ -88,17 +88,17 @@ class Report(Sink):
 
     def run(self, clip: Clip, facts: Facts, read: Reader, folder: Path) -> list[str]:
         """Write the folder ``report``; what an earlier run left there is removed."""
-        place = folder / FOLDER
-        _clear_folder(place)
+        report_folder = folder / FOLDER
+        _clear_folder(report_folder)
         if not self.enabled:
             return []
-        place.mkdir(exist_ok=True)
+        report_folder.mkdir(exist_ok=True)
         errors, changed = (
             self._frame_errors(facts, read),
             changed_share(_stack_frames(read, OVERLAP)),
         )
         worst = peaks(errors[1], count=self.moments, apart=APART)
-        shown = self._write_film(facts, read, place, worst)
+        shown = self._write_film(facts, read, report_folder, worst)
         text = {
             "clip": clip.name,
             "frames": ClipFacts(facts).frames,
@@ -108,14 +108,14 @@ class Report(Sink):
             "opens": opening_frame(changed, errors[1]),
             "flicker": {s: curve(errors[k]) for k, s in enumerate(SYSTEMS)},
             "changed": curve(changed),
-            "flows": self._write_flows(facts, read, place, worst),
+            "flows": self._write_flows(facts, read, report_folder, worst),
             **shown,
         }
         for moment in text["moments"]:
             moment["value"] = plain(float(errors[1, moment["frame"]]))
-        draft = place / ".draft.json"
+        draft = report_folder / ".draft.json"
         draft.write_text(json.dumps(text, allow_nan=False))
-        draft.replace(place / "clip.json")
+        draft.replace(report_folder / "clip.json")
         return [FOLDER]
 
     def _frame_errors(self, facts: Facts, read: Reader) -> NDArray[np.float64]:
@@ -128,28 +128,28 @@ class Report(Sink):
         )
 
     def _write_film(
-        self, facts: Facts, read: Reader, place: Path, worst: list[int]
+        self, facts: Facts, read: Reader, report_folder: Path, worst: list[int]
     ) -> dict[str, Any]:
         """Write what needs a look at every frame."""
         frames, colours = ClipFacts(facts).frames, _label_colours(ClipFacts(facts).classes)
         panes = Panes(ClipFacts(facts).size, colours, side=self.picture_side)
         small = Panes(ClipFacts(facts).size, colours, side=STRIP_SIDE)
-        slices, strips = Slices(frames, panes), Strips(worst, place, small)
-        with Film(place / "film.mp4", ClipFacts(facts).rate) as film:
+        slices, strips = Slices(frames, panes), Strips(worst, report_folder, small)
+        with Film(report_folder / "film.mp4", ClipFacts(facts).rate) as film:
             for t, (picture, before, after) in enumerate(self._frame_triples(read)):
                 parts = panes.of(picture, before, after)
                 film.write(np.concatenate(parts))
                 slices.add(t, parts)
                 strips.add(t, picture, before, after)
                 if t == frames // 2:
-                    write_thumb(place, small.of(picture, before, after))
+                    write_thumb(report_folder, small.of(picture, before, after))
         strips.finish()
         named = zip(ClipFacts(facts).classes, area_summary(_stack_frames(read, AREAS)), strict=True)
         names = ClipFacts(facts).class_names
         return {
             "pane": [panes.width, panes.height],
             "moments": [{"frame": t, "strip": strips.names[t]} for t in worst],
-            "slices": {"every": slices.every, "rows": slices.rows, **slices.write(place)},
+            "slices": {"every": slices.every, "rows": slices.rows, **slices.write(report_folder)},
             "classes": [
                 {
                     "label": label,
@@ -167,13 +167,13 @@ class Report(Sink):
         return zip(read(FRAMES), *labels, strict=True)
 
     def _write_flows(
-        self, facts: Facts, read: Reader, place: Path, worst: list[int]
+        self, facts: Facts, read: Reader, report_folder: Path, worst: list[int]
     ) -> list[dict[str, Any]]:
         chosen = chosen_pairs(
             worst, ClipFacts(facts).frames, ClipFacts(facts).shots, count=self.flows
         )
         both = read(FLOW, chosen), read(VISIBLE, chosen)
-        return write_flows(place, chosen, *both, radius=self.radius)
+        return write_flows(report_folder, chosen, *both, radius=self.radius)
 
 
 def _stack_frames(read: Reader, array: ArrayHandle) -> NDArray[Any]:
@@ -181,10 +181,10 @@ def _stack_frames(read: Reader, array: ArrayHandle) -> NDArray[Any]:
     return np.stack(list(read(array)))
 
 
-def _clear_folder(place: Path) -> None:
+def _clear_folder(report_folder: Path) -> None:
     """Remove what a report left; a clip may be called ``report`` and lie in the same folder."""
     for pattern in OURS:
-        for old in place.glob(pattern):
+        for old in report_folder.glob(pattern):
             old.unlink()
 
 

@@ -41,13 +41,13 @@ there."""
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="run_pipeline.py cache",
         description="Look after a store of cached intermediates.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    commands = made.add_subparsers(dest="command", required=True)
+    commands = parser.add_subparsers(dest="command", required=True)
     shown = commands.add_parser("ls", help="say what it holds")
     shown.add_argument("--clips", action="store_true", help="tell of every clip too")
     shown.add_argument("--json", action="store_true", help="print JSON")
@@ -60,7 +60,7 @@ def build_parser() -> argparse.ArgumentParser:
         command.add_argument("--dry-run", action="store_true", help="say it; remove nothing")
     for command in (shown, checked, pruned):
         command.add_argument("store", metavar="STORE", help="store, or --out of a run")
-    return made
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -97,7 +97,7 @@ def open_existing(where: str) -> Store:
 def _list_store(store: Store, options: argparse.Namespace) -> int:
     now, stock, runs = time.time(), take_stock(store), running(store)
     dead = leftovers(store, stock, before=dead_before(runs, now))
-    found: dict[str, Any] = {
+    summary: dict[str, Any] = {
         "store": store.url,
         "artifacts": len(stock.entries),
         "bytes": stock.stored_bytes,
@@ -106,11 +106,11 @@ def _list_store(store: Store, options: argparse.Namespace) -> int:
         "running": [str(run) for run in runs],
     }
     if options.clips:
-        found["clips"] = summed((entry.clip, entry) for entry in stock.entries)
+        summary["clips"] = summed((entry.clip, entry) for entry in stock.entries)
     if options.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(summary, indent=1))
     else:
-        _show_table(found, now)
+        _show_table(summary, now)
     return 0
 
 
@@ -132,13 +132,13 @@ def summed(entries: Iterable[tuple[str, Entry]]) -> dict[str, dict[str, float]]:
     return dict(sorted(sums.items(), key=lambda item: -item[1]["bytes"]))
 
 
-def _show_table(found: dict[str, Any], now: float) -> None:
+def _show_table(summary: dict[str, Any], now: float) -> None:
     console = plain_console()
     for what in ("stages", "clips"):
-        if what not in found:
+        if what not in summary:
             continue
         table = Table(what[:-1], "artifacts", "on disk", "took", "last used")
-        for name, row in found[what].items():
+        for name, row in summary[what].items():
             took = f"{row['seconds']:.1f} s"
             cells = (
                 f"{row['artifacts']}",
@@ -148,15 +148,15 @@ def _show_table(found: dict[str, Any], now: float) -> None:
             )
             table.add_row(name, *cells)
         console.print(table)
-    _print_line(console, f"{found['artifacts']} artifacts, {size_text(found['bytes'])}")
-    if found["leftovers"]["count"]:
-        left = found["leftovers"]
+    _print_line(console, f"{summary['artifacts']} artifacts, {size_text(summary['bytes'])}")
+    if summary["leftovers"]["count"]:
+        left = summary["leftovers"]
         _print_line(
             console,
             f"{left['count']} leftovers of dead writers, {size_text(left['bytes'])}: "
             "verify and prune remove them",
         )
-    for run in found["running"]:
+    for run in summary["running"]:
         _print_line(console, f"in use by {run}")
 
 

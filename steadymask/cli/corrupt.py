@@ -21,18 +21,18 @@ IGNORE = 255
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="run_pipeline.py corrupt",
         description="Make true masks flicker, each object and frame by itself, reproducibly.",
         epilog="After Azulay et al., section 4.1. Exit status: 0 done, 1 bad mask, 2 cannot start.",
     )
-    made.add_argument("masks", type=Path, help="true masks, a folder a clip")
-    made.add_argument("--to", type=Path, required=True, help="new folder")
-    made.add_argument("--growth", type=int, default=10, help="pixels of erosion or dilation")
-    made.add_argument("--displacement", type=float, default=4.0, help="pixels that edges move")
-    made.add_argument("--blobs", type=float, default=0.1, help="chance of a blob more, and less")
-    made.add_argument("--seed", type=int, default=1)
-    return made
+    parser.add_argument("masks", type=Path, help="true masks, a folder a clip")
+    parser.add_argument("--to", type=Path, required=True, help="new folder")
+    parser.add_argument("--growth", type=int, default=10, help="pixels of erosion or dilation")
+    parser.add_argument("--displacement", type=float, default=4.0, help="pixels that edges move")
+    parser.add_argument("--blobs", type=float, default=0.1, help="chance of a blob more, and less")
+    parser.add_argument("--seed", type=int, default=1)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -15,7 +15,7 @@ from pipeline.store.store import Store
 from stages.catalogue import build_steps
 from steadymask.cli.execution import prepare
 from steadymask.cli.library import pair_masks
-from steadymask.cli.options import add_library, held, read_settings, say
+from steadymask.cli.options import add_library, locked_folder, read_settings, say
 
 if TYPE_CHECKING:
     from steadymask.training.students import Student
@@ -31,56 +31,56 @@ as ONNX, which --segmenter of the pipeline takes as it is, and as .safetensors, 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="run_pipeline.py distill",
         description="Train a small network that sees one frame at a time on stabilised masks.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_library(made)
-    _add_labels(made)
-    _add_networks(made)
-    made.add_argument(
+    add_library(parser)
+    _add_labels(parser)
+    _add_networks(parser)
+    parser.add_argument(
         "--loss", action="append", default=[], metavar="NAME[=WEIGHT]", help="may be repeated"
     )
-    made.add_argument("--to", type=Path, help="file to write (OUT/distill/student.onnx)")
-    made.add_argument("--epochs", type=int, default=20, help="at most")
-    made.add_argument("--samples", type=int, default=400, help="triplets of frames of an epoch")
-    made.add_argument("--batch", type=int, default=8)
-    made.add_argument("--side", type=int, default=256, help="of a sample, pixels")
-    made.add_argument("--rate", type=float, default=1e-3, help="of Adam, at the start")
-    made.add_argument("--patience", type=int, default=4, help="epochs without a better loss")
-    made.add_argument("--seed", type=int, default=0)
-    return made
+    parser.add_argument("--to", type=Path, help="file to write (OUT/distill/student.onnx)")
+    parser.add_argument("--epochs", type=int, default=20, help="at most")
+    parser.add_argument("--samples", type=int, default=400, help="triplets of frames of an epoch")
+    parser.add_argument("--batch", type=int, default=8)
+    parser.add_argument("--side", type=int, default=256, help="of a sample, pixels")
+    parser.add_argument("--rate", type=float, default=1e-3, help="of Adam, at the start")
+    parser.add_argument("--patience", type=int, default=4, help="epochs without a better loss")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
 
 
-def _add_labels(made: argparse.ArgumentParser) -> None:
-    made.add_argument(
+def _add_labels(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--labels", choices=("stabilised", "raw", "none"), default="stabilised",
         help="masks to learn: what the pipeline makes, what it is given, or --truth alone",
     )  # fmt: skip
-    made.add_argument(
+    parser.add_argument(
         "--sure", type=float, default=0.0,
         help="probability under which a pixel of them is ignored (0: none is)",
     )  # fmt: skip
-    made.add_argument(
+    parser.add_argument(
         "--truth", type=Path,
         help="label pictures TRUTH/<clip>/<frame>.png that count more; 255 is ignored",
     )  # fmt: skip
 
 
-def _add_networks(made: argparse.ArgumentParser) -> None:
-    made.add_argument(
+def _add_networks(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
         "--student", default="lraspp_mobilenet_v3_large",
         help="that, deeplabv3_mobilenet_v3_large, or module:function",
     )  # fmt: skip
-    made.add_argument(
+    parser.add_argument(
         "--weights", type=Path, help="of a student, .safetensors, to go on from; its network counts"
     )
-    made.add_argument(
+    parser.add_argument(
         "--backbone-weights", default="", help="path, or random; empty downloads torchvision's"
     )
-    made.add_argument(
+    parser.add_argument(
         "--teacher", type=Path,
         help="a larger student, .safetensors, for pair_wise and multi_frame (the stabilised masks)",
     )  # fmt: skip
@@ -105,7 +105,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     for name, reason in unpaired.items():
         say(f"{name}: left out: {reason}")
-    with held(options.out):
+    with locked_folder(options.out):
         store = Store(options.store or str(options.out / ".store"))
         clips = prepare("distill", options, clips, steps, store, engine)
         _train_student(options, clips, steps, store, engine.chunk, settings, weights)
@@ -127,20 +127,20 @@ def _check_options(options: argparse.Namespace) -> None:
         raise ConfigError(f"--to {options.to}: expected a file.onnx")
 
 
-def _term_weights(given: Sequence[str]) -> dict[str, float]:
+def _term_weights(texts: Sequence[str]) -> dict[str, float]:
     """Return the weights of the terms asked for."""
     from steadymask.training.student_objective import WEIGHTS
 
-    found = {}
-    for text in given:
+    weights = {}
+    for text in texts:
         name, _, weight = text.partition("=")
         if name not in WEIGHTS:
             raise ConfigError(f"--loss {text!r}: expected one of {', '.join(WEIGHTS)}")
         try:
-            found[name] = float(weight) if weight else WEIGHTS[name]
+            weights[name] = float(weight) if weight else WEIGHTS[name]
         except ValueError as error:
             raise ConfigError(f"--loss {text!r}: expected a number after =") from error
-    return found
+    return weights
 
 
 def _train_student(

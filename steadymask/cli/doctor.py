@@ -28,8 +28,8 @@ def main(arguments: Sequence[str]) -> int:
     for name, check in checks:
         try:
             with _no_noise():
-                found = check()
-            print(f"ok      {name}: {found}", flush=True)
+                version = check()
+            print(f"ok      {name}: {version}", flush=True)
         except (ImportError, AttributeError, OSError, subprocess.CalledProcessError) as error:
             failed += 1
             print(f"failed  {name}: {error}")

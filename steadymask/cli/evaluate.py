@@ -32,47 +32,49 @@ Exit status: 0 all scored, 1 a clip could not be scored or a gate failed, 2 noth
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="run_pipeline.py evaluate",
         description="Score masks: accuracy against the truth, stability against the flow.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("frames", type=Path, help="folder of clips: videos, or folders of pictures")
-    made.add_argument(
+    parser.add_argument("frames", type=Path, help="folder of clips: videos, or folders of pictures")
+    parser.add_argument(
         "--pred", action="append", default=[], metavar="NAME=DIR", help="masks of a system; repeat"
     )
-    made.add_argument("--gt", type=Path, help="true masks, of some frames or of all")
-    made.add_argument(
+    parser.add_argument("--gt", type=Path, help="true masks, of some frames or of all")
+    parser.add_argument(
         "--task", choices=("objects", "classes"), default="objects",
         help="objects: J, F (DAVIS); classes: mIoU, VC (VSPW)",
     )  # fmt: skip
-    made.add_argument("--union", action="store_true", help="take all objects for one")
-    made.add_argument(
+    parser.add_argument("--union", action="store_true", help="take all objects for one")
+    parser.add_argument(
         "--void", type=int, nargs="*", default=[], metavar="LABEL",
         help="labels in the truth that do not count, beside 255",
     )  # fmt: skip
-    made.add_argument(
+    parser.add_argument(
         "--flow", default="other",
         help="dis, deepflow or a ptlflow model; by default not the one that made the masks",
     )  # fmt: skip
-    made.add_argument(
+    parser.add_argument(
         "--exact-flow", type=Path, metavar="FOLDER", help="known flow, from perturb: <clip>.npz"
     )
-    made.add_argument("--flow-scale", type=float, help="share of the size that flow works at")
-    made.add_argument("--radius", type=int, default=3, help="pairs up to so many frames apart")
-    made.add_argument("--rate", type=float, default=24.0, help="frames per second, for E_smooth")
-    made.add_argument("--contours", action="store_true", help="score T, the contours; slow")
-    made.add_argument("--vspw-script", action="store_true", help="VC as the VSPW script has it too")
-    made.add_argument("--workers", type=int, default=0, help="pairs at a time (all processors)")
-    made.add_argument("--json", type=Path, metavar="FILE", help="write everything")
-    made.add_argument("--csv", type=Path, metavar="FILE", help="write a row for every value")
-    made.add_argument("--per-clip", action="store_true", help="print every clip's values too")
-    made.add_argument(
+    parser.add_argument("--flow-scale", type=float, help="share of the size that flow works at")
+    parser.add_argument("--radius", type=int, default=3, help="pairs up to so many frames apart")
+    parser.add_argument("--rate", type=float, default=24.0, help="frames per second, for E_smooth")
+    parser.add_argument("--contours", action="store_true", help="score T, the contours; slow")
+    parser.add_argument(
+        "--vspw-script", action="store_true", help="VC as the VSPW script has it too"
+    )
+    parser.add_argument("--workers", type=int, default=0, help="pairs at a time (all processors)")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write everything")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row for every value")
+    parser.add_argument("--per-clip", action="store_true", help="print every clip's values too")
+    parser.add_argument(
         "--fail-if", action="append", default=[], metavar="'E_cons>1.5'",
         help="exit with 1 if a clip of a system is that bad; repeat",
     )  # fmt: skip
-    return made
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -115,7 +117,7 @@ def _evaluate_library(options: argparse.Namespace, scratch: Path) -> int:
     print_summary(console, summary, list(systems))
     if options.per_clip:
         print_clips(console, scores)
-    failures += [why for one in scores for why in _clip_problems(one, systems)]
+    failures += [why for clip_scores in scores for why in _clip_problems(clip_scores, systems)]
     lines = [line for gate in gates for line in gate.failures(scores)]
     for text in [*(f"not scored: {why}" for why in failures), *(f"failed: {x}" for x in lines)]:
         console.print(line(text), markup=False, highlight=False, soft_wrap=True)
@@ -126,18 +128,18 @@ def _evaluate_library(options: argparse.Namespace, scratch: Path) -> int:
     return 1 if failures or lines else 0
 
 
-def _parsed_systems(given: Sequence[str]) -> dict[str, Path]:
-    found: dict[str, Path] = {}
-    for text in given:
+def _parsed_systems(texts: Sequence[str]) -> dict[str, Path]:
+    systems: dict[str, Path] = {}
+    for text in texts:
         name, _, folder = text.partition("=")
         if not name or not folder:
             raise ConfigError(f"--pred {text!r}: expected NAME=DIR")
-        if name in found or name == TRUTH:
+        if name in systems or name == TRUTH:
             raise ConfigError(f"--pred {text!r}: the name {name!r} is taken")
-        found[name] = Path(folder)
-    if not found:
+        systems[name] = Path(folder)
+    if not systems:
         raise ConfigError("--pred: expected at least one, NAME=DIR")
-    return found
+    return systems
 
 
 def _describe_flow(judge: EstimatedFlow, options: argparse.Namespace) -> str:
@@ -146,5 +148,5 @@ def _describe_flow(judge: EstimatedFlow, options: argparse.Namespace) -> str:
     return f"{judge.method} at {judge.scale:g} of the size, up to {judge.radius} frames apart"
 
 
-def _clip_problems(one: ClipScores, systems: Mapping[str, Any]) -> list[str]:
-    return [one.problems[system] for system in systems if system in one.problems]
+def _clip_problems(clip_scores: ClipScores, systems: Mapping[str, Any]) -> list[str]:
+    return [clip_scores.problems[system] for system in systems if system in clip_scores.problems]

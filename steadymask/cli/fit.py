@@ -15,7 +15,7 @@ from pipeline.store.store import Store
 from stages.catalogue import Engine, build_steps
 from steadymask.cli.execution import prepare
 from steadymask.cli.library import pair_masks
-from steadymask.cli.options import add_library, held, read_settings, say
+from steadymask.cli.options import add_library, locked_folder, read_settings, say
 
 if TYPE_CHECKING:
     from steadymask.training.library import Library
@@ -29,31 +29,31 @@ holds checkpoints and the curves of the losses; the same command goes on after t
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="run_pipeline.py fit",
         description="Fit a decoder to a library, without annotations.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_library(made)
-    made.add_argument("--method", choices=("aligned", "deeplab"), default="aligned")
-    made.add_argument(
+    add_library(parser)
+    parser.add_argument("--method", choices=("aligned", "deeplab"), default="aligned")
+    parser.add_argument(
         "--weights", default="", help="to start from (aligned: those that come with it)"
     )
-    made.add_argument(
+    parser.add_argument(
         "--encoder-weights", default="", help="of deeplab: path; empty downloads torchvision's"
     )
-    made.add_argument("--to", type=Path, help="file to write (OUT/fit/METHOD.safetensors)")
-    made.add_argument("--epochs", type=int, default=20, help="at most")
-    made.add_argument("--samples", type=int, default=400, help="of an epoch")
-    made.add_argument("--batch", type=int, default=4)
-    made.add_argument("--side", type=int, default=256, help="of a sample, pixels")
-    made.add_argument(
+    parser.add_argument("--to", type=Path, help="file to write (OUT/fit/METHOD.safetensors)")
+    parser.add_argument("--epochs", type=int, default=20, help="at most")
+    parser.add_argument("--samples", type=int, default=400, help="of an epoch")
+    parser.add_argument("--batch", type=int, default=4)
+    parser.add_argument("--side", type=int, default=256, help="of a sample, pixels")
+    parser.add_argument(
         "--rate", type=float, default=0.0, help="of Adam (aligned 1e-4, deeplab 1e-5)"
     )
-    made.add_argument("--data-weight", type=float, default=1.0, help="of staying near the masks")
-    made.add_argument("--seed", type=int, default=0)
-    return made
+    parser.add_argument("--data-weight", type=float, default=1.0, help="of staying near the masks")
+    parser.add_argument("--seed", type=int, default=0)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -70,7 +70,7 @@ def main(arguments: Sequence[str]) -> int:
     )
     for name, reason in unpaired.items():
         say(f"{name}: left out: {reason}")
-    with held(options.out):
+    with locked_folder(options.out):
         store = Store(options.store or str(options.out / ".store"))
         clips = prepare("fit", options, clips, steps, store, engine)
         refine = next(step for step in everything if step.name == "refine")

@@ -28,20 +28,20 @@ Exit status: 0 done, 1 no room or damaged pseudo-labels, 2 cannot start."""
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="run_pipeline.py labels",
         description="Gather pseudo-labels into a set to train on.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument("out", type=Path, help="the run's --out")
-    made.add_argument("--to", type=Path, required=True, metavar="SET", help="new folder")
-    made.add_argument("--layout", choices=tuple(LAYOUTS), default="voc")
-    made.add_argument("--val", type=float, default=0.2, help="share of the clips held out")
-    made.add_argument(
+    parser.add_argument("out", type=Path, help="the run's --out")
+    parser.add_argument("--to", type=Path, required=True, metavar="SET", help="new folder")
+    parser.add_argument("--layout", choices=tuple(LAYOUTS), default="voc")
+    parser.add_argument("--val", type=float, default=0.2, help="share of the clips held out")
+    parser.add_argument(
         "--shard", type=int, default=1000, metavar="N", help="samples of a webdataset shard at most"
     )
-    return made
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -54,16 +54,17 @@ def main(arguments: Sequence[str]) -> int:
     refuse_full(options.to)
     record = RunRecord.load(options.out)
     with locked(options.out):
-        found = _gathered_labels(options.out, record)
+        gathered = _gathered_labels(options.out, record)
         target = options.to.resolve()
-        manifest = write_set(found, target, options.layout, val=options.val, shard=options.shard)
-    said = [f"{name}: left out: {reason}" for name, reason in manifest["left_out"].items()]
-    said += [f"warning: {warning}" for warning in manifest["warnings"]]
-    for text in said[:MOST_SAID]:
+        manifest = write_set(gathered, target, options.layout, val=options.val, shard=options.shard)
+    remarks = [f"{name}: left out: {reason}" for name, reason in manifest["left_out"].items()]
+    remarks += [f"warning: {warning}" for warning in manifest["warnings"]]
+    for text in remarks[:MOST_SAID]:
         print(line(text))
-    if len(said) > MOST_SAID:
+    if len(remarks) > MOST_SAID:
         print(
-            f"and {len(said) - MOST_SAID} more such lines: see left_out and warnings in {MANIFEST}"
+            f"and {len(remarks) - MOST_SAID} more such lines: "
+            f"see left_out and warnings in {MANIFEST}"
         )
     counts = ", ".join(f"{count} in {split}" for split, count in manifest["samples"].items())
     print(line(f"clips: {len(manifest['clips'])}; frames: {counts}: {options.to}"))
@@ -72,13 +73,13 @@ def main(arguments: Sequence[str]) -> int:
 
 def _gathered_labels(out: Path, record: RunRecord) -> GatheredLabels:
     """Return the pseudo-labels of a run's clips, with what is to be said of the others."""
-    found = find_labels({name: out / name for name in record.clips})
+    gathered = find_labels({name: out / name for name in record.clips})
     for name, reason in record.failures.items():
-        if name not in found.clips:
-            found.left_out[name] = f"it failed: {reason}"
-    if not found.clips:
-        name, reason = next(iter(found.left_out.items()), ("run.json", "there are no clips"))
+        if name not in gathered.clips:
+            gathered.left_out[name] = f"it failed: {reason}"
+    if not gathered.clips:
+        name, reason = next(iter(gathered.left_out.items()), ("run.json", "there are no clips"))
         raise ConfigError(f"{out}: no clip has pseudo-labels to gather: {name}: {reason}")
     if record.state != "done":
-        found.warnings.append("the run is not done: other clips may follow")
-    return found
+        gathered.warnings.append("the run is not done: other clips may follow")
+    return gathered

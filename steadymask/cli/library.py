@@ -92,8 +92,8 @@ def check_out(out: Path, footage: Path) -> None:
 
 def print_passed_over(passed_over: dict[str, str]) -> None:
     """Print what is no clip, a line a reason."""
-    for said in summary(passed_over):
-        print(f"passed over: {line(said)}")
+    for remark in summary(passed_over):
+        print(f"passed over: {line(remark)}")
 
 
 def print_unpaired(failures: dict[str, str]) -> None:

@@ -95,14 +95,14 @@ class LibraryRun:
         count = len(self.library.clips) + len(self.library.failures)
         record = Record(self.out, settings, names, count, library=self.name)
         if self.retry_failed:
-            record.keep({clip.name for clip in clips})
+            record.take_over_clips({clip.name for clip in clips})
         record.passed_over = self.library.passed_over
         record.failures.update(self.library.failures)
         record.meter = WorkMeter(len(clips), self.workers)
         record.save("running")
 
-        def take(event: Event) -> None:
-            record.take(event)
+        def record_event(event: Event) -> None:
+            record.record_event(event)
             listen(event)
 
         with in_use(self.store, str(self.out.resolve())) as mine:
@@ -114,7 +114,7 @@ class LibraryRun:
             )  # fmt: skip
             run = Run(
                 steps, self.store, self.out, self.start,
-                chunk=self.engine.chunk, listener=take, retry=self.retry_failed,
+                chunk=self.engine.chunk, listener=record_event, retry=self.retry_failed,
                 drop=self.engine.drop, budget=budget, room=room,
             )  # fmt: skip
             try:
@@ -188,7 +188,7 @@ def _run_work(
         retry_failed=options.retry_failed, budget_bytes=most, workers=options.workers,
     )  # fmt: skip
     with Progress(len(work.clips_to_do()), options.workers) as progress:
-        record, over_bytes = work.go(progress.take)
+        record, over_bytes = work.go(progress.record_event)
     if over_bytes:
         print(f"store: {gigabytes(over_bytes)}, over its budget: the last clips needed it")
     page = write_pages(options.out)  # before anything is printed: nobody may read it

@@ -15,7 +15,7 @@ from pipeline.terminal_access import close_standard_input
 from steadymask.cli.commands import COMMANDS, refuse_mistyped
 from steadymask.cli.compiled_code import place_compiled_code
 from steadymask.cli.interruption import Interrupted, stop_on_signals
-from steadymask.cli.terminal import drop_output, seen, write_anything
+from steadymask.cli.terminal import drop_output, escaped_text, write_anything
 
 UNREAD = 141  # 128 + SIGPIPE, as shells say it
 
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
             sys.stdout.flush()
             return status
     except PipelineError as error:
-        print(f"error: {seen(str(error))}", file=sys.stderr)
+        print(f"error: {escaped_text(str(error))}", file=sys.stderr)
         return error.exit_code
     except BrokenPipeError:
         drop_output()

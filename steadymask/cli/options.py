@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 PRESETS = Path(__file__).parents[1] / "presets"  # configs/, which is packaged under this name
 
 
-def add_library(made: argparse.ArgumentParser) -> None:
+def add_library(parser: argparse.ArgumentParser) -> None:
     """Add what says which library, with which settings, and where to run."""
-    made.add_argument("footage", nargs="?", type=Path, help="videos and/or folders of frames")
-    made.add_argument("--out", type=Path, help="folder for the results")
-    source = made.add_mutually_exclusive_group()
+    parser.add_argument("footage", nargs="?", type=Path, help="videos and/or folders of frames")
+    parser.add_argument("--out", type=Path, help="folder for the results")
+    source = parser.add_mutually_exclusive_group()
     source.add_argument("--masks", type=Path, help="masks, named like the clips")
     source.add_argument(
         "--segmenter", help="make the masks: a torchvision model, file.onnx, or module:function"
     )
-    made.add_argument(
+    parser.add_argument(
         "--keyframes",
         type=Path,
         metavar="DIR",
         help="your own masks for some frames, in any format: they come out as they are and are "
         "carried to both sides; with or without --masks",
     )
-    made.add_argument(
+    parser.add_argument(
         "--follow-links", action="store_true", help="also those that lead out of FOOTAGE or MASKS"
     )
-    made.add_argument(
+    parser.add_argument(
         "--config",
         type=Path,
         action="append",
@@ -45,23 +45,23 @@ def add_library(made: argparse.ArgumentParser) -> None:
         metavar="PRESET",
         help="YAML file, or the name of a preset, e.g. fast; may be given again",
     )
-    made.add_argument(
+    parser.add_argument(
         "--set", action="append", default=[], metavar="STAGE.FIELD=VALUE", help="beats the preset"
     )
-    made.add_argument(
+    parser.add_argument(
         "--store", default="", help="folder or URL of cached intermediates (OUT/.store)"
     )
-    made.add_argument(
+    parser.add_argument(
         "--store-budget",
         default="",
         metavar="SIZE",
         help="keep the store below, e.g. 200GB: what is cheap to make again goes first",
     )
-    made.add_argument("--executor", choices=("ray", "inline"), default="ray")
-    made.add_argument(
+    parser.add_argument("--executor", choices=("ray", "inline"), default="ray")
+    parser.add_argument(
         "--workers", type=int, default=0, help="tasks at a time (all processors, on a cluster too)"
     )
-    made.add_argument("--address", default="", help="of a running Ray cluster")
+    parser.add_argument("--address", default="", help="of a running Ray cluster")
 
 
 def is_first() -> bool:
@@ -73,7 +73,7 @@ def is_first() -> bool:
 
 
 @contextmanager
-def held(folder: Path) -> Iterator[None]:
+def locked_folder(folder: Path) -> Iterator[None]:
     """Hold a folder for this process and those that Lightning starts beside it."""
     if not is_first():
         yield

@@ -70,14 +70,16 @@ def write_pages(out: Path) -> Path:
 
 
 def _page_environment() -> Environment:
-    made = Environment(
+    environment = Environment(
         loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
     for name, digits in (("whole", 0), ("time", 1), ("number", 2), ("share", 3)):
-        made.filters[name] = lambda value, d=digits: "–" if value is None else f"{value:.{d}f}"
-    made.globals["glossary"] = GLOSSARY
-    return made
+        environment.filters[name] = lambda value, d=digits: (
+            "–" if value is None else f"{value:.{d}f}"
+        )
+    environment.globals["glossary"] = GLOSSARY
+    return environment
 
 
 def _clip_entry(out: Path, name: str, run: dict[str, Any]) -> dict[str, Any]:
@@ -137,8 +139,8 @@ def _frames_to_check(clip: dict[str, Any], shown: dict[str, Any]) -> list[dict[s
     reasons: dict[int, str] = {
         moment["frame"]: f"worst moment: {moment['value']:.2f}" for moment in shown["moments"]
     }
-    for said, frames in (("changed a lot", clip["changed"]), ("not decoded", clip["holes"])):
-        reasons |= {t: said for t in frames if t - 1 not in frames}
+    for reason, frames in (("changed a lot", clip["changed"]), ("not decoded", clip["holes"])):
+        reasons |= {t: reason for t in frames if t - 1 not in frames}
     several = len(clip["risk"]) > 1
     for row in reversed(clip["review"]):  # the riskiest last: a frame has one reason
         whose = f"class {row['object']}: " if several else ""
@@ -159,7 +161,10 @@ def _trust_lane(clip: dict[str, Any]) -> dict[str, Any] | None:
     if not clip["trust"]:
         return None
     kinds = ("wrong", "untrusted")
-    shares = np.array([[one[kind] for kind in kinds] for one in clip["trust"].values()], np.float64)
+    shares = np.array(
+        [[class_shares[kind] for kind in kinds] for class_shares in clip["trust"].values()],
+        np.float64,
+    )
     return {kind: curve(shares[:, k].max(axis=0)) for k, kind in enumerate(kinds)}
 
 

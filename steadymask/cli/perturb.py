@@ -40,25 +40,25 @@ bool: which pixels the other frame shows too. Exit status: 0 done, 2 cannot star
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="run_pipeline.py perturb",
         description="Make sequences with exact flow from labelled images.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    made.add_argument(
+    parser.add_argument(
         "images", nargs="?", type=Path, help="pictures; without: scikit-image's photographs"
     )
-    made.add_argument("--masks", type=Path, help="a label PNG for each picture, named like it")
-    made.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="new folder")
-    made.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
-    made.add_argument(
+    parser.add_argument("--masks", type=Path, help="a label PNG for each picture, named like it")
+    parser.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="new folder")
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, default=list(KINDS))
+    parser.add_argument(
         "--severities", nargs="+", type=int, choices=range(1, SEVERITIES + 1),
         default=list(range(1, SEVERITIES + 1)),
     )  # fmt: skip
-    made.add_argument("--frames", type=int, default=11)
-    made.add_argument("--seed", type=int, default=1)
-    return made
+    parser.add_argument("--frames", type=int, default=11)
+    parser.add_argument("--seed", type=int, default=1)
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -165,6 +165,6 @@ def _write_clip(
         folder / "flow" / f"{name}.npz",
         forward=np.stack([flow for flow, _ in there]),
         backward=np.stack([flow for flow, _ in back]),
-        seen=np.stack([seen for _, seen in there]),
-        seen_back=np.stack([seen for _, seen in back]),
+        seen=np.stack([visible for _, visible in there]),
+        seen_back=np.stack([visible for _, visible in back]),
     )

@@ -110,9 +110,9 @@ def _settle_plan(plan: ClipPlan, store: Store) -> Counter[str]:
     """Follow the plan as far as the store goes; return how many nodes of each stage it has."""
     there: Counter[str] = Counter()
     while (task := plan.next_ready()) is not None:
-        found = look_up(task, store)
-        if found is not None:
-            plan.complete(task.node, found)
+        manifest = look_up(task, store)
+        if manifest is not None:
+            plan.complete(task.node, manifest)
             there[task.node.stage] += 1
     return there
 

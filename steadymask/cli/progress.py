@@ -71,10 +71,10 @@ class Progress:
         if self._ticker is not None:
             self._ticker.join()
 
-    def take(self, event: Event) -> None:
+    def record_event(self, event: Event) -> None:
         """Show one event."""
         with self._lock:
-            self._meter.take(event)
+            self._meter.record_event(event)
         if isinstance(event, ClipFinished | ClipFailed):
             self._ended += 1
             self._end_clip(event)
@@ -92,15 +92,17 @@ class Progress:
             )
 
     def _overall_bar(self, *, short: bool = False) -> str:
-        found = self._meter.estimate()
-        if not found.frames:
+        estimate = self._meter.estimate()
+        if not estimate.frames:
             return "looking at the footage"
-        left = "" if found.seconds_left is None else duration_text(found.seconds_left)
-        done, frames = f"{found.frames_done:,.0f}", f"{found.frames:,.0f}"
+        left = "" if estimate.seconds_left is None else duration_text(estimate.seconds_left)
+        done, frames = f"{estimate.frames_done:,.0f}", f"{estimate.frames:,.0f}"
         if short:
-            return f"{found.share:.0%} {done}/{frames} {left}".rstrip()
+            return f"{estimate.share:.0%} {done}/{frames} {left}".rstrip()
         ending = f", about {left} left" if left else ""
-        return f"{found.share:.0%}, {done} of {frames} frames, {found.rate:.1f} frames/s{ending}"
+        return (
+            f"{estimate.share:.0%}, {done} of {frames} frames, {estimate.rate:.1f} frames/s{ending}"
+        )
 
     def _screen(self) -> Group:
         """Return all that stands below the lines: a bar of all, and the clips at work."""
@@ -127,12 +129,12 @@ class Progress:
         return Group(head, *lines, *([Text(f"  and {more} more clips")] if more > 0 else []))
 
     def _end_clip(self, event: ClipFinished | ClipFailed) -> None:
-        said = "done"
+        outcome = "done"
         if isinstance(event, ClipFailed):
-            place = f" ({event.node.stage})" if event.node else ""
-            said = f"failed{place}: {event.text}"
+            stage_words = f" ({event.node.stage})" if event.node else ""
+            outcome = f"failed{stage_words}: {event.text}"
         spent = time.monotonic() - self._began
-        self._print_line(f"[{self._ended}/{self._clips}] {event.clip}: {said}  ({spent:.1f} s)")
+        self._print_line(f"[{self._ended}/{self._clips}] {event.clip}: {outcome}  ({spent:.1f} s)")
 
     def _print_line(self, text: str) -> None:
         self._console.print(line(text), markup=False, highlight=False, soft_wrap=True)

@@ -26,7 +26,7 @@ def write_review(out: Path, clips: Iterable[str]) -> Path:
     ``frame`` is the riskiest one, ``first`` and ``last`` are the ends of the stretch.
     """
     rows = [(clip, row) for clip in clips for row in read_review(out, clip)["rows"]]
-    rows.sort(key=lambda one: (-one[1]["risk"], one[0], one[1]["frame"]))
+    rows.sort(key=lambda clip_row: (-clip_row[1]["risk"], clip_row[0], clip_row[1]["frame"]))
     path, draft = out / "review.csv", out / "review.csv.draft"
     # A name that is no UTF-8 is written as its own bytes: it still names the clip.
     with draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:

@@ -24,37 +24,39 @@ commands, each with --help:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="run_pipeline.py",
         description="Turn flickering per-frame masks into temporally stable ones.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    add_library(made)
-    made.add_argument(
+    add_library(parser)
+    parser.add_argument(
         "--demo", action="store_true", help="make footage with known truth and run on it"
     )
-    made.add_argument(
+    parser.add_argument(
         "--retry-failed", action="store_true", help="only the clips that failed, quarantined or not"
     )
-    made.add_argument(
+    parser.add_argument(
         "--fail-on-warning", action="store_true",
         help="exit with status 5 if a clip came out worse than it went in",
     )  # fmt: skip
-    made.add_argument("--only", default="", help="classes to export, by name or id: person,car")
-    made.add_argument("--frames", default="", help="frames to export, counted from 0: 100-200")
-    made.add_argument(
+    parser.add_argument("--only", default="", help="classes to export, by name or id: person,car")
+    parser.add_argument("--frames", default="", help="frames to export, counted from 0: 100-200")
+    parser.add_argument(
         "--fail-on-uncovered", action="store_true",
         help="exit with status 6 if redaction left a frame bare between two with the object",
     )  # fmt: skip
-    made.add_argument("--plan", action="store_true", help="say what would run and why; run nothing")
-    made.add_argument(
+    parser.add_argument(
+        "--plan", action="store_true", help="say what would run and why; run nothing"
+    )
+    parser.add_argument(
         "--print-config",
         action="store_true",
         help="print all settings, with their meaning as comments, and stop",
     )
-    made.add_argument("--version", action="store_true", help="print the version and stop")
-    return made
+    parser.add_argument("--version", action="store_true", help="print the version and stop")
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:

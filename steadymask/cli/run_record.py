@@ -60,7 +60,7 @@ class Record:
         self._began = time.time()
         self._versions = {"python": platform.python_version(), **_versions()}
 
-    def take(self, event: Event) -> None:
+    def record_event(self, event: Event) -> None:
         """Add one event; now and then write ``run.json``, for `status`."""
         self._follow_event(event)
         self._add_event(event)
@@ -72,7 +72,7 @@ class Record:
 
     def _follow_event(self, event: Event) -> None:
         """Keep count of what is being done and what is left."""
-        self.meter.take(event)
+        self.meter.record_event(event)
         if isinstance(event, ClipFinished | ClipFailed):
             mine = f"{event.clip}: "
             self._running = {k: t for k, t in self._running.items() if not k.startswith(mine)}
@@ -83,15 +83,17 @@ class Record:
 
     def _progress_entry(self) -> dict[str, Any]:
         """Return how far the run is."""
-        found = self.meter.estimate()
+        estimate = self.meter.estimate()
         return {
             "clips": self._clips,
             "finished": len(self.finished),
             "failed": len(self.failures),
-            "share": round(found.share, 6),
-            "frames": round(found.frames),
-            "frames_done": round(found.frames_done, 1),
-            "seconds_left": None if found.seconds_left is None else round(found.seconds_left, 1),
+            "share": round(estimate.share, 6),
+            "frames": round(estimate.frames),
+            "frames_done": round(estimate.frames_done, 1),
+            "seconds_left": None
+            if estimate.seconds_left is None
+            else round(estimate.seconds_left, 1),
             "running": dict(self._running),
             "updated": time.time(),
         }
@@ -121,7 +123,7 @@ class Record:
                 stage["seconds"] = round(stage["seconds"] + event.seconds, 3)
                 total[2] += event.seconds
 
-    def keep(self, others: Container[str]) -> None:
+    def take_over_clips(self, others: Container[str]) -> None:
         """Take over from the last ``run.json`` the clips that were done, but for `others`."""
         try:
             before = json.loads((self.out / "run.json").read_text(encoding="utf-8"))["clips"]
@@ -213,14 +215,19 @@ def print_table(record: Record) -> None:
     console.print(stages)
     every = [(clip, record.scores(clip)) for clip in record.finished]
     if len(every) > ROWS:
-        every.sort(key=lambda one: (not one[1]["warnings"], -(one[1]["output"]["E_cons"] or 0.0)))
+        every.sort(
+            key=lambda clip_scores: (
+                not clip_scores[1]["warnings"],
+                -(clip_scores[1]["output"]["E_cons"] or 0.0),
+            )
+        )
     _print_clips(console, every[:ROWS])
     if len(every) > ROWS:
         console.print(f"the {ROWS} clips with most left of {len(every)}; all are in the report")
     _print_warnings(console, every)
     for clip, reason in record.failures.items():
-        said = f"failed: {line(clip)}: {line(reason)}"
-        console.print(said, markup=False, highlight=False, soft_wrap=True)
+        failure = f"failed: {line(clip)}: {line(reason)}"
+        console.print(failure, markup=False, highlight=False, soft_wrap=True)
     done = f"{len(record.finished)} clips done, {len(record.failures)} failed: {record.out}"
     console.print(done, markup=False, highlight=False, soft_wrap=True)
 
@@ -285,13 +292,13 @@ def _number_text(value: float | None) -> str:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = importlib.metadata.version(name)
+            versions[name] = importlib.metadata.version(name)
         except importlib.metadata.PackageNotFoundError:
-            found[name] = "not installed"
-    return found
+            versions[name] = "not installed"
+    return versions
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:

@@ -45,12 +45,16 @@ def print_summary(console: Console, summary: Summary, systems: Sequence[str]) ->
 
 def print_clips(console: Console, scores: Sequence[ClipScores]) -> None:
     """Print every clip's values."""
-    shown = [m for m in MEASURES if any(m in v for one in scores for v in one.values.values())]
+    shown = [
+        m
+        for m in MEASURES
+        if any(m in v for clip_scores in scores for v in clip_scores.values.values())
+    ]
     table = Table("clip", "system", *shown)
-    for one in scores:
-        for system, values in one.values.items():
+    for clip_scores in scores:
+        for system, values in clip_scores.values.items():
             cells = [_number_text(values[name]) if name in values else "" for name in shown]
-            table.add_row(line(one.name), line(system), *cells)
+            table.add_row(line(clip_scores.name), line(system), *cells)
     console.print(table)
 
 
@@ -88,18 +92,19 @@ def write_json(
         },
         "clips_in_mean": summary.clips,
         "clips": {
-            one.name: {
-                "frames": one.frames,
+            clip_scores.name: {
+                "frames": clip_scores.frames,
                 "values": {
                     system: {name: _plain_value(value) for name, value in values.items()}
-                    for system, values in one.values.items()
+                    for system, values in clip_scores.values.items()
                 },
                 "flicker": {
-                    s: [_plain_value(v) for v in values] for s, values in one.flicker.items()
+                    s: [_plain_value(v) for v in values]
+                    for s, values in clip_scores.flicker.items()
                 },
-                "problems": one.problems,
+                "problems": clip_scores.problems,
             }
-            for one in scores
+            for clip_scores in scores
         },
         "not_scored": list(failures),
         "failed": list(gates),
@@ -112,10 +117,12 @@ def write_csv(path: Path, scores: Sequence[ClipScores]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["clip", "system", "measure", "value"])
-        for one in scores:
-            for system, values in one.values.items():
+        for clip_scores in scores:
+            for system, values in clip_scores.values.items():
                 for name, value in values.items():
-                    writer.writerow([one.name, system, name, "" if math.isnan(value) else value])
+                    writer.writerow(
+                        [clip_scores.name, system, name, "" if math.isnan(value) else value]
+                    )
 
 
 def _plain_value(value: float) -> float | None:

@@ -20,7 +20,7 @@ SPENDABLE = ("flow", "visibility")  # what most is taken by, and what is read by
 # libby, car-shadow at 640x360 with flow at full size), bytes per pixel of a frame, or of a flow.
 FRAME = 3.0
 FLOW = 1.95  # both directions, in 1/64 px, to one neighbour; flow of DIS, composed beyond the next
-SEEN = 0.046  # one neighbour
+VISIBILITY = 0.046  # one neighbour
 TRUST = 0.02  # a class, on the grid of the flow
 MASKS = {  # first class, every other class (bmx-trees: four)
     "segment": (0.078, 0.012),
@@ -90,7 +90,7 @@ def needed_bytes(
     a_frame = {
         "ingest": FRAME * pixels,
         "flow": FLOW * FLOW_STEPS[steps] * pairs,
-        "visibility": SEEN * pairs,
+        "visibility": VISIBILITY * pairs,
         "trust": TRUST * classes * pairs / (2 * radius),
         "measure": 0.0,
     }

@@ -21,48 +21,48 @@ EPILOG = "Exit status: 0 done or at work, 1 interrupted or with failed clips, 2 
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
-    made = argparse.ArgumentParser(
+    parser = argparse.ArgumentParser(
         prog="run_pipeline.py status",
         description="Say what a run has done, is doing and has left.",
         epilog=EPILOG,
     )
-    made.add_argument("out", type=Path, help="the run's --out")
-    made.add_argument("--clip", default="", help="tell of this clip alone")
-    made.add_argument("--json", action="store_true", help="print JSON")
-    return made
+    parser.add_argument("out", type=Path, help="the run's --out")
+    parser.add_argument("--clip", default="", help="tell of this clip alone")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    return parser
 
 
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
     options = build_parser().parse_args(arguments)
     run = _read_record(options.out)
-    found = state_of(run, held=at_work(options.out), now=time.time())
+    state = state_of(run, at_work=at_work(options.out), now=time.time())
     if options.clip:
         if options.clip not in run["clips"] and options.clip not in run["failures"]:
             known = ", ".join([*run["clips"], *run["failures"]][:5])
             raise ConfigError(f"--clip {options.clip!r}: not begun; there are {known}")
-        found = _of_clip(run, options.clip, found)
+        state = _of_clip(run, options.clip, state)
     if options.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(state, indent=1))
     else:
-        _print_status(found)
-    return 0 if found["state"] in ("done", "running") and not found["failures"] else 1
+        _print_status(state)
+    return 0 if state["state"] in ("done", "running") and not state["failures"] else 1
 
 
-def state_of(run: dict[str, Any], *, held: bool, now: float) -> dict[str, Any]:
+def state_of(run: dict[str, Any], *, at_work: bool, now: float) -> dict[str, Any]:
     """Return the state of a run.
 
     Parameters
     ----------
     run : dict
         Of ``run.json``.
-    held : bool
+    at_work : bool
         Whether a process is at work there.
     now : float
         Seconds since 1970.
     """
     progress = run["progress"]
-    gone = run["state"] == "running" and not held
+    gone = run["state"] == "running" and not at_work
     state = "interrupted" if gone else run["state"]
     stages: dict[str, dict[str, float]] = {}
     for clip in run["clips"].values():
@@ -96,11 +96,11 @@ def seconds_left(progress: dict[str, Any], now: float) -> float | None:
     return None if left is None else round(max(left - (now - progress["updated"]), 0.0), 1)
 
 
-def _of_clip(run: dict[str, Any], name: str, found: dict[str, Any]) -> dict[str, Any]:
+def _of_clip(run: dict[str, Any], name: str, state: dict[str, Any]) -> dict[str, Any]:
     clip = run["clips"].get(name, {"done": False, "stages": {}})
-    running = {k: t for k, t in found["running"].items() if k.startswith(f"{name}: ")}
+    running = {k: t for k, t in state["running"].items() if k.startswith(f"{name}: ")}
     failures = {k: why for k, why in run["failures"].items() if k == name}
-    return found | {
+    return state | {
         "clips": 1,
         "finished": int(clip["done"]),
         "failed": len(failures),
@@ -112,31 +112,31 @@ def _of_clip(run: dict[str, Any], name: str, found: dict[str, Any]) -> dict[str,
     }
 
 
-def _print_status(found: dict[str, Any]) -> None:
+def _print_status(state: dict[str, Any]) -> None:
     console = plain_console()
 
     def say(text: str) -> None:
         console.print(line(text), markup=False, highlight=False, soft_wrap=True)
 
-    share = "" if found["share"] is None else f", {found['share']:.0%} of the work"
+    share = "" if state["share"] is None else f", {state['share']:.0%} of the work"
     say(
-        f"{found['state']}: {found['finished']} of {found['clips']} clips done, "
-        f"{found['failed']} failed{share}, {duration_text(found['seconds'])} so far"
+        f"{state['state']}: {state['finished']} of {state['clips']} clips done, "
+        f"{state['failed']} failed{share}, {duration_text(state['seconds'])} so far"
     )
-    if found["seconds_left"] is not None:
-        say(f"about {duration_text(found['seconds_left'])} left at the speed so far")
-    if found["state"] == "interrupted":
-        silent = f"no sign of its command for {duration_text(found['seconds_since_news'])}: "
-        say((silent if found["gone"] else "") + "the same command goes on from here")
-    for name, spent in found["running"].items():
+    if state["seconds_left"] is not None:
+        say(f"about {duration_text(state['seconds_left'])} left at the speed so far")
+    if state["state"] == "interrupted":
+        silent = f"no sign of its command for {duration_text(state['seconds_since_news'])}: "
+        say((silent if state["gone"] else "") + "the same command goes on from here")
+    for name, spent in state["running"].items():
         say(f"now: {name} ({duration_text(spent)})")
-    if found["stages"]:
+    if state["stages"]:
         table = Table("stage", "computed", "cached", "seconds")
-        for name, total in found["stages"].items():
+        for name, total in state["stages"].items():
             cells = f"{total['computed']:.0f}", f"{total['hits']:.0f}", f"{total['seconds']:.1f}"
             table.add_row(name, *cells)
         console.print(table)
-    for name, why in found["failures"].items():
+    for name, why in state["failures"].items():
         say(f"failed: {name}: {why}")
 
 

@@ -18,16 +18,16 @@ CONTROL = r"\x00-\x08\x0b-\x1f\x7f-\x9f"
 UNSEEN = re.compile(rf"[{CONTROL}\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
 
-def seen(text: str) -> str:
+def escaped_text(text: str) -> str:
     """Return a text with what a terminal would obey, or cannot show, written out as an escape."""
     if len(text) > LONGEST:
         text = f"{text[:LONGEST]} …"
-    return UNSEEN.sub(lambda found: found[0].encode("unicode_escape").decode(), text)
+    return UNSEEN.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def line(text: str) -> str:
-    """Return a text in one line, shown as by `seen`: a name cannot pretend to be a message."""
-    return seen(text).replace("\n", "\\n").replace("\t", "\\t")
+    """Return a text in one line, as `escaped_text` shows it: no name passes for a message."""
+    return escaped_text(text).replace("\n", "\\n").replace("\t", "\\t")
 
 
 def announce(text: str) -> None:

@@ -72,7 +72,7 @@ def _bare_letters(units: dict[str, int]) -> dict[str, int]:
 def _parsed_number(
     where: str, text: str, units: dict[str, int] | dict[str, float], expected: str
 ) -> float:
-    found = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)", text.strip().lower(), re.ASCII)
-    if found is None or found[2] not in units:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?|\.\d+)\s*([a-z]*)", text.strip().lower(), re.ASCII)
+    if match is None or match[2] not in units:
         raise ConfigError(f"{where}: expected {expected}, got {text!r}")
-    return float(found[1]) * units[found[2]]
+    return float(match[1]) * units[match[2]]

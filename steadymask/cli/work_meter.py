@@ -78,7 +78,7 @@ class WorkMeter:
         self._begun: dict[Node, float] = {}
         self._first = 0.0
 
-    def take(self, event: Event) -> None:
+    def record_event(self, event: Event) -> None:
         """Take down an event."""
         if isinstance(event, TasksCounted):
             self._frames[event.clip], self._left[event.clip] = event.frames, dict(event.left)

@@ -106,7 +106,7 @@ def test_damage_that_comes_back_fails_the_clip_alone(tmp_path, monkeypatch):
     def torn(store, draft, manifest):
         real(store, draft, manifest)
         if manifest.record["stage"] == "mean" and manifest.provenance["clip"] == "bad":
-            for path in Path(store.place(manifest.key)).rglob("c.*"):
+            for path in Path(store.artifact_folder(manifest.key)).rglob("c.*"):
                 path.write_bytes(b"torn")
 
     monkeypatch.setattr(Store, "publish", torn)

@@ -20,7 +20,7 @@ def files(tmp_path):
 def test_an_entry_lies_under_folder_and_clip_with_nul_between(tmp_path):
     book = ledger(tmp_path)
     book.begin("a", {})
-    book.take(ClipFailed("a", "broken"))
+    book.record_event(ClipFailed("a", "broken"))
     name = os.fsencode(str(tmp_path / "out")) + b"\x00" + b"a"
     assert files(tmp_path) == [f"{hashlib.sha256(name).hexdigest()}.json"]
 
@@ -28,7 +28,7 @@ def test_an_entry_lies_under_folder_and_clip_with_nul_between(tmp_path):
 def test_an_entry_of_an_older_version_is_found(tmp_path):
     book = ledger(tmp_path)
     book.begin("a", {})
-    book.take(ClipFailed("a", "its worker died", quarantined=True))
+    book.record_event(ClipFailed("a", "its worker died", quarantined=True))
     (path,) = (tmp_path / "store" / "ledger").rglob("*.json")
     old = hashlib.sha256(os.fsencode(str(tmp_path / "out")) + b"\\0" + b"a").hexdigest()
     place = tmp_path / "store" / "ledger" / old[:2] / f"{old}.json"
@@ -40,9 +40,9 @@ def test_an_entry_of_an_older_version_is_found(tmp_path):
 def test_a_notice_changes_no_entry_and_a_retry_does(tmp_path):
     book = ledger(tmp_path)
     book.begin("a", {})
-    book.take(TaskStarted("a", NODE))
+    book.record_event(TaskStarted("a", NODE))
     before = book.entry("a")
-    book.take(Notice("a", "little room"))
+    book.record_event(Notice("a", "little room"))
     assert book.entry("a") == before
-    book.take(TaskRetried("a", NODE, "its worker died", "LostError", 1))
+    book.record_event(TaskRetried("a", NODE, "its worker died", "LostError", 1))
     assert book.entry("a").stages["flow"].text == "its worker died"

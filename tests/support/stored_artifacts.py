@@ -66,7 +66,7 @@ def put(store, name, stage="flow", clip="a", seconds=1.0, finished=0.0, **size):
 
 def last_used(store, key, when):
     """Set the time that tells of the last use of an artifact in a folder."""
-    os.utime(Path(store.place(key), MANIFEST), (when, when))
+    os.utime(Path(store.artifact_folder(key), MANIFEST), (when, when))
 
 
 def held(store):
@@ -96,7 +96,7 @@ HARMS = {
 def damage(store, key, harm):
     """Do harm to a frame, to the description of the array, or to the manifest."""
     name, change = HARMS[harm]
-    path = f"{store.place(key)}/{name}"
+    path = f"{store.artifact_folder(key)}/{name}"
     if change is None:
         store.fs.rm(path, recursive=True)
         return

@@ -43,8 +43,8 @@ class AlignedDecoder(nn.Module):
     def __init__(self, window: int = 7, widths: tuple[int, ...] = WIDTHS) -> None:
         super().__init__()
         self.window, self.widths = window, tuple(widths)
-        seen = 4 * PLANES + 2 * (window - 1)
-        self.stem = nn.Conv2d(seen, widths[0], 3, padding=1)
+        input_planes = 4 * PLANES + 2 * (window - 1)
+        self.stem = nn.Conv2d(input_planes, widths[0], 3, padding=1)
         sizes = list(zip((widths[0], *widths), widths, strict=False))
         self.down = nn.ModuleList(_ResidualBlock(before, after) for before, after in sizes)
         self.up = nn.ModuleList(_ResidualBlock(low + high, high) for high, low in sizes[1:])
@@ -93,12 +93,12 @@ class AlignedDecoder(nn.Module):
         to_own = log_odds(planes[:, OWN]) - log_odds(planes[:, VOTED])
         return out[:, :1] + torch.tanh(out[:, 1:2]) * to_own, out[:, 2:]
 
-    def refine(self, given: DecoderInputs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def refine(self, inputs: DecoderInputs) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the residual of one frame's classes, each decoded by itself.
 
         Parameters
         ----------
-        given : DecoderInputs
+        inputs : DecoderInputs
             From `stages.ops.decoder_inputs.decoder_inputs`.
 
         Returns
@@ -107,13 +107,13 @@ class AlignedDecoder(nn.Module):
             Residual log odds, see `stages.ops.residual.add_residual`, and the probability that the
             frame's own mask is right here and around.
         """
-        classes, _, rows, columns = given.masks.shape
+        classes, _, rows, columns = inputs.masks.shape
         residual, trust = np.zeros((2, rows, columns, classes), np.float32)
         device = self.stem.weight.device
         with repeatable():
             for c in range(classes):
-                planes = torch.from_numpy(given.planes(c)[None]).to(device)
-                around = torch.from_numpy(given.near[c : c + 1]).to(device)
+                planes = torch.from_numpy(inputs.planes(c)[None]).to(device)
+                around = torch.from_numpy(inputs.near[c : c + 1]).to(device)
                 added, trusted = self.decode(_channels_last(planes), _channels_last(around))
                 residual[..., c] = added[0, 0].cpu().numpy()
                 trust[..., c] = torch.sigmoid(trusted[0, 0]).cpu().numpy()
@@ -122,8 +122,8 @@ class AlignedDecoder(nn.Module):
 
 def log_odds(mask: torch.Tensor) -> torch.Tensor:
     """Return the log odds of probabilities, held within 1/255 and 254/255."""
-    held = mask.clamp(float(LEAST), 1 - float(LEAST))
-    return torch.log(held / (1 - held))
+    bounded = mask.clamp(float(LEAST), 1 - float(LEAST))
+    return torch.log(bounded / (1 - bounded))
 
 
 def _channels_last(x: torch.Tensor) -> torch.Tensor:

@@ -189,12 +189,14 @@ class DeepLabDecoder(nn.Module):
         return large.reshape(len(codes), self.window, self.classes, *size)
 
     @staticmethod
-    def _check_array(name: str, what: str, expected: int, found: int, shape: Sequence[int]) -> None:
+    def _check_array(
+        name: str, what: str, expected: int, actual: int, shape: Sequence[int]
+    ) -> None:
         """Refuse an array that the decoder was not built for."""
-        if expected != found:
+        if expected != actual:
             raise ShapeError(
-                f"{name}: expected {expected} {what}, as the decoder was built for, got {found} "
-                f"in {tuple(shape)}: build or load one for {found}"
+                f"{name}: expected {expected} {what}, as the decoder was built for, got {actual} "
+                f"in {tuple(shape)}: build or load one for {actual}"
             )
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InputError
-from stages.models.torch_models import RANDOM, fill, place
+from stages.models.torch_models import RANDOM, fill, move_to_device
 from stages.models.weights import file_digest, load_checkpoint, reason
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ def load_decoder(kind: str, weights: str = "", device: str = "cpu") -> nn.Module
     except (TypeError, ValueError, RuntimeError, IndexError) as error:
         raise InputError(f"{path}: settings {settings} do not build a {kind} decoder") from error
     fill(decoder, load_checkpoint(path), path=path, name=f"the {kind} decoder")
-    place(decoder, device, setting="refine.device")
+    move_to_device(decoder, device, setting="refine.device")
     return decoder
 
 
@@ -126,11 +126,11 @@ def _read_about(path: Path, kind: str) -> dict[str, Any]:
         raise InputError(
             f"{path}: expected a decoder as run_pipeline.py fit writes, got other weights"
         )
-    found = about.get("kind"), about.get("version")
-    if found != (kind, VERSION):
+    own_kind, version = about.get("kind"), about.get("version")
+    if (own_kind, version) != (kind, VERSION):
         raise InputError(
-            f"{path}: expected a {kind} decoder of version {VERSION}, got {found[0]!r} of version "
-            f"{found[1]!r}"
+            f"{path}: expected a {kind} decoder of version {VERSION}, got {own_kind!r} of version "
+            f"{version!r}"
         )
     try:
         settings = dict(json.loads(about["settings"]))

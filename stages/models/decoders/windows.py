@@ -120,22 +120,24 @@ def _slide_window(
     decoder: DeepLabDecoder, frames: Frames, masks: Masks, start: int, stop: int
 ) -> Iterator[NDArray[np.float32]]:
     half, last = decoder.window // 2, len(frames) - 1
-    seen: dict[int, _WindowFrame] = {}
+    encoded: dict[int, _WindowFrame] = {}
     ready = start
     for centre in range(max(start - half, 0), min(stop + half, last + 1) if start < stop else 0):
         places = range(centre - half, centre + half + 1)
         near = [min(max(k, 0), last) for k in places]
         # Not inside a `with` across the yield: the caller must get its own torch modes back.
         with repeatable():
-            seen = {k: seen.get(k) or _encode_frame(decoder, frames[k], masks[k]) for k in near}
-            window = [seen[k] for k in near]
+            encoded = {
+                k: encoded.get(k) or _encode_frame(decoder, frames[k], masks[k]) for k in near
+            }
+            window = [encoded[k] for k in near]
             _add_window(
-                decoder, window, [k == place for k, place in zip(near, places, strict=True)]
+                decoder, window, [k == wanted for k, wanted in zip(near, places, strict=True)]
             )
         done = stop if centre == last else min(centre - half + 1, stop)
         for k in range(ready, done):
             with repeatable():
-                soft = refined(seen[k].mask, seen[k].total / seen[k].windows).cpu().numpy()
+                soft = refined(encoded[k].mask, encoded[k].total / encoded[k].windows).cpu().numpy()
             yield soft
         ready = max(ready, done)
 
@@ -155,16 +157,16 @@ def _encode_frame(
 def _add_window(decoder: DeepLabDecoder, window: list[_WindowFrame], real: list[bool]) -> None:
     """Decode one window and add each frame's residual at the frame's own place."""
     first = window[0].mask
-    for one in window:
-        if one.mask.shape != first.shape:
+    for window_frame in window:
+        if window_frame.mask.shape != first.shape:
             raise ShapeError(
                 f"masks: expected one shape (C H W) within a shot, {tuple(first.shape)} as before, "
-                f"got {tuple(one.mask.shape)}"
+                f"got {tuple(window_frame.mask.shape)}"
             )
-    codes = torch.stack([one.code for one in window])
+    codes = torch.stack([window_frame.code for window_frame in window])
     rows, columns = first.shape[-2:]
     residuals = decoder.decode(codes[None], (rows, columns))[0]
-    for one, residual, counts in zip(window, residuals, real, strict=True):
+    for window_frame, residual, counts in zip(window, residuals, real, strict=True):
         if counts:
-            one.total += residual
-            one.windows += 1
+            window_frame.total += residual
+            window_frame.windows += 1

@@ -26,7 +26,7 @@ from stages.models.torch_models import (
     RANDOM_DIGEST,
     explained,
     fill,
-    place,
+    move_to_device,
     repeatable,
     seeded,
 )
@@ -78,7 +78,7 @@ def load_flow_network(
         checkpoint = load_checkpoint(path)
         apply_training_facts(model, checkpoint.get("hyper_parameters") or {})
         fill(model, tensors(checkpoint), path=path, name=name)
-    place(model, device, setting="flow.device")
+    move_to_device(model, device, setting="flow.device")
 
     if name not in FAMILY:
         return _OwnForward(model, device)

@@ -43,7 +43,7 @@ class Augmented(Segmenter):
         self.class_ids, self.class_names = inner.class_ids, inner.class_names
         self.notes = inner.notes
 
-    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+    def network_masks(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the mean over all looks, at the picture's size."""
         mirrored = np.ascontiguousarray(frame[:, ::-1]) if self._flip else None
         total = np.zeros((len(self.class_ids), *frame.shape[:2]), np.float32)

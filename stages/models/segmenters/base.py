@@ -52,7 +52,7 @@ class Segmenter(ABC):
             If the network does not give probabilities.
         """
         dims = bind_shapes(frame=(frame, "H W 3"))
-        return at_most_one(resized(self.look(frame, scale), dims["H"], dims["W"]))
+        return at_most_one(resized(self.network_masks(frame, scale), dims["H"], dims["W"]))
 
     batch: int = 1
     """Pictures that it sees best at once."""
@@ -62,7 +62,7 @@ class Segmenter(ABC):
         return [self(frame) for frame in frames]
 
     @abstractmethod
-    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+    def network_masks(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the foreground's probabilities (C, h, w) at the network's own size.
 
         `scale` multiplies the size at which the network otherwise sees the picture.

@@ -49,7 +49,7 @@ class FunctionSegmenter(Segmenter):
             )
         self._spec, self.class_ids = spec, classes
 
-    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+    def network_masks(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the function's answer, checked."""
         if scale != 1:
             frame = fitted(frame, *scaled(frame.shape[0], frame.shape[1], scale))

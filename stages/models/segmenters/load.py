@@ -190,7 +190,7 @@ class _ChosenClasses(Segmenter):
         self.most, self.notes, self.batch = inner.most, inner.notes, inner.batch
         self.class_names = {} if union else inner.class_names
 
-    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+    def network_masks(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the chosen masks."""
         return self._choose_segmenter(self._inner(frame, scale=scale))
 

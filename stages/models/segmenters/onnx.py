@@ -109,7 +109,7 @@ class OnnxSegmenter(Segmenter):
         )
         return f"read as {kind[self._activation]} of {which} (segment.background, activation)"
 
-    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+    def network_masks(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the foreground's probabilities at the model's own size."""
         canvas, (rows, columns) = self._placed_size(frame.shape[0], frame.shape[1], scale)
         out = self._run_model(fitted(frame, rows, columns), canvas)
@@ -135,15 +135,15 @@ class OnnxSegmenter(Segmenter):
         """Find what the model wants."""
         entries = self._session.get_inputs()
         try:
-            found = [(entry.name, entry.type, entry.shape) for entry in entries]
+            inputs = [(entry.name, entry.type, entry.shape) for entry in entries]
         except UnicodeDecodeError as error:
             raise InputError(f"{self._path}: its inputs have no readable names") from error
         if len(entries) != 1 or len(entries[0].shape) != 4 or entries[0].type not in DTYPES:
             raise InputError(
                 f"{self._path}: expected one input, a picture of 4 dimensions of float or uint8, "
-                f"got {found}"
+                f"got {inputs}"
             )
-        self._input, self._dtype, shape = entries[0].name, DTYPES[entries[0].type], found[0][2]
+        self._input, self._dtype, shape = entries[0].name, DTYPES[entries[0].type], inputs[0][2]
         self._channels_first = shape[1] == 3 or shape[3] != 3
         channels, *sides = shape[1:] if self._channels_first else (shape[3], *shape[1:3])
         if isinstance(channels, int) and channels != 3:

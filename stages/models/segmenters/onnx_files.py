@@ -44,7 +44,7 @@ def external_files(path: Path) -> list[Path]:
     except (OSError, ValueError, IndexError) as error:
         raise InputError(f"{path}: not a readable ONNX model: {error}") from error
     folder = path.resolve().parent
-    found = []
+    files = []
     for name in sorted(names):
         file_path = folder / name
         if Path(name).is_absolute() or not file_path.resolve().is_relative_to(folder):
@@ -52,8 +52,8 @@ def external_files(path: Path) -> list[Path]:
                 f"{path}: expected tensors in its own folder, got {name[:200]!r}: a model may not "
                 "read other files"
             )
-        found.append(file_path)
-    return found
+        files.append(file_path)
+    return files
 
 
 def _tensor_locations(

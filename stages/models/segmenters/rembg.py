@@ -36,7 +36,7 @@ class RembgSegmenter(Segmenter):
         licence = LICENCES.get(self._name, "not known here: see its authors' page")
         self.notes = (f"{spec}: licence {licence}",)
 
-    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+    def network_masks(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the foreground's probability (1, h, w)."""
         if scale != 1:
             frame = fitted(frame, *scaled(frame.shape[0], frame.shape[1], scale))

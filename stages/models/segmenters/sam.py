@@ -21,7 +21,7 @@ from stages.models.segmenters.transformers import (
     model_folder,
     read_licence,
 )
-from stages.models.torch_models import explained, place, repeatable
+from stages.models.torch_models import explained, move_to_device, repeatable
 from stages.models.weights import reason
 
 KINDS = ("SamModel", "SamHQModel", "Sam2Model")
@@ -65,7 +65,7 @@ class PromptedSegmenter:
                 self._processor = transformers.AutoProcessor.from_pretrained(folder, **local)
         except Exception as error:  # transformers raises whatever a damaged file leads to
             raise InputError(f"--segmenter {spec}: cannot be loaded: {reason(error)}") from error
-        place(self._model, device, setting="segment.device")
+        move_to_device(self._model, device, setting="segment.device")
         self.notes = (f"{spec}: licence {read_licence(folder)}",)
 
     def __call__(
@@ -83,16 +83,18 @@ class PromptedSegmenter:
         with repeatable(), explained(f"segmenting {frame.shape[1]} columns", "take a smaller one"):
             whole = self._processor(images=frame, return_tensors="pt")
             pixels = whole["pixel_values"].to(self._device, self._model.dtype)
-            seen = self._model.get_image_embeddings(pixels)
+            embeddings = self._model.get_image_embeddings(pixels)
             masks = [
-                np.max([self._cut_out(frame, seen, prompt) for prompt in prompts], axis=0)
+                np.max([self._cut_out(frame, embeddings, prompt) for prompt in prompts], axis=0)
                 if prompts
                 else np.zeros(frame.shape[:2], np.float32)
                 for prompts in classes
             ]
         return at_most_one(np.stack(masks))
 
-    def _cut_out(self, frame: NDArray[np.uint8], seen: Any, prompt: Prompt) -> NDArray[np.float32]:
+    def _cut_out(
+        self, frame: NDArray[np.uint8], embeddings: Any, prompt: Prompt
+    ) -> NDArray[np.float32]:
         """Return the probability (H, W) of what a prompt names."""
         told: dict[str, Any] = {}
         if prompt.box is not None:
@@ -102,14 +104,14 @@ class PromptedSegmenter:
             told["input_points"] = [[[list(point) for point in prompt.points]]]
             told["input_labels"] = [[signs]]
         inputs = self._processor(images=frame, return_tensors="pt", **told)
-        given = {
+        prompt_inputs = {
             name: value.to(
                 self._device, self._model.dtype if value.is_floating_point() else value.dtype
             )
             for name, value in inputs.items()
             if name.startswith("input_")
         }
-        answer = self._model(image_embeddings=seen, multimask_output=False, **given)
+        answer = self._model(image_embeddings=embeddings, multimask_output=False, **prompt_inputs)
         sizes = [inputs["original_sizes"]]
         if "reshaped_input_sizes" in inputs:
             sizes.append(inputs["reshaped_input_sizes"])

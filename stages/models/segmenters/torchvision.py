@@ -11,7 +11,14 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 from stages.models.segmenters.base import IMAGENET, Segmenter, fitted, normalised
-from stages.models.torch_models import RANDOM, RANDOM_DIGEST, fill, place, repeatable, seeded
+from stages.models.torch_models import (
+    RANDOM,
+    RANDOM_DIGEST,
+    fill,
+    move_to_device,
+    repeatable,
+    seeded,
+)
 from stages.models.weights import download, file_digest, load_checkpoint, tensors
 
 SHORT_SIDE = 520  # that its weights were trained at
@@ -38,11 +45,11 @@ class TorchvisionSegmenter(Segmenter):
             )
         if path:
             fill(self._model, state, path=path, name=name)
-        place(self._model, device, setting="segment.device")
+        move_to_device(self._model, device, setting="segment.device")
         self._device = device
         self.class_ids = tuple(range(1, count))
 
-    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+    def network_masks(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return softmax probabilities at the size the model was trained at."""
         import torch
 

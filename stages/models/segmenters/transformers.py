@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError, InputError
 from stages.models.segmenters.base import Segmenter, at_most_one, resized
-from stages.models.torch_models import explained, place, repeatable
+from stages.models.torch_models import explained, move_to_device, repeatable
 from stages.models.weights import file_digest, reason
 
 Precision = Literal["fp32", "fp16", "bf16"]
@@ -74,7 +74,7 @@ class TransformersSegmenter(Segmenter):
         self._spec, self._device, self.batch = spec, device, batch
         with LOADING:
             self._model, self._processor, self._by_pixel = _load_model(spec, folder, precision)
-        place(self._model, device, setting="segment.device")
+        move_to_device(self._model, device, setting="segment.device")
         names = {int(k): str(name) for k, name in self._model.config.id2label.items()}
         self._first = bool(names) and names.get(0, "").lower() in BACKGROUNDS
         shift = 0 if self._first else 1
@@ -87,7 +87,7 @@ class TransformersSegmenter(Segmenter):
             return ()
         return (f"{self._spec}: objects of one class are one mask",)
 
-    def look(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
+    def network_masks(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the probabilities of the foreground classes at the network's own size."""
         return self._look_all([frame], scale)[0]
 

@@ -20,7 +20,7 @@ FRAME = np.arange(4)
 
 def test_a_frame_is_found_by_its_digest_as_it_was():
     recent, frame = Recent(1000), FRAME.copy()
-    recent.keep("a", frame)
+    recent.put_values("a", frame)
     frame[:] = 0
     np.testing.assert_array_equal(recent.find("a"), FRAME)
     assert recent.find("b") is None
@@ -29,23 +29,23 @@ def test_a_frame_is_found_by_its_digest_as_it_was():
 def test_what_was_not_used_for_longest_goes_first():
     recent = Recent(2 * FRAME.nbytes)
     for digest in ("a", "b", "a", "c"):
-        recent.keep(digest, FRAME)
+        recent.put_values(digest, FRAME)
     assert [recent.find(digest) is not None for digest in "abc"] == [True, False, True]
     recent.find("a")
-    recent.keep("d", FRAME)
+    recent.put_values("d", FRAME)
     assert [recent.find(digest) is not None for digest in "acd"] == [True, False, True]
 
 
 @pytest.mark.parametrize("limit", [0, FRAME.nbytes - 1])
 def test_more_than_the_limit_is_not_held(limit):
     recent = Recent(limit)
-    recent.keep("a", FRAME)
+    recent.put_values("a", FRAME)
     assert recent.find("a") is None
 
 
 def gone(store, manifest):
     """Delete the arrays of an artifact behind the store's back."""
-    shutil.rmtree(f"{store.place(manifest.key)}/x")
+    shutil.rmtree(f"{store.artifact_folder(manifest.key)}/x")
 
 
 def test_what_was_read_to_be_remembered_is_read_once(tmp_path):

@@ -66,10 +66,10 @@ def test_a_folder_counts_as_du_does_and_an_object_store_by_the_sizes_of_objects(
     key = put(folder, "one")
     put(bucket, "one")
     said = subprocess.run(
-        ["du", "-s", "--block-size=1", folder.place(key)], capture_output=True, check=True
+        ["du", "-s", "--block-size=1", folder.artifact_folder(key)], capture_output=True, check=True
     )
     assert size_of(folder, key) == int(said.stdout.split()[0])
-    files = [p for p in Path(bucket.place(key)).rglob("*") if p.is_file()]
+    files = [p for p in Path(bucket.artifact_folder(key)).rglob("*") if p.is_file()]
     assert size_of(bucket, key) == sum(path.stat().st_size for path in files)
 
 
@@ -157,7 +157,7 @@ def test_who_reads_what_is_removed_gets_an_error_and_finds_it_absent(store):
 def test_a_store_that_may_only_be_read_says_so(tmp_path):
     store = store_of("folder", tmp_path)
     key = put(store, "one")
-    Path(store.place(key)).parent.chmod(0o500)
+    Path(store.artifact_folder(key)).parent.chmod(0o500)
     with pytest.raises(CacheError, match="cannot be removed"):
         store.remove(key)
 
@@ -198,12 +198,12 @@ def test_a_draft_that_was_written_to_lately_is_no_leftover(tmp_path):
 def test_in_an_object_store_what_lacks_its_manifest_is_a_leftover_once_it_is_old():
     store = Store("memory://bucket/leftovers")
     key = put(store, "one")
-    store.fs.rm_file(f"{store.place(key)}/{MANIFEST}")
+    store.fs.rm_file(f"{store.artifact_folder(key)}/{MANIFEST}")
     stock = take_stock(store)
     assert stock.unfinished == [key]
     assert leftovers(store, stock, before=time.time() - 100) == []
     (left,) = leftovers(store, stock, before=time.time() + 100)
-    assert left.path == store.place(key)
+    assert left.path == store.artifact_folder(key)
     sweep(store, [left])
     assert places(store) == set()
 

@@ -73,7 +73,7 @@ def test_a_pruner_killed_at_any_moment_leaves_only_whole_artifacts(tmp_path):
     for left in (38, 25, 10):
         pruner = pruner_of(store)
         until = time.monotonic() + 60
-        while sum(Path(store.place(key)).exists() for key in keys) > left:
+        while sum(Path(store.artifact_folder(key)).exists() for key in keys) > left:
             assert time.monotonic() < until
         pruner.send_signal(signal.SIGKILL)
         pruner.wait()

@@ -66,7 +66,7 @@ def test_a_writer_that_fails_half_way_leaves_nothing(tmp_path):
 def test_without_its_manifest_an_artifact_does_not_exist(tmp_path):
     store = Store(str(tmp_path))
     put(store)
-    Path(store.place(KEY), "manifest.json").unlink()
+    Path(store.artifact_folder(KEY), "manifest.json").unlink()
     assert store.find(KEY) is None
 
 
@@ -82,7 +82,7 @@ def test_of_many_writers_one_wins_and_all_succeed(tmp_path):
 def test_a_damaged_frame_is_never_read(tmp_path, harm):
     store = Store(str(tmp_path))
     put(store, values=np.random.default_rng(0).random((6, 2000)))
-    frame = Path(store.place(KEY), "x", "c.3.0")
+    frame = Path(store.artifact_folder(KEY), "x", "c.3.0")
     if harm == "flipped":
         data = bytearray(frame.read_bytes())
         data[-5] ^= 255
@@ -91,7 +91,7 @@ def test_a_damaged_frame_is_never_read(tmp_path, harm):
         frame.write_bytes(frame.read_bytes()[:20])
     else:
         frame.unlink()
-    with pytest.raises(DamageError, match=store.place(KEY)) as caught:
+    with pytest.raises(DamageError, match=store.artifact_folder(KEY)) as caught:
         store.read(store.find(KEY).piece("x", 12, 15))
     assert caught.value.key == pickle.loads(pickle.dumps(caught.value)).key == KEY
     assert len(store.read(store.find(KEY).piece("x", 10, 13))) == 3
@@ -100,7 +100,7 @@ def test_a_damaged_frame_is_never_read(tmp_path, harm):
 def test_an_artifact_whose_manifest_is_damaged_is_not_there_and_is_replaced(tmp_path):
     store = Store(str(tmp_path))
     put(store)
-    Path(store.place(KEY), "manifest.json").write_text("{")
+    Path(store.artifact_folder(KEY), "manifest.json").write_text("{")
     assert store.find(KEY) is None
     put(store)
     np.testing.assert_array_equal(store.read(store.find(KEY).piece("x", 10, 11)), [[0, 1]])
@@ -110,7 +110,7 @@ def test_an_artifact_whose_manifest_is_damaged_is_not_there_and_is_replaced(tmp_
 def test_a_fact_that_was_changed_makes_an_artifact_absent(tmp_path):
     store = Store(str(tmp_path))
     put(store, facts={"rate": 24})
-    file = Path(store.place(KEY), "manifest.json")
+    file = Path(store.artifact_folder(KEY), "manifest.json")
     text = file.read_text()
     assert '"rate": 24' in text
     file.write_text(text.replace('"rate": 24', '"rate": 25'))

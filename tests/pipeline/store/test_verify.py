@@ -73,7 +73,7 @@ def test_an_artifact_removed_meanwhile_is_no_problem(tmp_path):
 def test_without_its_manifest_there_is_nothing_to_check(tmp_path):
     store = store_of("bucket", tmp_path)
     key = put(store, "one")
-    store.fs.rm_file(f"{store.place(key)}/manifest.json")
+    store.fs.rm_file(f"{store.artifact_folder(key)}/manifest.json")
     assert problems(store) == {}
 
 

@@ -98,7 +98,7 @@ def test_what_is_damaged_is_named_and_removed_but_not_in_a_dry_run(store, capsys
     assert places(store) == {good}
     printed = capsys.readouterr().out
     assert printed.count("damaged: smooth of b: ") == 2
-    assert printed.count(f"{store.place(bad)}/x: frame 13 is damaged") == 2
+    assert printed.count(f"{store.artifact_folder(bad)}/x: frame 13 is damaged") == 2
     assert printed.count("the next run that needs them computes them again") == 1
     assert cache("verify", store) == 0
 
@@ -109,7 +109,7 @@ def test_the_next_run_computes_what_was_damaged_again_and_nothing_else(library, 
     store = Store(str(root / "out" / ".store"))
     wanted = sorted((root / "out" / "a" / "masks").iterdir())[3].read_bytes()
     (key,) = (entry.key for entry in take_stock(store).entries if entry.stage == "refine")
-    frame = Path(store.place(key), "masks", "c.3.0.0.0")
+    frame = Path(store.artifact_folder(key), "masks", "c.3.0.0.0")
     frame.write_bytes(frame.read_bytes()[:-1] + b"?")
     assert cache("verify", root / "out") == 1
     shutil.rmtree(root / "out" / "a" / "masks")
@@ -152,7 +152,7 @@ def test_what_a_killed_remover_left_in_an_object_store_no_longer_counts(tmp_path
     store = store_of("bucket", tmp_path)
     key, other = put(store, "one"), put(store, "two")
     assert held(store) == {key, other}
-    store.fs.rm_file(f"{store.place(key)}/manifest.json")
+    store.fs.rm_file(f"{store.artifact_folder(key)}/manifest.json")
     assert cache("verify", store) == 0
     assert held(store) == {other}
 

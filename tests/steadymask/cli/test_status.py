@@ -24,14 +24,14 @@ def record_of(out, clips=2):
 def begun(out):
     """A run of two clips: one done, of the other one of four nodes done and one at work."""
     record = record_of(out)
-    record.take(TasksCounted("a", 1, 16, {"flow": 8, "smooth": 0}))
-    record.take(TaskStarted("a", Node("a", "flow", 0, 8)))
-    record.take(TaskDone("a", Node("a", "flow", 0, 8), seconds=2.0))
-    record.take(ClipFinished("a"))
-    record.take(TasksCounted("b", 4, 16, {"flow": 16, "smooth": 16}))
-    record.take(TaskStarted("b", Node("b", "flow", 0, 8)))
-    record.take(TaskDone("b", Node("b", "flow", 0, 8), seconds=1.0))
-    record.take(TaskStarted("b", Node("b", "smooth", 0, 8)))
+    record.record_event(TasksCounted("a", 1, 16, {"flow": 8, "smooth": 0}))
+    record.record_event(TaskStarted("a", Node("a", "flow", 0, 8)))
+    record.record_event(TaskDone("a", Node("a", "flow", 0, 8), seconds=2.0))
+    record.record_event(ClipFinished("a"))
+    record.record_event(TasksCounted("b", 4, 16, {"flow": 16, "smooth": 16}))
+    record.record_event(TaskStarted("b", Node("b", "flow", 0, 8)))
+    record.record_event(TaskDone("b", Node("b", "flow", 0, 8), seconds=1.0))
+    record.record_event(TaskStarted("b", Node("b", "smooth", 0, 8)))
     record.save("running")
     return out
 
@@ -97,7 +97,7 @@ def test_what_is_no_lock_is_not_at_work(tmp_path):
 def test_failures_are_told_with_their_reason_and_a_clip_by_itself(tmp_path, capsys):
     out = begun(tmp_path / "out")
     record = record_of(out, 1)
-    record.take(ClipFailed("c", text="smooth: out of memory"))
+    record.record_event(ClipFailed("c", text="smooth: out of memory"))
     record.save("done")
     assert status(out) == 1
     assert "failed: c: smooth: out of memory" in capsys.readouterr().out
@@ -124,7 +124,7 @@ def test_a_real_run_leaves_a_whole_record(tmp_path, capsys):
     assert "smooth" in printed
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert run["progress"]["share"] == 1
-    assert state_of(run, held=False, now=time.time())["running"] == {}
+    assert state_of(run, at_work=False, now=time.time())["running"] == {}
 
 
 @pytest.mark.parametrize(

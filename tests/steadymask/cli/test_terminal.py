@@ -3,7 +3,7 @@
 import pytest
 from rich.table import Table
 
-from steadymask.cli.terminal import LONGEST, line, plain_console, seen
+from steadymask.cli.terminal import LONGEST, escaped_text, line, plain_console
 
 
 @pytest.mark.parametrize(
@@ -22,7 +22,7 @@ def test_what_a_terminal_would_obey_is_written_out(given, shown):
 
 def test_a_name_cannot_pretend_to_be_another_message():
     assert line("a\nfailed: b") == r"a\nfailed: b"
-    assert seen("a\nb") == "a\nb"
+    assert escaped_text("a\nb") == "a\nb"
 
 
 def test_an_endless_message_ends():

@@ -25,16 +25,16 @@ def simulate(seconds_a_frame, clips=3, workers=1):
     for k in range(clips):
         name = f"clip{k}"
         left = dict.fromkeys(STAGES, FRAMES)
-        meter.take(TasksCounted(name, 5, FRAMES, left))
+        meter.record_event(TasksCounted(name, 5, FRAMES, left))
         for start in range(0, FRAMES, CHUNK):
             for stage in STAGES:
                 node = Node(name, stage, start, start + CHUNK)
-                meter.take(TaskStarted(name, node))
+                meter.record_event(TaskStarted(name, node))
                 clock.now += CHUNK * seconds_a_frame[stage]
                 spent = CHUNK * seconds_a_frame[stage]
-                meter.take(TaskDone(name, node, seconds=spent))
+                meter.record_event(TaskDone(name, node, seconds=spent))
                 yield meter, clock.now - began
-        meter.take(ClipFinished(name))
+        meter.record_event(ClipFinished(name))
     yield meter, clock.now - began
 
 
@@ -62,8 +62,8 @@ def test_at_the_end_all_is_done():
 def test_what_was_cached_counts_as_done_and_says_nothing_of_the_speed():
     clock = Clock()
     meter = WorkMeter(1, 1, clock)
-    meter.take(TasksCounted("a", 2, 10, {"flow": 10, "smooth": 10}))
-    meter.take(TaskCached("a", Node("a", "flow", 0, 10), seconds=500.0))
+    meter.record_event(TasksCounted("a", 2, 10, {"flow": 10, "smooth": 10}))
+    meter.record_event(TaskCached("a", Node("a", "flow", 0, 10), seconds=500.0))
     assert 0.2 < meter.estimate().share < 0.7
     assert meter.estimate().seconds_left is None
 
@@ -71,7 +71,7 @@ def test_what_was_cached_counts_as_done_and_says_nothing_of_the_speed():
 def test_tasks_that_wait_at_a_worker_are_not_said_to_run():
     meter = WorkMeter(1, 2, Clock())
     for start in (0, 10, 20):
-        meter.take(
+        meter.record_event(
             TaskStarted("a", Node("a", "flow" if start < 20 else "smooth", start, start + 10))
         )
     assert meter.running() == {"a": ["flow"]}

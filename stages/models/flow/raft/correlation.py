@@ -72,8 +72,8 @@ def correlate(
         there = volume.contiguous().view(-1, *size).numpy()
         back = transposed(there, size)
         pyramids = (correlation_pyramid(there, levels), correlation_pyramid(back, levels))
-        one, other = (HostVolume(pyramid, radius) for pyramid in pyramids)
-        return one, other
+        forward, backward = (HostVolume(pyramid, radius) for pyramid in pyramids)
+        return forward, backward
     both = (volume, volume.T.contiguous())
     ahead, behind = (TorchVolume(part.view(-1, *size), levels, radius) for part in both)
     return ahead, behind
@@ -129,8 +129,8 @@ class TorchVolume:
 
     def put(self, k: int, volume: TorchVolume) -> None:
         """Copy the volume of one pair to place k of the batch."""
-        for level, one in zip(self._pyramid, volume._pyramid, strict=True):
-            level[k * len(one) : (k + 1) * len(one)] = one
+        for level, pair_level in zip(self._pyramid, volume._pyramid, strict=True):
+            level[k * len(pair_level) : (k + 1) * len(pair_level)] = pair_level
 
     @property
     def nbytes(self) -> int:
@@ -210,8 +210,8 @@ class TorchFeatures:
         for first in range(0, len(self._own), self._tile):
             tile = slice(first, first + self._tile)
             levels = range(len(self._pyramid))
-            seen = [self._sample_level(self._own[tile], k, at[:, tile] / 2**k) for k in levels]
-            parts.append(torch.cat(seen, dim=1))
+            sampled = [self._sample_level(self._own[tile], k, at[:, tile] / 2**k) for k in levels]
+            parts.append(torch.cat(sampled, dim=1))
         return torch.cat(parts).view(1, *flow.shape[1:], -1).permute(0, 3, 1, 2)
 
     def _sample_level(self, own: Tensor, level: int, at: Tensor) -> Tensor:
@@ -222,8 +222,8 @@ class TorchFeatures:
         x, y = corner.long()[:, :, None] + self._steps
         across, down = (x >= 0) & (x < columns), (y >= 0) & (y < rows)
         index = y.clamp(0, rows - 1)[:, :, None] * columns + x.clamp(0, columns - 1)[:, None]
-        seen = self._pyramid[level].view(-1, channels)[index.flatten(1)]
-        patch = torch.bmm(seen, own[:, :, None]).view(index.shape)
+        sampled = self._pyramid[level].view(-1, channels)[index.flatten(1)]
+        patch = torch.bmm(sampled, own[:, :, None]).view(index.shape)
         patch = patch * (down[:, :, None] & across[:, None])
         patch = torch.lerp(patch[:, :-1], patch[:, 1:], fy)
         patch = torch.lerp(patch[..., :-1], patch[..., 1:], fx)

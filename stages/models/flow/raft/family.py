@@ -20,7 +20,7 @@ from pipeline.stage import Span
 from stages.models.flow.pictures import Landing
 from stages.models.flow.raft.correlation import fits_square
 from stages.models.flow.raft.frames import EncodedFrames, Pair
-from stages.models.flow.raft.iterations import Given, Recordings, iterate
+from stages.models.flow.raft.iterations import PairInputs, Recordings, iterate
 from stages.models.flow.raft.update import Update
 from stages.models.flow.settings import NetworkSettings
 from stages.models.torch_models import explained, lacks_memory, repeatable
@@ -230,13 +230,13 @@ class RaftRun:
         for k, pair in enumerate(pairs):
             self._known[pair], self._coarse[pair] = (landing, k), flow[k]
 
-    def _starting_flow(self, pair: Pair, start: Tensor | None) -> Given:
+    def _starting_flow(self, pair: Pair, start: Tensor | None) -> PairInputs:
         parts = self._model_parts
         if start is None:
             start = torch.zeros((2, *parts.size), device=self._network.device)
         context = parts.context(pair[0])
         volume, attention = parts.correlations(*pair), parts.attention(pair[0])
-        return Given(start[None], context.state, context.gates, volume, attention)
+        return PairInputs(start[None], context.state, context.gates, volume, attention)
 
     def _largest_group(self, *, far: bool) -> int:
         """Return how many pairs `_group` gives where the shot does not end."""

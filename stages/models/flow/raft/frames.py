@@ -130,13 +130,13 @@ class EncodedFrames:
 
     def forget(self, frame: int) -> None:
         """Drop all of the frames up to `frame`."""
-        held: tuple[dict[int, Any], ...] = (
+        caches: tuple[dict[int, Any], ...] = (
             self._images,
             self._features,
             self._contexts,
             self._attention,
         )
-        for parts in held:
+        for parts in caches:
             for k in [k for k in parts if k <= frame]:
                 del parts[k]
 

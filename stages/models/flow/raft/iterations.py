@@ -29,7 +29,7 @@ Recorder = Callable[[Callable[[], None], torch.device], Callable[[], None]]
 
 
 @dataclass(frozen=True)
-class Given:
+class PairInputs:
     """What the flow of a pair is estimated from.
 
     Attributes
@@ -56,16 +56,16 @@ class Given:
         return sum(part.nbytes for part in [*parts, *self.gates, *self.attention])
 
 
-def iterate(update: Update, pairs: Iterable[Given], count: int) -> tuple[Tensor, Tensor]:
+def iterate(update: Update, pairs: Iterable[PairInputs], count: int) -> tuple[Tensor, Tensor]:
     """Return flow (B, 2, h, w) and state after `count` iterations, run one after the other."""
     batch = list(pairs)
-    flow = torch.cat([given.flow for given in batch])
-    state = torch.cat([given.state for given in batch])
-    gates = [torch.cat(part) for part in zip(*(given.gates for given in batch), strict=True)]
-    attention = [weights for given in batch for weights in given.attention]
+    flow = torch.cat([pair.flow for pair in batch])
+    state = torch.cat([pair.state for pair in batch])
+    gates = [torch.cat(part) for part in zip(*(pair.gates for pair in batch), strict=True)]
+    attention = [weights for pair in batch for weights in pair.attention]
     for _ in range(count):
-        seen = torch.cat([given.volume.around(flow[k]) for k, given in enumerate(batch)])
-        state, step = update(state, gates, seen, flow, attention)
+        correlation = torch.cat([pair.volume.around(flow[k]) for k, pair in enumerate(batch)])
+        state, step = update(state, gates, correlation, flow, attention)
         flow = flow + step
     return flow, state
 
@@ -102,27 +102,27 @@ class Recordings:
         self._kept: OrderedDict[tuple[int, ...], _RecordedIteration] = OrderedDict()
 
     def iterate(
-        self, update: Update, pairs: Iterable[Given], count: int, *, places: int
+        self, update: Update, pairs: Iterable[PairInputs], count: int, *, places: int
     ) -> tuple[Tensor, Tensor]:
         """Return the flows of at most `places` pairs, one pair after the other.
 
         Their volumes are `TorchVolume`, their attention `SquareAttention`.
         """
         recording, filled = None, 0
-        for k, given in enumerate(pairs):
-            recording = recording or self._recording_of(update, given, places)
-            recording.put(k, given)
+        for k, pair in enumerate(pairs):
+            recording = recording or self._recording_of(update, pair, places)
+            recording.put(k, pair)
             filled += 1
         assert recording is not None, "a batch holds a pair"
         return recording.run(count, filled)
 
     def clear(self) -> bool:
         """Give their memory back; return whether there was any."""
-        held = bool(self._kept)
+        had_any = bool(self._kept)
         self._kept.clear()
-        return held
+        return had_any
 
-    def _recording_of(self, update: Update, like: Given, places: int) -> _RecordedIteration:
+    def _recording_of(self, update: Update, like: PairInputs, places: int) -> _RecordedIteration:
         shape = (places, *like.flow.shape[2:])
         if shape not in self._kept:
             self._make_room(shape, places * like.nbytes)
@@ -136,14 +136,14 @@ class Recordings:
             self._kept.popitem(last=False)
         others = [kept for kept in self._kept if kept[1:] != shape[1:]]
         for other in others:
-            if nbytes + sum(held.nbytes for held in self._kept.values()) > self._room:
+            if nbytes + sum(recording.nbytes for recording in self._kept.values()) > self._room:
                 del self._kept[other]
 
 
 class _RecordedIteration:
     """One iteration over tensors that stay where they are."""
 
-    def __init__(self, update: Update, like: Given, places: int, record: Recorder) -> None:
+    def __init__(self, update: Update, like: PairInputs, places: int, record: Recorder) -> None:
         assert isinstance(like.volume, TorchVolume), "recorded are look-ups of torch"
         self._update, self.nbytes = update, places * like.nbytes
         self._flow, self._state = _room(like.flow, places), _room(like.state, places)
@@ -157,14 +157,14 @@ class _RecordedIteration:
         ]
         self._replay = record(self._step, like.flow.device)
 
-    def put(self, k: int, given: Given) -> None:
+    def put(self, k: int, pair: PairInputs) -> None:
         """Copy a pair to place k."""
-        assert isinstance(given.volume, TorchVolume)
-        self._flow[k : k + 1], self._state[k : k + 1] = given.flow, given.state
-        for gates, one in zip(self._gates, given.gates, strict=True):
-            gates[k : k + 1] = one
-        self._volume.put(k, given.volume)
-        for weights in given.attention:
+        assert isinstance(pair.volume, TorchVolume)
+        self._flow[k : k + 1], self._state[k : k + 1] = pair.flow, pair.state
+        for gates, pair_gates in zip(self._gates, pair.gates, strict=True):
+            gates[k : k + 1] = pair_gates
+        self._volume.put(k, pair.volume)
+        for weights in pair.attention:
             assert isinstance(weights, SquareAttention)
             self._attention[k].put(weights)
 
@@ -175,8 +175,10 @@ class _RecordedIteration:
         return self._flow[:filled].clone(), self._state[:filled].clone()
 
     def _step(self) -> None:
-        seen = self._volume.around_all(self._flow)
-        state, step = self._update(self._state, self._gates, seen, self._flow, self._attention)
+        correlation = self._volume.around_all(self._flow)
+        state, step = self._update(
+            self._state, self._gates, correlation, self._flow, self._attention
+        )
         self._state.copy_(state)
         self._flow.add_(step)
 

@@ -149,26 +149,26 @@ class Update:
         if self._values is not None:
             parts.append(_aggregated_motion(motion, self._values(motion), attention))
         # one buffer holds [state, motion]: only the state's channels change from gate to gate
-        seen = torch.cat([state, *parts], dim=1)
+        gate_inputs = torch.cat([state, *parts], dim=1)
         for k, (gates, candidate) in enumerate(zip(self._gates, self._candidates, strict=True)):
             if k:
-                seen[:, : self._hidden] = state
+                gate_inputs[:, : self._hidden] = state
             both, last = context[k].tensor_split([2 * self._hidden], dim=1)
-            update, reset = gates(seen).add_(both).sigmoid_().chunk(2, dim=1)
-            torch.mul(reset, state, out=seen[:, : self._hidden])
-            new = candidate(seen).add_(last).tanh_()
+            update, reset = gates(gate_inputs).add_(both).sigmoid_().chunk(2, dim=1)
+            torch.mul(reset, state, out=gate_inputs[:, : self._hidden])
+            new = candidate(gate_inputs).add_(last).tanh_()
             state = torch.lerp(state, new, update)
         step = self._head[1](self._head[0](state).relu_())
         return state, step.float()
 
     def _encode_motion(self, correlation: Tensor, flow: Tensor) -> Tensor:
         """Return motion features; their last two channels are the flow."""
-        seen, moved = correlation, flow
+        features, moved = correlation, flow
         for layer in self._seen:
-            seen = layer(seen).relu_()
+            features = layer(features).relu_()
         for layer in self._moved:
             moved = layer(moved).relu_()
-        motion = self._motion(torch.cat([seen, moved], dim=1)).relu_()
+        motion = self._motion(torch.cat([features, moved], dim=1)).relu_()
         return torch.cat([motion, flow], dim=1)
 
 
