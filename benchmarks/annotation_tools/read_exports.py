@@ -22,20 +22,22 @@ def main(out: Path) -> int:
     truth = np.load(out / "truth.npy")
     pictures = tuple(sorted(path.name for path in (out / "frames" / "clip").iterdir()))
     worst = 0
-    for place in sorted(path for path in out.iterdir() if path.name != "frames" and path.is_dir()):
-        own = place / "expected.npy"
+    for tool_folder in sorted(
+        path for path in out.iterdir() if path.name != "frames" and path.is_dir()
+    ):
+        own = tool_folder / "expected.npy"
         expected = np.load(own) if own.is_file() else truth
-        (masks,) = (path for path in place.iterdir() if path.stem == "clip")
+        (masks,) = (path for path in tool_folder.iterdir() if path.stem == "clip")
         facts = FootageFacts("clip", len(truth), truth.shape[1:], pictures)
         try:
             source = open_masks(masks, facts)
             wrong = int((np.stack(list(source)) != expected).sum())
             names = dict(source.legend.names)
-            said = f"{wrong} of {expected.size} pixels differ, names {names}: {source.reading}"
+            verdict = f"{wrong} of {expected.size} pixels differ, names {names}: {source.reading}"
             worst = max(worst, wrong, int(names != NAMES))
         except PipelineError as error:
-            said, worst = f"refused: {error}", 1
-        print(f"{place.name}: {said}")
+            verdict, worst = f"refused: {error}", 1
+        print(f"{tool_folder.name}: {verdict}")
     return int(worst > 0)
 
 

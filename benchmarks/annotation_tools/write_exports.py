@@ -113,7 +113,7 @@ def write_labelme(out: Path, labels: Labels) -> None:
     from labelme._label_file import LabelFile
     from labelme.utils.shape import shape_to_mask
 
-    place, expected = folder(out, "labelme/clip"), []
+    clip_folder, expected = folder(out, "labelme/clip"), []
     for t in range(FRAMES):
         disc = labels[t] == 1
         rows, columns = np.nonzero(disc)
@@ -137,7 +137,7 @@ def write_labelme(out: Path, labels: Labels) -> None:
             for label, kind, points in drawn
         ]  # fmt: skip
         LabelFile().save(
-            filename=str(place / f"{t:05}.json"), shapes=shapes, image_path=f"{t:05}.jpg",
+            filename=str(clip_folder / f"{t:05}.json"), shapes=shapes, image_path=f"{t:05}.jpg",
             image_height=ROWS, image_width=COLUMNS,
         )  # fmt: skip
         own = np.zeros((ROWS, COLUMNS), np.uint8)
@@ -145,7 +145,7 @@ def write_labelme(out: Path, labels: Labels) -> None:
             mask = disc if kind == "mask" else shape_to_mask((ROWS, COLUMNS), points, kind)
             own[mask] = 1 + NAMES.index(label)
         expected.append(own)
-    np.save(place.parent / "expected.npy", np.stack(expected))
+    np.save(clip_folder.parent / "expected.npy", np.stack(expected))
 
 
 def write_label_studio(out: Path, labels: Labels) -> None:
@@ -166,9 +166,9 @@ def write_label_studio(out: Path, labels: Labels) -> None:
             }
             for name, mask in zip(NAMES, masks_of(labels[t]), strict=True)
         ]  # fmt: skip
-        one = {"result": results, "was_cancelled": False}
+        annotation = {"result": results, "was_cancelled": False}
         picture = {"image": f"/data/upload/1/1a2b3c4d-{t:05}.jpg"}
-        tasks.append({"id": t, "annotations": [one], "data": picture})
+        tasks.append({"id": t, "annotations": [annotation], "data": picture})
     (folder(out, "label_studio") / "clip.json").write_text(json.dumps(tasks))
 
 
@@ -192,10 +192,10 @@ def write_datumaro(out: Path, labels: Labels) -> None:
         ("cvat", "default.xml"),
         ("coco_instances", "annotations/instances_default.json"),
     ):
-        place = folder(out, f"datumaro_{kind}")
-        dataset.export(str(place), kind, save_media=False)
-        written = place / file
-        written.rename(place / f"clip{written.suffix}")
+        set_folder = folder(out, f"datumaro_{kind}")
+        dataset.export(str(set_folder), kind, save_media=False)
+        written = set_folder / file
+        written.rename(set_folder / f"clip{written.suffix}")
 
 
 def write_fiftyone(out: Path, labels: Labels) -> None:
@@ -226,13 +226,13 @@ def write_fiftyone(out: Path, labels: Labels) -> None:
 
 
 if __name__ == "__main__":
-    place = Path(sys.argv[1])
-    truth = make_clip(place)
-    np.save(place / "truth.npy", truth)
+    target = Path(sys.argv[1])
+    truth = make_clip(target)
+    np.save(target / "truth.npy", truth)
     for name, write in list(globals().items()):
         if name.startswith("write_"):
             try:
-                write(place, truth)
+                write(target, truth)
                 print(f"{name.removeprefix('write_')}: written")
             except ImportError as error:
                 print(f"{name.removeprefix('write_')}: left out, it is not installed: {error}")

@@ -28,7 +28,7 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from tests.support import hostile_files as made  # noqa: E402 (the project is beside this folder)
+from tests.support import hostile_files  # noqa: E402 (the project is beside this folder)
 from tests.support.small_library import write_clip  # noqa: E402
 
 COMMAND = [sys.executable, str(ROOT / "run_pipeline.py")]
@@ -52,16 +52,16 @@ def main() -> int:
     parser.add_argument("--keep", type=Path, help="folder to leave everything in")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
-        place = options.keep or Path(scratch)
-        place.mkdir(parents=True, exist_ok=True)
+        work_folder = options.keep or Path(scratch)
+        work_folder.mkdir(parents=True, exist_ok=True)
         rng = np.random.default_rng(options.seed)
         kinds = {kind: round(share * options.count) for kind, share in SHARES.items()}
         kinds["video"] += options.count - sum(kinds.values())
-        clips = make_library(place, rng, kinds)
-        found, lost, seconds = run_library(place, clips, options.executor)
-        some, wrong = run_presets(place, rng, kinds["preset"])
+        clips = make_library(work_folder, rng, kinds)
+        outcomes, lost, seconds = run_library(work_folder, clips, options.executor)
+        some, wrong = run_presets(work_folder, rng, kinds["preset"])
         lost += wrong
-    print_table(found | {"preset": some})
+    print_table(outcomes | {"preset": some})
     good = sum("good" in name for name in lost)
     print(
         f"\n{len(GOOD) - good} of {len(GOOD)} good clips as in a run of their own; {seconds:.0f} s"
@@ -71,36 +71,38 @@ def main() -> int:
     return 1 if lost else 0
 
 
-def make_library(place: Path, rng: np.random.Generator, kinds: dict[str, int]) -> dict[str, str]:
+def make_library(
+    work_folder: Path, rng: np.random.Generator, kinds: dict[str, int]
+) -> dict[str, str]:
     """Write footage and masks; return the kind of every hostile clip by name."""
-    write_clip(place, GOOD[0], FRAMES, SIZE)
-    write_clip(place, GOOD[1], FRAMES, SIZE)
-    masks = place / "masks" / GOOD[0]
-    bases = place / "bases"
+    write_clip(work_folder, GOOD[0], FRAMES, SIZE)
+    write_clip(work_folder, GOOD[1], FRAMES, SIZE)
+    masks = work_folder / "masks" / GOOD[0]
+    bases = work_folder / "bases"
     bases.mkdir()
     videos = {
-        suffix: made.video(
+        suffix: hostile_files.video(
             bases / f"a.{suffix}", codec, FRAMES, SIZE, sound=suffix in ("mov", "avi")
         )
         for suffix, codec in CODECS.items()
     }
-    shutil.copy(videos["mp4"], place / "footage" / f"{GOOD[2]}.mp4")
-    shutil.copytree(masks, place / "masks" / GOOD[2])
+    shutil.copy(videos["mp4"], work_folder / "footage" / f"{GOOD[2]}.mp4")
+    shutil.copytree(masks, work_folder / "masks" / GOOD[2])
     clips: dict[str, str] = {}
     for name, content in hostile_videos(videos, rng, kinds["video"]):
-        (place / "footage" / name).write_bytes(content)
+        (work_folder / "footage" / name).write_bytes(content)
         clips[Path(name).stem] = "video"
-        shutil.copytree(masks, place / "masks" / Path(name).stem)
+        shutil.copytree(masks, work_folder / "masks" / Path(name).stem)
     for k in range(kinds["frames"]):
-        name, folder = f"frames-{k}", place / "footage" / f"frames-{k}"
-        shutil.copytree(place / "footage" / GOOD[0], folder)
+        name, folder = f"frames-{k}", work_folder / "footage" / f"frames-{k}"
+        shutil.copytree(work_folder / "footage" / GOOD[0], folder)
         spoil_frames(folder, rng, k)
         clips[name] = "frames"
-        shutil.copytree(masks, place / "masks" / name)
+        shutil.copytree(masks, work_folder / "masks" / name)
     for k in range(kinds["masks"]):
         name = f"masks-{k}"
-        shutil.copytree(place / "footage" / GOOD[0], place / "footage" / name)
-        write_masks(place / "masks" / name, masks, rng, k)
+        shutil.copytree(work_folder / "footage" / GOOD[0], work_folder / "footage" / name)
+        write_masks(work_folder / "masks" / name, masks, rng, k)
         clips[name] = "masks"
     return clips
 
@@ -112,30 +114,30 @@ def hostile_videos(
     mov, mp4 = videos["mov"].read_bytes(), videos["mp4"].read_bytes()
     target = videos["mp4"]
     lies = [
-        made.huge_y4m(),
-        made.huge_y4m(9000, 9000),
-        made.huge_y4m(10, 20000),
-        made.huge_y4m(8000, 8000),
-        made.huge_gif(),
-        made.huge_gif(8000),
-        made.many_frames(mov),
-        made.many_frames(mov, 4_000_000),
-        made.long_frames(mov),
-        made.with_reference(mov, target),
-        made.patched(mov, b"mdhd", (12, 0)),
-        made.patched(mov, b"stts", (12, 0)),
-        made.patched(mov, b"stts", (12, 0xFFFFFFFF)),
-        made.patched(mov, b"raw ", (24, 0xFFFFFFFF)),
-        made.patched(mp4, b"avc1", (24, 0xFFFFFFFF)),
-        *(made.playlist(kind, f"file:{target}") for kind in made.PLAYLISTS),
-        *(made.playlist(kind, "http://127.0.0.1:9/x") for kind in ("m3u8", "ffconcat")),
+        hostile_files.huge_y4m(),
+        hostile_files.huge_y4m(9000, 9000),
+        hostile_files.huge_y4m(10, 20000),
+        hostile_files.huge_y4m(8000, 8000),
+        hostile_files.huge_gif(),
+        hostile_files.huge_gif(8000),
+        hostile_files.many_frames(mov),
+        hostile_files.many_frames(mov, 4_000_000),
+        hostile_files.long_frames(mov),
+        hostile_files.with_reference(mov, target),
+        hostile_files.patched(mov, b"mdhd", (12, 0)),
+        hostile_files.patched(mov, b"stts", (12, 0)),
+        hostile_files.patched(mov, b"stts", (12, 0xFFFFFFFF)),
+        hostile_files.patched(mov, b"raw ", (24, 0xFFFFFFFF)),
+        hostile_files.patched(mp4, b"avc1", (24, 0xFFFFFFFF)),
+        *(hostile_files.playlist(kind, f"file:{target}") for kind in hostile_files.PLAYLISTS),
+        *(hostile_files.playlist(kind, "http://127.0.0.1:9/x") for kind in ("m3u8", "ffconcat")),
         b"",
         b"\0" * 4096,
         bytes(rng.bytes(4096)),
     ]
     for k, content in enumerate(lies[:count]):
         yield f"lie-{k}.mp4", content
-    ways, suffixes = list(made.MUTATIONS.values()), list(videos)
+    ways, suffixes = list(hostile_files.MUTATIONS.values()), list(videos)
     for k in range(max(count - len(lies), 0)):
         suffix = suffixes[k % len(suffixes)]
         way: Mutation = ways[k // len(suffixes) % len(ways)]
@@ -145,14 +147,14 @@ def hostile_videos(
 def spoil_frames(folder: Path, rng: np.random.Generator, k: int) -> None:
     """Damage one or all frames of a clip."""
     lies = [
-        made.png(100_000, 100_000, 4),
-        made.png(9000, 9000),
-        made.png(*SIZE, extra=made.text_bomb(64)),
+        hostile_files.png(100_000, 100_000, 4),
+        hostile_files.png(9000, 9000),
+        hostile_files.png(*SIZE, extra=hostile_files.text_bomb(64)),
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 64 48\nshowpage\n",
     ]
     files = sorted(folder.iterdir())
     chosen = files if k % 2 else files[1:2]
-    ways = list(made.MUTATIONS.values())
+    ways = list(hostile_files.MUTATIONS.values())
     for file in chosen:
         whole = file.read_bytes()
         file.write_bytes(lies[k] if k < len(lies) else ways[k % len(ways)](whole, rng))
@@ -168,7 +170,7 @@ def write_masks(folder: Path, good: Path, rng: np.random.Generator, k: int) -> N
         folder.with_suffix(suffix).write_bytes(content)
         return
     labels = np.stack([read_png(path).values for path in sorted(good.iterdir())])
-    way: Mutation = list(made.MUTATIONS.values())[k // 5 % len(made.MUTATIONS)]
+    way: Mutation = list(hostile_files.MUTATIONS.values())[k // 5 % len(hostile_files.MUTATIONS)]
     if k % 5 in (0, 1):
         shutil.copytree(good, folder)
         for file in sorted(folder.iterdir())[: 1 if k % 5 else None]:
@@ -197,49 +199,55 @@ def mask_lies() -> list[tuple[str, bytes]]:
     return [
         *((".json", json.dumps(shape).encode()) for shape in shapes),
         (".json", b"[" * 100_000),
-        (".npy", made.npy_header((FRAMES, *SIZE), "|O") + bytes(9999)),
-        (".npy", made.npy_header((2**40, *SIZE))),
-        (".npz", made.npz_bomb((FRAMES, 2**16, *SIZE), stored=2**28)),
-        (".npz", made.npz_bomb((FRAMES, *SIZE), "<U99", stored=99)),
-        (".mp4", made.playlist("m3u8", "http://127.0.0.1:9/x")),
-        (".mp4", made.huge_y4m()),
+        (".npy", hostile_files.npy_header((FRAMES, *SIZE), "|O") + bytes(9999)),
+        (".npy", hostile_files.npy_header((2**40, *SIZE))),
+        (".npz", hostile_files.npz_bomb((FRAMES, 2**16, *SIZE), stored=2**28)),
+        (".npz", hostile_files.npz_bomb((FRAMES, *SIZE), "<U99", stored=99)),
+        (".mp4", hostile_files.playlist("m3u8", "http://127.0.0.1:9/x")),
+        (".mp4", hostile_files.huge_y4m()),
     ]
 
 
 def run_library(
-    place: Path, clips: dict[str, str], executor: str
+    work_folder: Path, clips: dict[str, str], executor: str
 ) -> tuple[dict[str, Counter[str]], list[str], float]:
     """Run good clips alone, then all; return what became of each kind, what was lost, seconds."""
-    alone = place / "alone"
+    alone = work_folder / "alone"
     for part in ("footage", "masks"):
         (alone / part).mkdir(parents=True)
-        for path in (place / part).iterdir():
+        for path in (work_folder / part).iterdir():
             if path.stem in GOOD:
                 (shutil.copytree if path.is_dir() else shutil.copy)(path, alone / part / path.name)
     lost = []
-    status, said, _ = command(alone, executor)
+    status, messages, _ = command(alone, executor)
     if status:
-        lost.append(f"good clips alone: exit status {status}: {said[-500:]}")
+        lost.append(f"good clips alone: exit status {status}: {messages[-500:]}")
     began = time.monotonic()
-    status, said, shown = command(place, executor)
+    status, messages, shown = command(work_folder, executor)
     seconds = time.monotonic() - began
-    if status not in (0, 1) or "Traceback" in said + shown:
-        return {}, [*lost, f"the run: exit status {status}: {said[-2000:]}"], seconds
-    run = json.loads((place / "out" / "run.json").read_text())
-    found: dict[str, Counter[str]] = {kind: Counter() for kind in dict.fromkeys(clips.values())}
+    if status not in (0, 1) or "Traceback" in messages + shown:
+        return {}, [*lost, f"the run: exit status {status}: {messages[-2000:]}"], seconds
+    run = json.loads((work_folder / "out" / "run.json").read_text())
+    outcomes: dict[str, Counter[str]] = {kind: Counter() for kind in dict.fromkeys(clips.values())}
     for name, kind in clips.items():
-        state = state_of(place / "out", name, run)
-        found[kind][state] += 1
+        state = state_of(work_folder / "out", name, run)
+        outcomes[kind][state] += 1
         if state == "lost":
             lost.append(f"{name}: {run['failures'].get(name, 'neither done nor failed')}")
-    lost += [name for name in GOOD if not alike(alone / "out" / name, place / "out" / name)]
-    return found, lost, seconds
+    lost += [name for name in GOOD if not alike(alone / "out" / name, work_folder / "out" / name)]
+    return outcomes, lost, seconds
 
 
-def command(place: Path, executor: str) -> tuple[int, str, str]:
+def command(work_folder: Path, executor: str) -> tuple[int, str, str]:
     """Run the command on a library; return its status and what it said."""
     arguments = [
-        *(str(place / "footage"), "--masks", str(place / "masks"), "--out", str(place / "out")),
+        *(
+            str(work_folder / "footage"),
+            "--masks",
+            str(work_folder / "masks"),
+            "--out",
+            str(work_folder / "out"),
+        ),
         *("--executor", executor, "--workers", "2"),
     ]
     try:
@@ -269,18 +277,18 @@ def name_in(why: str, name: str) -> bool:
     return f"{name}." in why or f"{name}/" in why or f"{name}:" in why
 
 
-def alike(one: Path, other: Path) -> bool:
+def alike(first: Path, other: Path) -> bool:
     """Return whether the masks of a clip are the same, byte for byte."""
-    names = [path.name for path in sorted((one / "masks").glob("*"))]
-    same, _, _ = filecmp.cmpfiles(one / "masks", other / "masks", names, shallow=False)
+    names = [path.name for path in sorted((first / "masks").glob("*"))]
+    same, _, _ = filecmp.cmpfiles(first / "masks", other / "masks", names, shallow=False)
     return len(same) == len(names) > 0
 
 
 def run_presets(
-    place: Path, rng: np.random.Generator, count: int
+    work_folder: Path, rng: np.random.Generator, count: int
 ) -> tuple[Counter[str], list[str]]:
     """Give damaged presets to the command; return what became of them, and what was lost."""
-    folder = place / "presets"
+    folder = work_folder / "presets"
     folder.mkdir()
     whole = subprocess.run(
         [*COMMAND, "--print-config"], capture_output=True, check=True
@@ -293,13 +301,15 @@ def run_presets(
         b"smooth: {eps: " + b"9" * 9999 + b"}",
         b"smooth: {eps: 2026-99-99}",
     ]
-    ways = list(made.MUTATIONS.values())
+    ways = list(hostile_files.MUTATIONS.values())
     for k in range(count):
         content = lies[k] if k < len(lies) else ways[k % len(ways)](whole, rng)
         (folder / f"{k}.yaml").write_bytes(content)
     with ThreadPoolExecutor(2) as pool:
         answers = list(pool.map(preset, sorted(folder.iterdir())))
-    lost = [f"{path.name}: {said[-500:]}" for path, state, said in answers if state == "lost"]
+    lost = [
+        f"{path.name}: {messages[-500:]}" for path, state, messages in answers if state == "lost"
+    ]
     return Counter(state for _, state, _ in answers), lost
 
 
@@ -312,18 +322,18 @@ def preset(path: Path) -> tuple[Path, str, str]:
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return path, "lost", f"not done after {PRESET_LIMIT_S} s"
-    said = done.stderr.decode(errors="replace")
-    if done.returncode == 2 and "Traceback" not in said and said.startswith("error: "):
-        return path, "refused", said
-    return path, "done" if done.returncode == 0 else "lost", said
+    messages = done.stderr.decode(errors="replace")
+    if done.returncode == 2 and "Traceback" not in messages and messages.startswith("error: "):
+        return path, "refused", messages
+    return path, "done" if done.returncode == 0 else "lost", messages
 
 
-def print_table(found: dict[str, Counter[str]]) -> None:
+def print_table(outcomes: dict[str, Counter[str]]) -> None:
     """Print what became of each kind."""
     print("| inputs | number | refused, with the reason | harmless: done in full | lost |")
     print("|---|---|---|---|---|")
     total: Counter[str] = Counter()
-    for kind, states in [*found.items(), ("all", total)]:
+    for kind, states in [*outcomes.items(), ("all", total)]:
         if kind != "all":
             total += states
         cells = (sum(states.values()), *(states[state] for state in ("refused", "done", "lost")))

@@ -36,31 +36,31 @@ KINDS = ("driver", "worker", "node")
 
 def command(options: argparse.Namespace, out: Path, *more: str) -> list[str]:
     """Return the command of a run."""
-    made = [sys.executable, str(ROOT / "run_pipeline.py"), str(options.footage)]
-    made += ["--masks", str(options.masks), "--out", str(out), *more]
+    words = [sys.executable, str(ROOT / "run_pipeline.py"), str(options.footage)]
+    words += ["--masks", str(options.masks), "--out", str(out), *more]
     for setting in SETTINGS:
-        made += ["--set", setting]
-    return made
+        words += ["--set", setting]
+    return words
 
 
-def start(made: list[str]) -> subprocess.Popen[bytes]:
+def start(words: list[str]) -> subprocess.Popen[bytes]:
     """Start a run in a session of its own."""
     return subprocess.Popen(
-        made, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
+        words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
     )
 
 
 def state(out: Path) -> dict[str, str]:
     """Return the digest of every file of the results, and of every frame of every artifact."""
-    found = {}
+    digests = {}
     for path in sorted(out.rglob("*")):
         name = str(path.relative_to(out))
         if path.is_file() and not name.startswith(".store/") and not VOLATILE.search(name):
-            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+            digests[name] = hashlib.sha256(path.read_bytes()).hexdigest()
     for key, manifest in artifacts(out).items():
         for name, entry in manifest["arrays"].items():
-            found[f"{key}/{name}"] = "".join(entry["digests"])
-    return found
+            digests[f"{key}/{name}"] = "".join(entry["digests"])
+    return digests
 
 
 def artifacts(out: Path) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def artifacts(out: Path) -> dict[str, Any]:
 
 def finished_at(out: Path) -> dict[str, float]:
     """Return when each artifact was made."""
-    return {key: made["provenance"]["finished"] for key, made in artifacts(out).items()}
+    return {key: manifest["provenance"]["finished"] for key, manifest in artifacts(out).items()}
 
 
 def descendants(pid: int) -> list[int]:
@@ -84,12 +84,12 @@ def descendants(pid: int) -> list[int]:
             except (OSError, IndexError):
                 continue
             below.setdefault(parent, []).append(int(entry.name))
-    found, todo = [], [pid]
+    processes, todo = [], [pid]
     while todo:
         children = below.get(todo.pop(), [])
-        found += children
+        processes += children
         todo += children
-    return found
+    return processes
 
 
 def title(pid: int) -> str:
@@ -139,18 +139,18 @@ def killed_run(
     """Run, kill a moment after so many artifacts are there, see it through; return what was."""
     facts: Counter[str] = Counter()
     nodes = Nodes() if kind == "node" else None
-    made = command(options, out, *(["--address", nodes.address] if nodes else []))
+    words = command(options, out, *(["--address", nodes.address] if nodes else []))
     try:
-        run = start(made)
+        run = start(words)
         wait_for(run, out, committed)
         time.sleep(rng.uniform(0, 0.3))
         facts[_kill(kind, run, nodes, rng)] += 1
         before = finished_at(out)
         if run.poll() is not None and run.returncode < 0:
-            run = start(made)
-        said = run.communicate(timeout=600)[1]
+            run = start(words)
+        messages = run.communicate(timeout=600)[1]
         if run.returncode:
-            print(said.decode()[-2000:], file=sys.stderr)
+            print(messages.decode()[-2000:], file=sys.stderr)
         facts["exit status not 0"] += run.returncode != 0
         now = finished_at(out)
         facts["committed before"] += len(before)
@@ -180,12 +180,12 @@ def _kill(kind: str, run: subprocess.Popen[bytes], nodes: Nodes | None, rng: ran
 
 def main() -> None:
     """Print a row for each kind of death."""
-    made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    made.add_argument("footage", type=Path)
-    made.add_argument("masks", type=Path)
-    made.add_argument("--kills", type=int, default=60)
-    made.add_argument("--seed", type=int, default=0)
-    options = made.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("footage", type=Path)
+    parser.add_argument("masks", type=Path)
+    parser.add_argument("--kills", type=int, default=60)
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
     rng = random.Random(options.seed)
     with tempfile.TemporaryDirectory() as folder:
         quiet = Path(folder, "quiet")

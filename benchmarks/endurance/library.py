@@ -81,17 +81,17 @@ def go(root: Path, count: int, executor: str, workers: int) -> Mapping[str, Any]
     out.mkdir(exist_ok=True)
     used: list[float] = []
     record = Record(out, {}, [step.name for step in STEPS], count)
-    began, held = time.monotonic(), []
+    began, executors = time.monotonic(), []
     done = 0
 
     def start() -> Executor:
         if executor == "inline":
-            held.append(Counted(InlineExecutor(store.url, workers)))
+            executors.append(Counted(InlineExecutor(store.url, workers)))
         else:
             from pipeline.ray_executor import RayExecutor
 
-            held.append(Counted(RayExecutor(store.url, workers, address="", resources={})))
-        return held[-1]
+            executors.append(Counted(RayExecutor(store.url, workers, address="", resources={})))
+        return executors[-1]
 
     def listen(event: Event) -> None:
         nonlocal done
@@ -110,8 +110,8 @@ def go(root: Path, count: int, executor: str, workers: int) -> Mapping[str, Any]
         "tasks": done,
         "seconds": seconds,
         "rate": done / seconds,
-        "first": held[0].first - began if held else float("nan"),
-        "most": held[0].most if held else 0,
+        "first": executors[0].first - began if executors else float("nan"),
+        "most": executors[0].most if executors else 0,
         "tenth": used[1],
         "end": used[-1],
     }
@@ -119,11 +119,11 @@ def go(root: Path, count: int, executor: str, workers: int) -> Mapping[str, Any]
 
 def main() -> None:
     """Print the table."""
-    made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    made.add_argument("--clips", type=int, default=10_000)
-    made.add_argument("--executor", nargs="*", default=["ray", "inline"])
-    made.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    options = made.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--clips", type=int, default=10_000)
+    parser.add_argument("--executor", nargs="*", default=["ray", "inline"])
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
     print(f"{options.clips} clips of four tasks, {options.workers} workers\n")
     print(
         "| run | tasks | s | tasks/s | first work after, s | most in flight "

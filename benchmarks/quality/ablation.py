@@ -45,9 +45,9 @@ def main() -> None:
     options.judges = ["dis"]
     print("| variant | J in → out | F 2 px | F 8 px | E in → out (truth) | excess |")
     print("|---|---|---|---|---|---|", flush=True)
-    variants = {f"{frames} frames": given for frames, given in WINDOWS.items()} | FILTERS
-    for name, given in variants.items():
-        options.set = [f"refine.method={options.method}", *given]
+    variants = {f"{frames} frames": overrides for frames, overrides in WINDOWS.items()} | FILTERS
+    for name, overrides in variants.items():
+        options.set = [f"refine.method={options.method}", *overrides]
         with tempfile.TemporaryDirectory() as scratch:
             rows = []
             for kind in PREDICTIONS:

@@ -63,11 +63,11 @@ def print_axes(sequences: Path, cache: Path) -> None:
             "E_cons": inconsistency(sequences / name, cache, systems),
             "E_smooth": [unsmoothness(masks) for masks in systems],
         }
-        values = {m: np.reshape(found, (ANGLES, -1)).mean(axis=0) for m, found in every.items()}
-        for measure, found in values.items():
-            still = spearmanr(found, [d for _, d in grid]).statistic
-            right = spearmanr(found, [n for n, _ in grid]).statistic
-            cells = " | ".join(f"{value:.3g}" for value in found)
+        values = {m: np.reshape(scores, (ANGLES, -1)).mean(axis=0) for m, scores in every.items()}
+        for measure, scores in values.items():
+            still = spearmanr(scores, [d for _, d in grid]).statistic
+            right = spearmanr(scores, [n for n, _ in grid]).statistic
+            cells = " | ".join(f"{value:.3g}" for value in scores)
             print(f"| {name} | {measure} | {cells} | {still:.2f} | {right:.2f} |", flush=True)
 
 
@@ -89,10 +89,10 @@ def inconsistency(sequence: Path, cache: Path, systems: list[Masks]) -> list[flo
         flows = judging_flow(sequence, "dis", distance, cache)
         for i in range(len(systems[0]) - distance):
             there, back = (unpack_flow(flow) for flow in flows[i])
-            seen, seen_back = visible(there, back), visible(back, there)
+            visible_there, seen_back = visible(there, back), visible(back, there)
             for total, masks in zip(totals, systems, strict=True):
                 total.add(
-                    disagreement(masks[i], masks[i + distance], there, seen),
+                    disagreement(masks[i], masks[i + distance], there, visible_there),
                     disagreement(masks[i + distance], masks[i], back, seen_back),
                 )
     return [
@@ -116,14 +116,17 @@ def print_sizes() -> None:
     """Print how E_cons goes with the size of blobs that are displaced alike."""
     rng = np.random.default_rng(2)
     still = np.zeros((2, 480, 854), np.float32)
-    seen = np.ones((480, 854), bool)
+    visible_pixels = np.ones((480, 854), bool)
     sizes, plain, normalised = [], [], []
     for _ in range(BLOBS):
         blob = random_blob(rng)
         masks = [corrupt(blob, rng, growth=0, displacement=6).astype(np.uint8) for _ in range(8)]
         total = Consistency()
-        for one, other in pairwise(masks):
-            total.add(disagreement(one, other, still, seen), disagreement(other, one, still, seen))
+        for before, other in pairwise(masks):
+            total.add(
+                disagreement(before, other, still, visible_pixels),
+                disagreement(other, before, still, visible_pixels),
+            )
         sizes.append(float(blob.mean()))
         plain.append(total.mean())
         normalised.append(total.value(area=blob.size, boundary=median_boundary(masks)))

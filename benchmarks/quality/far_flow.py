@@ -78,14 +78,14 @@ def main() -> None:
 
 def frames_of(folder: Path) -> list[Any]:
     """Return a few frames of each sequence, RGB."""
-    found = []
+    pictures = []
     for sequence in sorted(path for path in folder.iterdir() if (path / "JPEGImages").is_dir()):
         paths = sorted((sequence / "JPEGImages").iterdir())
         for path in paths[:: max(len(paths) // EACH, 1)]:
-            found.append(cv2.imread(str(path))[..., ::-1])
-    if not found:
+            pictures.append(cv2.imread(str(path))[..., ::-1])
+    if not pictures:
         raise SystemExit(f"{folder}: expected folders with JPEGImages/, found none")
-    return found
+    return pictures
 
 
 def driver(options: argparse.Namespace, iterations: int, far: int) -> tuple[Any, bool]:
@@ -102,13 +102,13 @@ def of_a_scene(drivers: Sequence[tuple[Any, bool]], pictures: Sequence[Any], rng
     frames, tops = scene.render()
     far = [(i, j) for i in range(FRAMES) for j in range(FRAMES) if abs(i - j) > 1]
     truth = {pair: scene.flow(tops, *pair) for pair in far}
-    seen = {pair: scene.visible(tops, *pair) for pair in far}
+    visible_pixels = {pair: scene.visible(tops, *pair) for pair in far}
     out = []
     for network, composing in drivers:
         flows = estimated(network, frames, far, composing=composing)
         off = {pair: np.hypot(*(flows[pair] - truth[pair])) for pair in far}
-        visible = sum(off[pair][seen[pair]].sum() for pair in far) / sum(
-            seen[pair].sum() for pair in far
+        visible = sum(off[pair][visible_pixels[pair]].sum() for pair in far) / sum(
+            visible_pixels[pair].sum() for pair in far
         )
         out.append((np.mean([off[pair].mean() for pair in far]), visible))
     return out

@@ -57,8 +57,8 @@ def main() -> None:
 
 def run(options: argparse.Namespace, work: Path, name: str) -> None:
     """Write pseudo-labels for one reason alone."""
-    given = {field: value for field, value in OFF.items() if field not in REASONS[name]}
-    sets = [f"pseudo_labels.{field}={json.dumps(value)}" for field, value in given.items()]
+    fields = {field: value for field, value in OFF.items() if field not in REASONS[name]}
+    sets = [f"pseudo_labels.{field}={json.dumps(value)}" for field, value in fields.items()]
     sets += ["pseudo_labels.enabled=true", "segment.union=true", 'export.formats=["png"]']
     sets += ["report.enabled=false", *options.set]
     command = [
@@ -93,8 +93,8 @@ def report(options: argparse.Namespace, work: Path) -> None:
         end="",
     )
     print("255 of the right |\n|---|---|---|---|---|---|")
-    for name, found in counts.items():
-        means = np.mean([shares(count) for count in found], axis=0)
+    for name, clip_counts in counts.items():
+        means = np.mean([shares(count) for count in clip_counts], axis=0)
         print(f"| {name} | {' | '.join(percent(mean) for mean in means)} |")
 
 
@@ -115,17 +115,19 @@ def shares(count: Counts) -> tuple[float, ...]:
 def counted(options: argparse.Namespace, work: Path, name: str, clip: str) -> Iterator[Counts]:
     """Yield of each frame how many pixels are (not trusted, trusted) x (right, wrong)."""
     for frame, truth in truths(options, work, clip):
-        given, kept = (read_labels(labels_of(work, kind, clip) / frame) for kind in ("none", name))
+        unfiltered, kept = (
+            read_labels(labels_of(work, kind, clip) / frame) for kind in ("none", name)
+        )
         counts = truth != IGNORE
-        places = 2 * (kept != IGNORE)[counts] + ((given > 0) != (truth > 0))[counts]
+        places = 2 * (kept != IGNORE)[counts] + ((unfiltered > 0) != (truth > 0))[counts]
         yield np.bincount(places, minlength=4).reshape(2, 2)
 
 
 def wrong_masks(options: argparse.Namespace, work: Path, clip: str) -> Iterator[Counts]:
     """Yield of each frame of the masks that came in how many pixels are wrong, and how many are."""
-    given = sorted((options.masks / clip).iterdir())
+    mask_files = sorted((options.masks / clip).iterdir())
     for frame, truth in truths(options, work, clip):
-        labels = sized(read_labels(given[int(Path(frame).stem)]), truth.shape)
+        labels = sized(read_labels(mask_files[int(Path(frame).stem)]), truth.shape)
         wrong = ((labels > 0) & (labels != IGNORE)) != (truth > 0)
         yield np.array([wrong[truth != IGNORE].sum(), (truth != IGNORE).sum()])
 

@@ -80,8 +80,8 @@ def report(work: Path) -> None:
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     print(f"| clip | {' | '.join(LOOKS)} |\n|---|{'---|' * len(LOOKS)}")
     for clip, scores in json.loads((work / "scores.json").read_text())["clips"].items():
-        found = [scores["values"][str(number)] for number in range(len(LOOKS))]
-        fields = [f"{one['J']:.3f} / {one['TC']:.3f}" for one in found]
+        values = [scores["values"][str(number)] for number in range(len(LOOKS))]
+        fields = [f"{look_values['J']:.3f} / {look_values['TC']:.3f}" for look_values in values]
         print(f"| {clip} | {' | '.join(fields)} |")
 
 

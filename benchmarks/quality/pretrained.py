@@ -94,11 +94,11 @@ class Inverted(nn.Module):
         self.project = nn.Conv2d(inner, width, 1)
         self._adds = sources == width and stride == 1
 
-    def forward(self, given: Tensor) -> Tensor:
+    def forward(self, features: Tensor) -> Tensor:
         """Return features of the same size, or half of it."""
-        values = given if self.expand is None else functional.relu6(self.expand(given))
+        values = features if self.expand is None else functional.relu6(self.expand(features))
         out: Tensor = self.project(functional.relu6(self.depthwise(values)))
-        return out + given if self._adds else out
+        return out + features if self._adds else out
 
 
 def refined(classes: int) -> nn.Module:
@@ -117,17 +117,17 @@ def refined(classes: int) -> nn.Module:
 
 def filled(classes: int, path: Path) -> DeepLab:
     """Return a network with the weights of the file, in the order of the file's convolutions."""
-    found = convolutions(path)
-    counts = [len(bias) for _, bias in found]
+    filled_layers = convolutions(path)
+    counts = [len(bias) for _, bias in filled_layers]
     network = DeepLab(classes, counts[0], [counts[2], *counts[5:-4:3]])
     layers = [network.first]
     for block in network.blocks:
         layers += [layer for layer in block.children() if isinstance(layer, nn.Conv2d)]
     layers += [network.near, network.whole, network.both, network.voc]
-    if len(found) != len(layers):
-        raise ValueError(f"{path}: expected {len(layers)} convolutions, got {len(found)}")
+    if len(filled_layers) != len(layers):
+        raise ValueError(f"{path}: expected {len(layers)} convolutions, got {len(filled_layers)}")
     with torch.no_grad():
-        for layer, (weight, bias) in zip(layers, found, strict=True):
+        for layer, (weight, bias) in zip(layers, filled_layers, strict=True):
             order = (3, 0, 1, 2) if layer.groups > 1 else (0, 3, 1, 2)
             layer.weight.copy_(torch.from_numpy(np.ascontiguousarray(weight.transpose(order))))
             layer.bias.copy_(torch.from_numpy(bias))
@@ -143,13 +143,13 @@ def convolutions(path: Path) -> list[tuple[NDArray[np.float32], NDArray[np.float
     model = _Table(content, struct.unpack_from("<I", content)[0])
     graph, buffers = model.tables(2)[0], model.tables(4)
     tensors = graph.tables(0)
-    found = []
+    layers = []
     for operator in graph.tables(3):
         inputs = operator.vector(1, "<i4").tolist()
         values = [_real(tensors[number], buffers) for number in inputs[1:]]
         if len(values) == 2 and values[0].ndim == 4 and values[1].ndim == 1:
-            found.append((values[0], values[1]))
-    return found
+            layers.append((values[0], values[1]))
+    return layers
 
 
 def _real(tensor: _Table, buffers: Sequence[_Table]) -> NDArray[np.float32]:
@@ -199,7 +199,7 @@ class _Table:
     def tables(self, number: int) -> list[_Table]:
         at = self._target(number)
         places = [at + 4 + 4 * k for k in range(self._read("I", at) if at else 0)]
-        return [_Table(self._content, place + self._read("I", place)) for place in places]
+        return [_Table(self._content, offset + self._read("I", offset)) for offset in places]
 
     def _read(self, kind: str, at: int) -> int:
         return int(struct.unpack_from(f"<{kind}", self._content, at)[0])

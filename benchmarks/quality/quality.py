@@ -126,10 +126,10 @@ def inconsistency(sequence: Path, judge: str, cache: Path, systems: list[Masks])
         flows = judging_flow(sequence, judge, distance, cache)
         for i, (there, back) in enumerate(flows):
             j, there, back = i + distance, unpack_flow(there), unpack_flow(back)
-            seen, seen_back = visible(there, back), visible(back, there)
+            visible_there, seen_back = visible(there, back), visible(back, there)
             for total, masks in zip(totals, systems, strict=True):
                 total.add(
-                    disagreement(masks[i], masks[j], there, seen),
+                    disagreement(masks[i], masks[j], there, visible_there),
                     disagreement(masks[j], masks[i], back, seen_back),
                 )
     return [

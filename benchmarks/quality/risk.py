@@ -28,22 +28,22 @@ Samples = tuple[NDArray[np.float64], NDArray[np.bool_]]
 
 def samples(out: Path, truth: Path) -> dict[str, Samples]:
     """Return of each clip the risk of every frame, and whether it is wrong."""
-    found = {}
+    frames = {}
     for path in sorted(out.glob("*/review.json")):
         name = path.parent.name
         risk = json.loads(path.read_text())["risk"].get("1", [])
         masks = sorted((path.parent / "masks").glob("*.png"))
         true = sorted((truth / name).glob("*.png"))
         wrong = [iou(mask, label) < WRONG for mask, label in zip(masks, true, strict=True)]
-        found[name] = (np.array(risk or [0.0] * len(wrong)), np.array(wrong))
-    return found
+        frames[name] = (np.array(risk or [0.0] * len(wrong)), np.array(wrong))
+    return frames
 
 
 def iou(mask: Path, truth: Path) -> float:
     """Return the IoU of the foregrounds of two label files; 255 is void."""
-    one, other = (labels_of(path) for path in (mask, truth))
-    either = np.count_nonzero(one | other)
-    return np.count_nonzero(one & other) / either if either else 1.0
+    own, other = (labels_of(path) for path in (mask, truth))
+    either = np.count_nonzero(own | other)
+    return np.count_nonzero(own & other) / either if either else 1.0
 
 
 def labels_of(path: Path) -> NDArray[np.bool_]:
@@ -54,8 +54,8 @@ def labels_of(path: Path) -> NDArray[np.bool_]:
 
 def auroc(risk: NDArray[np.float64], wrong: NDArray[np.bool_]) -> float:
     """Return the probability that a wrong frame has a higher risk than a right one; ties half."""
-    _, place, count = np.unique(risk, return_inverse=True, return_counts=True)
-    ranks = (np.cumsum(count) - (count - 1) / 2)[place]
+    _, rank, count = np.unique(risk, return_inverse=True, return_counts=True)
+    ranks = (np.cumsum(count) - (count - 1) / 2)[rank]
     bad, good = np.count_nonzero(wrong), np.count_nonzero(~wrong)
     return float((ranks[wrong].sum() - bad * (bad + 1) / 2) / (bad * good))
 
@@ -90,16 +90,16 @@ def print_table(risk: NDArray[np.float64], wrong: NDArray[np.bool_]) -> None:
 
 def main() -> None:
     """Print everything."""
-    made = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
-    made.add_argument("runs", nargs="+", metavar="OUT=TRUTH")
-    made.add_argument("--fit", action="store_true")
-    options = made.parse_args()
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n", 1)[0])
+    parser.add_argument("runs", nargs="+", metavar="OUT=TRUTH")
+    parser.add_argument("--fit", action="store_true")
+    options = parser.parse_args()
     every: list[tuple[str, str, Samples]] = []
     for run in options.runs:
         out, _, truth = run.partition("=")
-        found = samples(Path(out), Path(truth))
-        every += [(out, name, values) for name, values in found.items()]
-        risk, wrong = (np.concatenate(part) for part in zip(*found.values(), strict=True))
+        frames = samples(Path(out), Path(truth))
+        every += [(out, name, values) for name, values in frames.items()]
+        risk, wrong = (np.concatenate(part) for part in zip(*frames.values(), strict=True))
         value = f"{auroc(risk, wrong):.3f}" if 0 < wrong.sum() < len(wrong) else "–"
         print(f"{out}: {len(wrong)} frames, {wrong.mean():.0%} wrong, AUROC {value}")
     risk, wrong = (np.concatenate(part) for part in zip(*(v for _, _, v in every), strict=True))
@@ -109,15 +109,15 @@ def main() -> None:
         return
     offset, slope = fit(score_of(risk), wrong)
     print(f"best: offset {offset:.3f}, slope {slope:.3f}; each clip by the curve of the others:")
-    held = []
+    objects = []
     for name in sorted({name for _, name, _ in every}):
         others = [values for _, other, values in every if other != name]
         parts = [np.concatenate(part) for part in zip(*others, strict=True)]
         curve = fit(score_of(parts[0]), parts[1])
         for values in (v for _, other, v in every if other == name):
             chance = 1 / (1 + np.exp(-(curve[0] + curve[1] * score_of(values[0]))))
-            held.append((chance, values[1]))
-    print_table(*(np.concatenate(part) for part in zip(*held, strict=True)))
+            objects.append((chance, values[1]))
+    print_table(*(np.concatenate(part) for part in zip(*objects, strict=True)))
 
 
 if __name__ == "__main__":

@@ -54,8 +54,8 @@ class Test:
         for labels, truth, links in zip(masks, self.truth, self.links(), strict=True):
             right.add(labels, truth)
             still.add(labels, links, edge_band(truth))
-        found: Mapping[str, float] = right.values() | still.values()
-        return {name: found[name] for name in MEASURES}
+        scores: Mapping[str, float] = right.values() | still.values()
+        return {name: scores[name] for name in MEASURES}
 
 
 def test_clip(sequence: Path, work: Path, part: slice, short_side: int) -> Test:
@@ -80,5 +80,5 @@ def test_clip(sequence: Path, work: Path, part: slice, short_side: int) -> Test:
             for links in judge.links(frames)
         ]
         np.savez(kept, *flow)
-    with np.load(kept) as held:
-        return Test(frames, truth, [held[f"arr_{t}"] for t in range(len(frames))])
+    with np.load(kept) as archive:
+        return Test(frames, truth, [archive[f"arr_{t}"] for t in range(len(frames))])

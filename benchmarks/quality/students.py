@@ -110,7 +110,7 @@ def main() -> None:
     scores: dict[str, list[Scores]] = {name: [] for name in options.rows}
     for seed in range(options.seeds):
         for name in options.rows:
-            scores[name].append(one(course, name, seed))
+            scores[name].append(score_student(course, name, seed))
             print(name, seed, json.dumps(scores[name][-1]), file=sys.stderr, flush=True)
     start = untrained(options)
     report(scores, tests, [test.score(masks_of(start, test)) for test in tests])
@@ -159,17 +159,17 @@ def trained_on(options: argparse.Namespace) -> Library:
     """Run the pipeline on what to train on."""
     for name in TRAINED_ON:
         link_clip(options.sequences / name, MASKS, options.work)
-    given = [str(options.work / "footage"), "--out", str(options.work), "--executor", "inline"]
-    given += [
+    arguments = [str(options.work / "footage"), "--out", str(options.work), "--executor", "inline"]
+    arguments += [
         "--follow-links",
         f"--set=ingest.short_side={options.lines}",
         "--set=segment.union=true",
     ]
     if options.labelled_by == "itself":
-        given += ["--segmenter", str(untrained(options))]
+        arguments += ["--segmenter", str(untrained(options))]
     else:
-        given += ["--masks", str(options.work / "masks")]
-    parsed = distill_parser().parse_args(given)
+        arguments += ["--masks", str(options.work / "masks")]
+    parsed = distill_parser().parse_args(arguments)
     everything, engine = build_steps(*read_settings(parsed))
     steps = steps_for(everything, DISTILL_STAGES)
     clips, *_ = pair_masks(parsed.footage, parsed.masks, follow_links=True)
@@ -186,7 +186,7 @@ def untrained(options: argparse.Namespace) -> Path:
     return path
 
 
-def one(course: Course, name: str, seed: int) -> Scores:
+def score_student(course: Course, name: str, seed: int) -> Scores:
     """Train a student and return its scores, means over the test sequences."""
     folder = course.options.work / course.options.labelled_by / name.replace(" ", "-") / str(seed)
     done = folder / ("seen.json" if course.options.seen else "scores.json")
@@ -195,9 +195,9 @@ def one(course: Course, name: str, seed: int) -> Scores:
     student = folder / "student.onnx"
     if not student.exists():
         trained(course, name, seed, student)
-    found = means([test.score(masks_of(student, test)) for test in course.tests])
-    done.write_text(json.dumps(found))
-    return found
+    scores = means([test.score(masks_of(student, test)) for test in course.tests])
+    done.write_text(json.dumps(scores))
+    return scores
 
 
 def trained(course: Course, name: str, seed: int, to: Path) -> None:
@@ -257,8 +257,8 @@ def report_labels(
         rows = []
         for name, test in zip(TRAINED_ON, tests, strict=False):
             number = names.index(name)
-            place = SampleFrame(number, 0, (0, int(library.clips[number][1]["frames"])))
-            rows.append(test.score([clips[origin].labels(place, t) for t in range(FRAMES)]))
+            sample = SampleFrame(number, 0, (0, int(library.clips[number][1]["frames"])))
+            rows.append(test.score([clips[origin].labels(sample, t) for t in range(FRAMES)]))
         print(f"| {called} | " + " | ".join(f"{means(rows)[m]:.3f}" for m in MEASURES) + " |")
     floor = means([test.score(test.truth) for test in tests])
     print("| *truth itself* | " + " | ".join(f"{floor[m]:.3f}" for m in MEASURES) + " |")

@@ -84,16 +84,17 @@ def fit(model: Any, options: argparse.Namespace) -> None:
             group["lr"] = options.rate * min(gone / 0.05, (1 - gone) / 0.95)
         with warnings.catch_warnings(), torch.autocast("cpu", torch.bfloat16):
             warnings.simplefilter("ignore")
-            said = model({"images": images})["flow_preds"]
-        weights = [GAMMA ** (len(said) - 1 - k) for k in range(len(said))]
+            predictions = model({"images": images})["flow_preds"]
+        weights = [GAMMA ** (len(predictions) - 1 - k) for k in range(len(predictions))]
         loss = sum(
-            w * (flow.float() - truth).abs().mean() for w, flow in zip(weights, said, strict=True)
+            w * (flow.float() - truth).abs().mean()
+            for w, flow in zip(weights, predictions, strict=True)
         )
         optimiser.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()
-        errors.append(float((said[-1].float() - truth).detach().norm(dim=1).mean()))
+        errors.append(float((predictions[-1].float() - truth).detach().norm(dim=1).mean()))
         if step % TOLD_EVERY == 0:
             mean = np.mean(errors[-TOLD_EVERY:])
             print(f"{time.monotonic() - began:6.0f} s, step {step}: {mean:.2f} px", flush=True)
@@ -118,11 +119,11 @@ class Pairs(IterableDataset[Any]):
         """Yield for ever; what comes one after the other is of different scenes."""
         rng = np.random.default_rng(self._seed)
         torch.set_num_threads(1)
-        held: list[tuple[torch.Tensor, torch.Tensor]] = []
+        pool: list[tuple[torch.Tensor, torch.Tensor]] = []
         while True:
-            held += self._of_a_scene(rng)
-            while len(held) > 16 * PAIRS:
-                yield held.pop(int(rng.integers(len(held))))
+            pool += self._of_a_scene(rng)
+            while len(pool) > 16 * PAIRS:
+                yield pool.pop(int(rng.integers(len(pool))))
 
     def _of_a_scene(self, rng: np.random.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
         scene = random_scene(rng, photographs(), size=self._side, frames=FRAMES)

@@ -107,12 +107,14 @@ def compare(video: Path, name: str, frames: int, folder: Path) -> str:
     path = folder / FILES[name]
     sources = islice(read_frames(video, line), line.frames)
     colour, alpha, count = 0.0, 0.0, 0
-    for t, (found, picture) in enumerate(zip(decode(path, name, line.size), sources, strict=True)):
+    for t, (decoded, picture) in enumerate(
+        zip(decode(path, name, line.size), sources, strict=True)
+    ):
         soft = disc(line.size, t)
-        shown = found[..., 3:] / np.float32(255)
-        mixed = found[..., :3] * shown + 255 * (1 - shown)
+        shown = decoded[..., 3:] / np.float32(255)
+        mixed = decoded[..., :3] * shown + 255 * (1 - shown)
         colour += float(((mixed - (picture * soft + 255 * (1 - soft))) ** 2).mean())
-        alpha += float(((found[..., 3] - 255 * soft[..., 0]) ** 2).mean())
+        alpha += float(((decoded[..., 3] - 255 * soft[..., 0]) ** 2).mean())
         count += 1
     late = "-"
     if path.suffix in (".mov", ".webm"):

@@ -127,15 +127,15 @@ def planes(
 def score(sequence: Path, masks: Path, work: Path, url: str, growth: int) -> dict[str, Count]:
     """Return the counts of one sequence and one system: input, output, cover by margin."""
     truth = truths(sequence)
-    found = planes(sequence / "JPEGImages", masks, work, url, growth)
+    masks_by_kind = planes(sequence / "JPEGImages", masks, work, url, growth)
     counts: dict[str, Count] = defaultdict(Count)
     for t, true in enumerate(truth):
-        rows, columns = found["cover"].shape[1:]
+        rows, columns = masks_by_kind["cover"].shape[1:]
         small = cv2.resize(true.astype(np.uint8), (columns, rows), interpolation=cv2.INTER_NEAREST)
         for name in ("input", "output"):
-            counts[name].add(found[name][t], small > 0)
+            counts[name].add(masks_by_kind[name][t], small > 0)
         for margin in MARGINS:
-            counts[f"cover +{margin}"].add(grow(found["cover"][t], margin), small > 0)
+            counts[f"cover +{margin}"].add(grow(masks_by_kind["cover"][t], margin), small > 0)
     return counts
 
 

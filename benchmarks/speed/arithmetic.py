@@ -55,8 +55,8 @@ def main() -> None:
     for what, work in works.items():
         expected = work(HOST, frames, masks, flow)
         for where, on in ways.items():
-            found = work(on, frames, masks, flow)
-            difference = np.abs(found.astype(np.float64) - expected).max()
+            values = work(on, frames, masks, flow)
+            difference = np.abs(values.astype(np.float64) - expected).max()
             seconds = median_s(lambda w=work, on=on: w(on, frames, masks, flow), options.runs)
             print(f"| {what} | {where} | {1e3 * seconds:.1f} | {difference:.1e} |", flush=True)
         if "torch, cuda" not in ways:
@@ -68,7 +68,9 @@ def read(sequence: Path) -> tuple[Any, Any]:
     paths = sorted((sequence / "JPEGImages").iterdir())[:FRAMES]
     frames = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in paths]
     labels = [read_labels(sequence / "Annotations" / f"{path.stem}.png") > 0 for path in paths]
-    masks = [pack_mask(soften(one.astype(np.uint16), [1], sigma=1.5)) for one in labels]
+    masks = [
+        pack_mask(soften(frame_labels.astype(np.uint16), [1], sigma=1.5)) for frame_labels in labels
+    ]
     return np.stack(frames), np.stack(masks)
 
 
@@ -83,21 +85,21 @@ def filtered(on: Arithmetic, frames: Any, masks: Any, flow: Any) -> Any:
 def voted(on: Arithmetic, frames: Any, masks: Any, flow: Any) -> Any:
     """Return one frame's mask after a vote of six neighbours."""
     order = [MIDDLE, *(t for t in range(FRAMES) if t != MIDDLE)]
-    held = [on.put(masks[t].astype(np.float32) / 255) for t in order]
+    voters = [on.put(masks[t].astype(np.float32) / 255) for t in order]
     return on.get(
         on.vote(
-            held,
+            voters,
             [on.put(frames[t]) for t in order],
-            [on.flow(one) for one in flow[MIDDLE]],
+            [on.flow(neighbour_flow) for neighbour_flow in flow[MIDDLE]],
             table=on.put(appearance_table(12.0)),
-            flat=[on.flat_tiles(mask) for mask in held],
+            flat=[on.flat_tiles(mask) for mask in voters],
         )
     )
 
 
 def checked(on: Arithmetic, frames: Any, masks: Any, flow: Any) -> Any:
     """Return what the six neighbours show of a frame."""
-    there = [on.flow(one) for one in flow[MIDDLE]]
+    there = [on.flow(neighbour_flow) for neighbour_flow in flow[MIDDLE]]
     back = [on.flow(flow[t][5 - k]) for k, t in enumerate(t for t in range(FRAMES) if t != MIDDLE)]
     pairs = zip(there, back, strict=True)
     return np.stack([on.get(on.visible(a, b, slack=0.01, floor=0.125)) for a, b in pairs])

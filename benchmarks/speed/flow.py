@@ -204,15 +204,17 @@ def print_errors(folder: Path, networks: Sequence[tuple[str, str]]) -> None:
     print(f"\n| flow | {' | '.join(scene.name for scene in scenes)} | s a pair |")
     print("|---" * (len(scenes) + 2) + "|")
     rows = [("dis", preset, "") for preset in ("ultrafast", "fast", "medium")]
-    rows += [("deepflow", "medium", "")] + [(name, "medium", given) for name, given in networks]
+    rows += [("deepflow", "medium", "")] + [
+        (name, "medium", weights_file) for name, weights_file in networks
+    ]
     for method, preset, weights in rows:
         model = load_flow(FlowChoice(method, preset, weights))  # type: ignore[arg-type]
         name = f"dis, {preset}" if method == "dis" else method
         for scale, chained in ((1.0, False), (0.5, False), (1.0, True), (0.5, True)):
             how = (", half size" if scale < 1 else "") + (", composed of three" if chained else "")
-            found = [error_of(model, scene, scale, chained=chained) for scene in scenes]
-            errors = " | ".join(f"{error:.3f}" for error, _ in found)
-            seconds = statistics.median(seconds for _, seconds in found)
+            results = [error_of(model, scene, scale, chained=chained) for scene in scenes]
+            errors = " | ".join(f"{error:.3f}" for error, _ in results)
+            seconds = statistics.median(seconds for _, seconds in results)
             print(f"| {name}{how} | {errors} | {seconds:.2f} |", flush=True)
 
 

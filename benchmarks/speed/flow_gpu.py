@@ -143,13 +143,13 @@ class Size:
         settings = NetworkSettings(options.iterations, 0, precision, recorded)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            made: Any = load_flow_network(
+            network: Any = load_flow_network(
                 options.network, options.weights, options.device, settings
             )
             if options.network == "gma" and options.weights == "random":
-                torch.nn.init.constant_(made.model.update_block.aggregator.gamma, GAMMA)
-                made = RaftFamily(made.model, settings)
-        driver: RaftFamily = made
+                torch.nn.init.constant_(network.model.update_block.aggregator.gamma, GAMMA)
+                network = RaftFamily(network.model, settings)
+        driver: RaftFamily = network
         return driver
 
     def ours(self, driver: RaftFamily, count: int) -> Any:
@@ -217,10 +217,10 @@ class Size:
         look_up = model.corr_levels * (2 * model.corr_radius + 1) ** 2
 
         def some(channels: int, dtype: torch.dtype = torch.float32) -> torch.Tensor:
-            made = torch.zeros((batch, channels, *size), device=device, dtype=dtype)
-            return made.contiguous(memory_format=torch.channels_last)
+            values = torch.zeros((batch, channels, *size), device=device, dtype=dtype)
+            return values.contiguous(memory_format=torch.channels_last)
 
-        state, seen, flow = some(model.hidden_dim, dtype), some(look_up), some(2)
+        state, correlation, flow = some(model.hidden_dim, dtype), some(look_up), some(2)
         gates = update.context(some(model.context_dim))
         attention = []
         if hasattr(model, "att"):
@@ -229,7 +229,7 @@ class Size:
             attention = [SquareAttention(weights)] * batch
 
         def step() -> None:
-            update(state, gates, seen, flow, attention)
+            update(state, gates, correlation, flow, attention)
 
         return step
 

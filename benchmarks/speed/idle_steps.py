@@ -27,7 +27,7 @@ SLEEP_S = 0.001
 FRAMES = 2
 
 
-class Look(Source):
+class OneLook(Source):
     """Says how long the clip is."""
 
     name: ClassVar[str] = "look"
@@ -95,4 +95,4 @@ class Note(Sink):
         return ["note"]
 
 
-STEPS: tuple[Step, ...] = (Look(), Work(), More(), Note())
+STEPS: tuple[Step, ...] = (OneLook(), Work(), More(), Note())

@@ -95,11 +95,11 @@ def watched(child: subprocess.Popen[bytes], measure: Callable[[int], int]) -> Ca
     thread = threading.Thread(target=watch)
     thread.start()
 
-    def found() -> int:
+    def highest_use() -> int:
         thread.join()
         return most[0]
 
-    return found
+    return highest_use
 
 
 if __name__ == "__main__":

@@ -56,7 +56,7 @@ class Measured:
 def main() -> None:
     """Run and print Markdown tables."""
     own = sys.argv[1:]
-    given = own[own.index("--") + 1 :] if "--" in own else []
+    extra_words = own[own.index("--") + 1 :] if "--" in own else []
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -65,10 +65,10 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=3)
     options = parser.parse_args(own[: own.index("--")] if "--" in own else own)
     with tempfile.TemporaryDirectory() as scratch:
-        compare(options, given, Path(scratch))
+        compare(options, extra_words, Path(scratch))
 
 
-def compare(options: argparse.Namespace, given: Sequence[str], scratch: Path) -> None:
+def compare(options: argparse.Namespace, extra_words: Sequence[str], scratch: Path) -> None:
     """Measure all presets by turns and print the tables."""
     possible = [config for config in options.config if has_device(Path(config))]
     done: dict[str, list[Measured]] = {config: [] for config in options.config}
@@ -77,7 +77,7 @@ def compare(options: argparse.Namespace, given: Sequence[str], scratch: Path) ->
     for turn in range(options.runs + 1):
         for config in possible:
             out = scratch / Path(config).stem
-            measured = run_once(options.footage, config, given, out)
+            measured = run_once(options.footage, config, extra_words, out)
             if turn:
                 done[config].append(measured)
             else:
@@ -97,10 +97,10 @@ def has_device(config: Path) -> bool:
     return all(device == "cpu" for device in wanted) or torch.cuda.is_available()
 
 
-def run_once(footage: Path, config: str, given: Sequence[str], out: Path) -> Measured:
+def run_once(footage: Path, config: str, extra_words: Sequence[str], out: Path) -> Measured:
     """Run the command with an empty store."""
     command = [sys.executable, str(ROOT / "run_pipeline.py"), str(footage), "--out", str(out)]
-    seconds, peak = watched([*command, "--config", config, *given])
+    seconds, peak = watched([*command, "--config", config, *extra_words])
     stages: dict[str, float] = {}
     for clip in json.loads((out / "run.json").read_text())["clips"].values():
         for stage, spent in clip["stages"].items():
@@ -133,7 +133,9 @@ def edge_share(masks: Path) -> float:
     files = sorted(masks.glob("*.png"))
     files = files[:: max(len(files) // LOOKED_AT, 1)]
     labels = [read_labels(file).astype(np.float32) for file in files]
-    return float(np.mean([1 - flat_tiles(one[..., None]).mean() for one in labels]))
+    return float(
+        np.mean([1 - flat_tiles(frame_labels[..., None]).mean() for frame_labels in labels])
+    )
 
 
 def print_headline(done: dict[str, list[Measured]], scenes: Sequence[Scene]) -> None:

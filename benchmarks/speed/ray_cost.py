@@ -25,29 +25,29 @@ ROOT = Path(__file__).resolve().parents[2]
 def timed_run(options: argparse.Namespace, executor: str, out: Path) -> tuple[float, float]:
     """Return the seconds of a run, and those to its first line."""
     shutil.rmtree(out, ignore_errors=True)
-    made = [sys.executable, str(ROOT / "run_pipeline.py"), str(options.footage)]
-    made += ["--masks", str(options.masks), "--out", str(out)]
-    made += ["--executor", executor, "--workers", str(options.workers)]
+    words = [sys.executable, str(ROOT / "run_pipeline.py"), str(options.footage)]
+    words += ["--masks", str(options.masks), "--out", str(out)]
+    words += ["--executor", executor, "--workers", str(options.workers)]
     began = time.monotonic()
-    with subprocess.Popen(made, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as run:
         if run.stderr is None:
             raise RuntimeError("expected the run's standard error")
         run.stderr.readline()
         first = time.monotonic() - began
-        said = run.stderr.read().decode()
+        output = run.stderr.read().decode()
     if run.returncode:
-        sys.exit(f"{' '.join(made)}: status {run.returncode}\n{said}")
+        sys.exit(f"{' '.join(words)}: status {run.returncode}\n{output}")
     return time.monotonic() - began, first
 
 
 def main() -> None:
     """Print a row for each pair, and the median of the differences."""
-    made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    made.add_argument("footage", type=Path)
-    made.add_argument("masks", type=Path)
-    made.add_argument("--pairs", type=int, default=5)
-    made.add_argument("--workers", type=int, default=os.cpu_count() or 1)
-    options = made.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("footage", type=Path)
+    parser.add_argument("masks", type=Path)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
+    options = parser.parse_args()
     differences, firsts = [], []
     print("pair   inline      Ray   difference   first line   load")
     with tempfile.TemporaryDirectory() as folder:

@@ -40,7 +40,7 @@ def run(
                 sys.executable, str(ROOT / "run_pipeline.py"), str(options.footage),
                 "--masks", str(options.masks), "--out", out, "--executor", executor,
                 "--workers", str(workers), "--follow-links",
-                *(f"--set={one}" for one in options.set),
+                *(f"--set={override}" for override in options.set),
             ],
             check=True, cwd=ROOT, capture_output=True,
             preexec_fn=lambda: os.sched_setaffinity(0, allowed),
@@ -78,13 +78,13 @@ def kernel(work: Callable[[int], None]) -> float:
 
 def main() -> None:
     """Print the table."""
-    made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    made.add_argument("footage", type=Path)
-    made.add_argument("masks", type=Path)
-    made.add_argument("--runs", type=int, default=3)
-    made.add_argument("--executors", nargs="+", default=("inline", "ray"))
-    made.add_argument("--set", action="append", default=[])
-    options = made.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("footage", type=Path)
+    parser.add_argument("masks", type=Path)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--executors", nargs="+", default=("inline", "ray"))
+    parser.add_argument("--set", action="append", default=[])
+    options = parser.parse_args()
     print(f"two processes that only compute do {kernel(compute):.2f} times the work of one here,")
     print(f"two that only move memory {kernel(move):.2f} times\n")
     print("| executor | workers | processors | s (each run) | times the first | stages, s | busy |")

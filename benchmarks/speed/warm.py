@@ -37,12 +37,12 @@ def library(options: argparse.Namespace, folder: Path) -> None:
 
 def main() -> None:
     """Print the two times."""
-    made = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    made.add_argument("footage", type=Path)
-    made.add_argument("masks", type=Path)
-    made.add_argument("--clips", type=int, default=1000)
-    made.add_argument("--frames", type=int, default=24)
-    options = made.parse_args()
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("footage", type=Path)
+    parser.add_argument("masks", type=Path)
+    parser.add_argument("--clips", type=int, default=1000)
+    parser.add_argument("--frames", type=int, default=24)
+    options = parser.parse_args()
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
         library(options, folder)
