@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from itertools import islice
 from pathlib import Path
 from typing import Any, ClassVar
@@ -28,14 +28,20 @@ from stages.arrays import (
 )
 from stages.facts import ClipFacts
 from stages.media.footage.extraction import extraction_note
+from stages.media.footage.limits import Limits
+from stages.media.footage.timeline import content_digest
+from stages.media.footage.video import read_frames
 from stages.media.masks.contract import FootageFacts, ReadingChoices
+from stages.media.masks.identities import jumping_numbers_note
 from stages.media.masks.key_frames import open_evidence
 from stages.media.masks.legend import Legend
 from stages.media.masks.open import mask_digest
 from stages.media.masks.source import MaskSource
 from stages.ops.fixed_point import pack_mask, unpack_mask
+from stages.ops.object_views import COMPARED_LINES
 from stages.ops.soft_masks import soften, winners
 
+ANY_SIZE = Limits(file_bytes=2**63)
 INPUTS = ("masks", "keyframes", "legend")  # files of a clip
 MOST_CLASSES = 254  # labels travel as 8 bits, 0 is background
 BATCH, BATCH_BYTES = 16, 2**26  # frames in memory at a time, at most
@@ -46,6 +52,7 @@ class MaskClasses(ReadingChoices, Source):
 
     name: ClassVar[str] = "classes"
     version: ClassVar[int] = 5
+    unkeyed_defaults: ClassVar[tuple[str, ...]] = ("objects",)
     reads: ClassVar[str] = "masks"
     also_reads: ClassVar[tuple[str, ...]] = ("keyframes", "legend")
     uses: ClassVar[tuple[str, ...]] = ("frames", "size", "source_size", "timeline")
@@ -54,7 +61,7 @@ class MaskClasses(ReadingChoices, Source):
 
     def identity(self, clip: Clip) -> str:
         """Return the digest of the mask files."""
-        return _files_digest(clip)
+        return _files_digest(clip, with_footage=self.objects == "match")
 
     def run(
         self, clip: Clip, facts: Facts, part: tuple[int, int], emit: Callable[[Arrays], None]
@@ -66,7 +73,8 @@ class MaskClasses(ReadingChoices, Source):
         if len(classes) > MOST_CLASSES:
             raise InputError(
                 f"{_masks_path(clip)}: expected at most {MOST_CLASSES} classes, got "
-                f"{len(classes)}: are these instance ids or soft masks? see segment.kind"
+                f"{len(classes)}: soft masks (segment.kind=soft)? objects numbered anew in every "
+                "frame (segment.objects=match)?"
             )
         return {
             "classes": list(classes),
@@ -75,12 +83,18 @@ class MaskClasses(ReadingChoices, Source):
             "hard_masks": source.legend.kind == "labels",
             "class_names": {} if self.union else class_names(source.legend),
             "mask_reading": source.reading,
-            "mask_warnings": list(source.warnings),
+            "mask_warnings": [*source.warnings, *self._number_notes(source, facts)],
             "key_frames": list(source.key_frames),
             "unlabelled": _frame_runs(source.absent),
             # A fact that is not there leaves the keys of before as they were.
             **({"sparse": True} if source.key_frames or source.absent else {}),
         }
+
+    def _number_notes(self, source: MaskSource, facts: Facts) -> tuple[str, ...]:
+        """Return a note where numbers of objects seem to mean nothing from frame to frame."""
+        if self.objects != "given" or self.union:
+            return ()
+        return jumping_numbers_note(source, ClipFacts(facts).frames)
 
 
 class ImportMasks(ReadingChoices, Source):
@@ -88,6 +102,7 @@ class ImportMasks(ReadingChoices, Source):
 
     name: ClassVar[str] = "segment"
     version: ClassVar[int] = 5
+    unkeyed_defaults: ClassVar[tuple[str, ...]] = ("objects",)
     writes: ClassVar[tuple[ArrayHandle, ...]] = (
         INPUT_MASKS, INPUT_LABELS, SOURCE_LABELS, SOURCE_SOFT, EVIDENCE,
     )  # fmt: skip
@@ -106,7 +121,7 @@ class ImportMasks(ReadingChoices, Source):
 
     def identity(self, clip: Clip) -> str:
         """Return the digest of the mask files."""
-        return _files_digest(clip)
+        return _files_digest(clip, with_footage=self.objects == "match")
 
     def parts(self, facts: Facts) -> Sequence[tuple[int, int]]:
         """Return the parts that can be read by themselves."""
@@ -192,7 +207,8 @@ def _open_evidence(
     )
     choices = ReadingChoices(**{name: getattr(step, name) for name in ReadingChoices.model_fields})
     try:
-        return open_evidence(clip.files, footage, choices, known=known)
+        pictures = _small_pictures(clip, view) if choices.objects == "match" else ()
+        return open_evidence(clip.files, footage, choices, pictures=pictures, known=known)
     except InputError as error:
         note = extraction_note(timeline)
         if not note or f" {view.frames} " not in str(error):
@@ -200,9 +216,19 @@ def _open_evidence(
         raise InputError(f"{error}; {note}") from error
 
 
-def _files_digest(clip: Clip) -> str:
-    """Return the digest of the masks, or of masks and key frames together."""
+def _small_pictures(clip: Clip, facts: ClipFacts) -> Iterable[NDArray[np.uint8]]:
+    """Return the footage, a frame at a time, at the size at which objects are compared."""
+    rows, columns = facts.source_size
+    lines = min(rows, COMPARED_LINES)
+    size = (lines, max(round(columns * lines / rows), 1))
+    return read_frames(clip.files["footage"], facts.timeline, size=size)
+
+
+def _files_digest(clip: Clip, *, with_footage: bool) -> str:
+    """Return the digest of the masks, of key frames and, where objects are matched, the footage."""
     digests = {name: mask_digest(clip.files[name]) for name in INPUTS if name in clip.files}
+    if with_footage:
+        digests["footage"] = content_digest(clip.files["footage"], ANY_SIZE)
     return digests["masks"] if list(digests) == ["masks"] else digest_json(digests)
 
 

@@ -106,6 +106,11 @@ class ReadingChoices(BaseModel):
     video: str = Field(
         "", description="name of the clip inside a file of several; empty: the clip's own name"
     )
+    objects: Literal["match", "given", "off"] = Field(
+        "given",
+        description="numbers in masks: the same object throughout (given), anew in every frame, to "
+        "be matched (match), or classes and no objects (off)",
+    )
     fit: Literal["auto", "stretch"] = Field(
         "auto", description="masks of another shape than the footage are refused, or stretched"
     )

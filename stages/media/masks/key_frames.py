@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from stages.media.masks.contract import FootageFacts, ReadingChoices
+from stages.media.masks.identities import MatchedMasks
 from stages.media.masks.legend import Legend, Meaning
 from stages.media.masks.open import open_masks
 from stages.media.masks.source import Known, MaskSource
@@ -101,9 +102,10 @@ def open_evidence(
     footage: FootageFacts,
     choices: ReadingChoices,
     *,
+    pictures: Iterable[NDArray[np.uint8]] = (),
     known: Known | None = None,
 ) -> MaskSource:
-    """Return a clip's masks with its key frames in their places.
+    """Return a clip's masks, objects matched where that is asked for, key frames in their places.
 
     Parameters
     ----------
@@ -112,6 +114,8 @@ def open_evidence(
     footage : FootageFacts
     choices : ReadingChoices
         For the masks; key frames are read by their own content, but ``first`` counts for both.
+    pictures : iterable of ndarray, (H, W, 3) uint8
+        The footage, to match objects by; read only where `choices` ask for it and `known` is None.
     known : dict, optional
         `MaskSource.known` of the same files, opened before with the same arguments.
 
@@ -121,10 +125,10 @@ def open_evidence(
         As `stages.media.masks.open.open_masks`, and if key frames belong to no frame of the clip.
     """
     if "keyframes" not in files:
-        return open_masks(files["masks"], footage, choices, known=known)
+        return _open_own(files["masks"], footage, choices, pictures, known)
     own = None
     if "masks" in files:
-        own = open_masks(files["masks"], footage, choices, known=known and known["own"])
+        own = _open_own(files["masks"], footage, choices, pictures, known and known["own"])
     if own is not None and not footage.frame_names:
         # Key frames named like the masks are of the same frames, whatever the names count from.
         footage = replace(footage, frame_names=own.names)
@@ -134,6 +138,20 @@ def open_evidence(
     except InputError as error:
         raise InputError(f"key frames: {error}") from error
     return MasksWithKeyFrames(own, keys, footage.frames, footage.size)
+
+
+def _open_own(
+    path: Path,
+    footage: FootageFacts,
+    choices: ReadingChoices,
+    pictures: Iterable[NDArray[np.uint8]],
+    known: Known | None,
+) -> MaskSource:
+    """Return the masks of all frames, their objects matched where `choices` say so."""
+    if choices.objects != "match":
+        return open_masks(path, footage, choices, known=known)
+    own = open_masks(path, footage, choices, known=known and known["own"])
+    return MatchedMasks(own, footage.frames, pictures, known)
 
 
 def _joined_legend(own: Legend | None, keys: Legend) -> Legend:

@@ -60,6 +60,8 @@ class ShapeMasks(MaskSource):
         self.absent = match.unknown(choices.missing)
         self._aspect_note = self._check_sizes(frames, footage)
         self._labels, names, note = number_classes(path, content, frames)
+        self._by_shape = choices.objects == "match" and not content.by_track
+        self.category_names = names if self._by_shape else {}
         if known is not None:
             self.legend = Legend.from_json(known["legend"])
             return
@@ -67,7 +69,9 @@ class ShapeMasks(MaskSource):
         self.legend = Legend(
             "labels",
             tuple(sorted(occurring)),
-            names={label: name for label, name in names.items() if label in occurring and name},
+            names={}
+            if self._by_shape
+            else {label: name for label, name in names.items() if label in occurring and name},
         )
         self.warnings = (
             *(n for n in (self._aspect_note, note) if n), *content.notes, *match.notes,
@@ -86,11 +90,23 @@ class ShapeMasks(MaskSource):
                 yield np.zeros(self._size, np.uint16)
                 continue
             labels = np.zeros(frame.size or self._size, np.uint16)
-            for shape in frame.shapes:
-                key = shape.category if shape.track is None else ("track", shape.track)
-                label = self._labels.get(key, self._labels.get(shape.category, 0))
+            for number, shape in enumerate(frame.shapes, start=1):
+                label = self._label_of(shape)
+                if self._by_shape and label:
+                    label = number
                 labels[decode_shape(self._path, shape, labels.shape)] = label
             yield fit_labels(labels, self._size)
+
+    def categories_at(self, frame: int) -> Mapping[int, int]:
+        """Return the category of each shape of a frame, by its number; empty for classes."""
+        shapes = self._frames_of[frame]
+        if not self._by_shape or shapes is None:
+            return {}
+        return {k: self._label_of(shape) for k, shape in enumerate(shapes.shapes, start=1)}
+
+    def _label_of(self, shape: Shape) -> int:
+        key = shape.category if shape.track is None else ("track", shape.track)
+        return self._labels.get(key, self._labels.get(shape.category, 0))
 
     def _decode_all(self) -> tuple[set[int], int]:
         occurring: set[int] = set()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import pairwise
+from types import MappingProxyType
 from typing import Any, Literal
 
 from numpy.typing import NDArray
@@ -41,6 +42,8 @@ class MaskSource(ABC):
         Frames of which nothing is known, to be filled from others.
     key_frames : tuple of int
         Frames whose mask is the user's own word.
+    category_names : dict of int to str
+        Names of the categories of `categories_at`.
     """
 
     legend: Legend
@@ -51,6 +54,7 @@ class MaskSource(ABC):
     names: tuple[str, ...] = ()
     absent: tuple[int, ...] = ()
     key_frames: tuple[int, ...] = ()
+    category_names: Mapping[int, str] = MappingProxyType({})
 
     def __init__(self, frames: int) -> None:
         self._frames = frames
@@ -62,6 +66,10 @@ class MaskSource(ABC):
     def __iter__(self) -> Iterator[NDArray[Any]]:
         """Yield the masks of all frames."""
         return self.read(0, self._frames)
+
+    def categories_at(self, frame: int) -> Mapping[int, int]:
+        """Return the category of each label of a frame, where labels are objects of one frame."""
+        return {}
 
     @property
     def known(self) -> Known:
