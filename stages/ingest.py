@@ -29,7 +29,7 @@ class Probe(Source):
     """The timeline, made once: everything after it is checked against it."""
 
     name: ClassVar[str] = "probe"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[str] = "footage"
 
     outside_key: ClassVar[tuple[str, ...]] = ("limits",)

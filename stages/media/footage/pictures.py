@@ -7,7 +7,7 @@ import struct
 import subprocess
 import warnings
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Literal
 
@@ -55,12 +55,15 @@ class Header:
         "exr" or "dpx", which ffmpeg decodes; empty for the others.
     camera : bool
         Whether a camera has put its maker's name in it.
+    pages : int
+        Pictures in the file.
     """
 
     stored: tuple[int, int]
     orientation: int = 1
     codec: str = ""
     camera: bool = False
+    pages: int = 1
 
     def size(self, orientation: Orientation) -> tuple[int, int]:
         """Return (H, W) as shown, or as stored."""
@@ -87,7 +90,8 @@ def read_header(where: Path, source: IO[bytes]) -> Header | None:
             columns, rows = struct.unpack_from(f"{order}2I", start, 772)
             return Header((rows, columns), codec="dpx")
         with Image.open(source, formats=FORMATS) as picture:
-            return Header((picture.height, picture.width), *_exif_orientation(picture))
+            header = Header((picture.height, picture.width), *_exif_orientation(picture))
+            return replace(header, pages=getattr(picture, "n_frames", 1))
     except Image.DecompressionBombError as error:
         raise InputError(f"{where}: more pixels than any frame may have: {error}") from error
     except BROKEN:

@@ -55,6 +55,7 @@ def announced(options: dict[str, str], most_frames: int) -> dict[str, Any]:
         or bool(first and any(p.is_alpha for p in first.format.components)),
         "last_duration": last,
         "rotation": first.rotation if first else 0,
+        "interlaced": bool(first and first.interlaced_frame),
         "pts": pts,
         "timed": timed,
         # Where decoding may begin: frames shown from a keyframe on need none before it.

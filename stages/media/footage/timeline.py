@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -248,9 +248,23 @@ def timeline_of(path: Path, properties: dict[str, Any], limits: Limits) -> Timel
         origin=min(start, pts[0]),
         timed=properties["timed"],
         nominal_rate=properties["nominal"],
-        notes=tuple(properties["notes"]),
+        notes=(*properties["notes"], *_shown_otherwise(properties)),
         parts=part_starts(properties["entries"], len(pts)),
     )
+
+
+def _shown_otherwise(properties: dict[str, Any]) -> Iterator[str]:
+    """Yield notes on a video that players show otherwise than its pixels are stored."""
+    if properties["rotation"]:
+        yield (
+            f"it asks to be turned by {-properties['rotation'] % 360} degrees and is shown so, as "
+            "players do; masks must be upright too"
+        )
+    if properties.get("interlaced"):
+        yield (
+            "it is interlaced: lines of two moments are in one picture, and combs at edges stay; "
+            "deinterlace it first (ffmpeg -vf bwdif) for clean outlines"
+        )
 
 
 def part_starts(entries: Iterable[int], frames: int) -> tuple[int, ...]:
@@ -306,7 +320,7 @@ def _probe_pictures(path: Path, rate: float, limits: Limits, orientation: Orient
         names=tuple(file.name for file in files),
         parts=part_starts(range(len(files)), len(files)),
         orientation=orientation,
-        notes=_orientation_notes(headers.values(), orientation),
+        notes=(*_orientation_notes(headers.values(), orientation), *_page_notes(headers)),
     )
 
 
@@ -322,6 +336,19 @@ def _orientation_notes(headers: Iterable[Header], orientation: Orientation) -> t
         else "not turned; masks must lie as the pixels are stored"
     )
     return (f"frames with an EXIF orientation ({which}): {how} (ingest.orientation)",)
+
+
+def _page_notes(headers: Mapping[Path, Header]) -> tuple[str, ...]:
+    """Return a note on files of several pictures, of which only the first is a frame."""
+    several = {file.name: header.pages for file, header in headers.items() if header.pages > 1}
+    if not several:
+        return ()
+    name, pages = next(iter(several.items()))
+    more = f" (and {len(several) - 1} more such files)" if len(several) > 1 else ""
+    return (
+        f"{name} holds {pages} pictures{more}: only the first of a file is a frame; make it a "
+        "video or a folder of frames to have all",
+    )
 
 
 def _picture_header(file: Path) -> Header | None:

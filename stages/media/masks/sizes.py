@@ -70,7 +70,7 @@ def _size_difference(
     got: tuple[int, int], size: tuple[int, int], rotation: int, aspect: tuple[int, int]
 ) -> str:
     if same_shape((got[1], got[0]), size):
-        why = f", which asks to be turned by {rotation} degrees" if rotation % 180 else ""
+        why = f", which asks to be turned by {-rotation % 360} degrees" if rotation % 180 else ""
         return f"they are turned by 90 degrees against the footage{why}: turn them"
     rows, columns = size
     squared = round(columns * aspect[0] / aspect[1])

@@ -121,3 +121,11 @@ def test_a_pattern_has_a_digest_of_its_own_files(tmp_path):
     assert content_digest(tmp_path / "a.#.png") == before
     (tmp_path / "a.2.png").rename(tmp_path / "a.3.png")
     assert content_digest(tmp_path / "a.#.png") != before
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif"])
+def test_a_picture_file_of_several_pictures_is_told(tmp_path, suffix):
+    first, *others = [Image.fromarray(np.full((20, 30, 3), 60 * k, np.uint8)) for k in range(1, 4)]
+    first.save(tmp_path / f"0{suffix}", save_all=True, append_images=others)
+    (note,) = probe(tmp_path).notes
+    assert note.startswith(f"0{suffix} holds 3 pictures")

@@ -1,6 +1,7 @@
 """Timelines and frames of real and of broken footage."""
 
 import re
+import subprocess
 from itertools import pairwise
 
 import av
@@ -11,6 +12,7 @@ import pytest
 from pipeline.errors import InputError
 from stages.media.footage import timeline as timeline_module
 from stages.media.footage import video as video_module
+from stages.media.footage.ffmpeg import ffmpeg_path
 from stages.media.footage.timeline import Timeline, content_digest, probe, working_size
 from stages.media.footage.video import read_frames
 
@@ -291,3 +293,16 @@ def test_parts_of_a_damaged_video_are_whole_and_the_same_each_time(tmp_path, mon
     line, seen, holes, _ = parted(path, monkeypatch, 10)
     assert len(seen) == line.frames
     assert (seen, holes) == parted(path, monkeypatch, 10)[1:3]
+
+
+def test_footage_that_is_shown_otherwise_than_it_is_stored_is_told(tmp_path):
+    plain = write_video(tmp_path / "plain.mp4", 3)
+    assert probe(plain).notes == ()
+    turned = tmp_path / "turned.mp4"
+    command = [ffmpeg_path(), "-v", "error", "-display_rotation", "180", "-i", str(plain)]
+    subprocess.run([*command, "-c", "copy", str(turned)], check=True)
+    (note,) = probe(turned).notes
+    assert "turned by 180 degrees" in note
+    combed = write_video(tmp_path / "combed.mkv", 3, x264opts="tff=1:interlaced=1")
+    (note,) = probe(combed).notes
+    assert note.startswith("it is interlaced")

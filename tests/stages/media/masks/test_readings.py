@@ -247,7 +247,7 @@ def test_masks_of_another_size_but_the_same_shape_are_resized_with_a_note(tmp_pa
     ("size", "more", "reason"),
     [
         ((64, 48), {}, "turned by 90 degrees"),
-        ((64, 48), {"rotation": 90}, "asks to be turned by 90 degrees"),
+        ((64, 48), {"rotation": -90}, "asks to be turned by 90 degrees"),
         ((54, 64), {}, "cropped, or the footage has bars"),
         ((48, 48), {"aspect": (4, 3)}, r"pixels of 4:3 \(anamorphic\)"),
     ],
