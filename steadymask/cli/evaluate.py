@@ -44,8 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--gt", type=Path, help="true masks, of some frames or of all")
     parser.add_argument(
-        "--task", choices=("objects", "classes"), default="objects",
-        help="objects: J, F (DAVIS); classes: mIoU, VC (VSPW)",
+        "--task", choices=("objects", "classes", "tracks"), default="objects",
+        help="objects: J, F (DAVIS); classes: mIoU, VC (VSPW); tracks: HOTA, IDF1, AP",
     )  # fmt: skip
     parser.add_argument("--union", action="store_true", help="take all objects for one")
     parser.add_argument(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from stages.media.masks.folder import read_png
 
-Task = Literal["objects", "classes"]
+Task = Literal["objects", "classes", "tracks"]
 
 IGNORE = 255
 MOST_OBJECTS = 254
@@ -57,15 +57,15 @@ class Reader:
     ----------
     sets : iterable of LabelSet
         All that are to be compared.
-    task : {"objects", "classes"}
-        Objects are numbered 1, 2, … over all sets; classes keep their numbers.
+    task : {"objects", "classes", "tracks"}
+        Objects are numbered 1, 2, … over all sets, also for tracks; classes keep theirs.
     union : bool
         Take all objects for one.
     """
 
     def __init__(self, sets: Iterable[LabelSet], task: Task, *, union: bool) -> None:
         labels = sorted(set().union(*(each.objects() for each in sets if not each.binary)))
-        if task == "objects" and not union and len(labels) > MOST_OBJECTS:
+        if task != "classes" and not union and len(labels) > MOST_OBJECTS:
             raise InputError(f"expected {MOST_OBJECTS} objects at most, got {len(labels)}")
         if task == "classes" and labels and labels[-1] > IGNORE:
             raise InputError(f"expected classes 0-254, got label {labels[-1]}")

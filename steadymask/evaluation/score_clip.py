@@ -17,6 +17,7 @@ from stages.metrics.temporal import edge_band
 from steadymask.evaluation.correctness import Classes, Correctness, Objects
 from steadymask.evaluation.labels import LabelSet, Reader, Task
 from steadymask.evaluation.layouts import Files, pair
+from steadymask.evaluation.object_tracks import ObjectTracks
 from steadymask.evaluation.reference_flow import Judge, Link
 from steadymask.evaluation.stability import Stability
 
@@ -29,7 +30,7 @@ class Options:
 
     Attributes
     ----------
-    task : {"objects", "classes"}
+    task : {"objects", "classes", "tracks"}
     union : bool
         Take all objects for one.
     rate : float
@@ -98,7 +99,7 @@ def score_clip(
     reader = Reader(
         [*label_sets.values(), *([true] if true else [])], options.task, union=options.union
     )
-    if true is not None:
+    if true is not None and options.task != "tracks":
         _check_common(scores, label_sets, true, reader)
     passes = {
         system: _SystemPass(labels, system == TRUTH, judge, options, true, reader)
@@ -135,6 +136,8 @@ class _SystemPass:
         if truth is not None and not is_truth:
             if options.task == "classes":
                 self._correctness = Classes(script=options.script)
+            elif options.task == "tracks":
+                self._correctness = ObjectTracks()
             else:
                 numbers = sorted({reader.number(label) for label in truth.objects()})
                 self._correctness = Objects(numbers, contours=options.contours)
