@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from itertools import pairwise
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import count, pairwise
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
 
 from pipeline.errors import InputError
 from stages.media.masks.legend import Legend
@@ -90,6 +91,31 @@ class MatchedMasks(MaskSource):
             "numbers": [[list(pair) for pair in frame.items()] for frame in self._numbers],
         }
 
+    def adopt_numbers(self, corrections: MaskSource) -> None:
+        """Give objects the numbers that the user's own masks have for them, by overlap.
+
+        Other objects get numbers that no mask of the user's has.
+
+        Parameters
+        ----------
+        corrections : MaskSource
+            Labels; all frames but the user's are among its `MaskSource.absent`.
+        """
+        if corrections.legend.kind == "soft":
+            return
+        shared: Counter[tuple[int, int]] = Counter()
+        absent = set(corrections.absent)
+        for t, (ours, theirs) in enumerate(zip(self, corrections, strict=True)):
+            if t not in absent:
+                both = (ours > 0) & (theirs > 0)
+                shared.update(zip(ours[both].tolist(), theirs[both].tolist(), strict=True))
+        final = numbers_by_overlap(shared, self.legend.classes, corrections.legend.classes)
+        self._numbers = [
+            {label: final[number] for label, number in frame.items()} for frame in self._numbers
+        ]
+        names = {final[number]: name for number, name in self.legend.names.items()}
+        self.legend = Legend("labels", tuple(sorted(final.values())), names=names)
+
     def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
         """Yield the masks of frames `start` to `stop`; `start` is that of a part."""
         for t, labels in enumerate(self._own.read(start, stop), start=start):
@@ -98,6 +124,31 @@ class MatchedMasks(MaskSource):
                 if label < len(table):
                     table[label] = number
             yield table[labels]
+
+
+def numbers_by_overlap(
+    shared: Mapping[tuple[int, int], int], ours: Sequence[int], theirs: Sequence[int]
+) -> Numbers:
+    """Return a new number for each of ours: theirs where they overlap most, else one of no mask.
+
+    Parameters
+    ----------
+    shared : mapping of (our number, their number) to pixels
+    ours, theirs : sequence of int
+
+    Examples
+    --------
+    >>> numbers_by_overlap({(1, 7): 50, (2, 7): 20}, [1, 2], [3, 7])
+    {1: 7, 2: 8}
+    """
+    if not ours or not theirs:
+        return {number: number for number in ours}
+    pixels = np.array([[shared.get((a, b), 0) for b in theirs] for a in ours])
+    rows, columns = linear_sum_assignment(pixels, maximize=True)
+    pairs = zip(rows.tolist(), columns.tolist(), strict=True)
+    final = {ours[row]: theirs[column] for row, column in pairs if pixels[row, column]}
+    unused = count(max(theirs) + 1)
+    return {number: final[number] if number in final else next(unused) for number in ours}
 
 
 def jumping_numbers_note(source: MaskSource, frames: int) -> tuple[str, ...]:

@@ -137,6 +137,8 @@ def open_evidence(
         keys = open_masks(files["keyframes"], footage, numbered, known=known and known["keys"])
     except InputError as error:
         raise InputError(f"key frames: {error}") from error
+    if isinstance(own, MatchedMasks) and known is None:
+        own.adopt_numbers(keys)
     return MasksWithKeyFrames(own, keys, footage.frames, footage.size)
 
 

@@ -62,6 +62,22 @@ def test_shapes_of_one_category_are_objects_with_its_name(tmp_path):
     assert merged.legend.classes == (3, 8)
 
 
+def test_key_frames_name_the_objects(tmp_path):
+    files = {"masks": write_masks(tmp_path / "masks", shuffled_numbers(TRUTH))}
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    frame = next(t for t in range(5, FRAMES) if len(np.unique(TRUTH[t])) == 6)
+    own_numbers = np.array([0, 11, 12, 13, 14, 15], np.uint8)
+    write_indexed_png(keys / f"{frame:05d}.png", own_numbers[TRUTH[frame]])
+    files["keyframes"] = keys
+    source = open_evidence(files, FOOTAGE, MATCH, pictures=PICTURES)
+    assert source.legend.classes == (11, 12, 13, 14, 15)
+    assert np.array_equal(np.stack(list(source)), own_numbers[TRUTH])
+    assert not source.warnings
+    again = open_evidence(files, FOOTAGE, MATCH, known=json.loads(json.dumps(source.known)))
+    assert np.array_equal(np.stack(list(again)), own_numbers[TRUTH])
+
+
 def test_soft_masks_have_no_numbers_to_match(tmp_path):
     for frame in range(FRAMES):
         np.save(tmp_path / f"{frame:05d}.npy", np.full(TRUTH.shape[1:], 0.25, np.float32))
