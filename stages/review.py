@@ -12,9 +12,19 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
-from stages.arrays import AREAS, CARRIED, FRAMES, OBJECTS, SMOOTH_LABELS, TRUST, input_masks
+from stages.arrays import (
+    AREAS,
+    CARRIED,
+    FRAMES,
+    OBJECTS,
+    SMOOTH_LABELS,
+    TRUST,
+    input_masks,
+    offsets,
+)
 from stages.facts import ClipFacts
 from stages.metrics.colour_fit import ColourModel, colour_bins
+from stages.metrics.key_frame_conflicts import find_conflicts
 from stages.metrics.risk import frame_risk, gather_evidence, review_rows
 from stages.shared_settings import DEFAULT_REFINE_METHOD, RefineMethod
 from stages.trust.shares import trust_shares
@@ -26,8 +36,8 @@ class Review(Sink):
     """The risk of every frame and object, and the frames to look at; see `metrics.risk`."""
 
     name: ClassVar[str] = "review"
-    version: ClassVar[int] = 3
-    uses: ClassVar[tuple[str, ...]] = ("frames", "shots", "classes", "sparse")
+    version: ClassVar[int] = 4
+    uses: ClassVar[tuple[str, ...]] = ("frames", "shots", "classes", "sparse", "key_frames")
 
     enabled: bool = Field(True, description="say which frames a person should look at")
     least_risk: float = Field(
@@ -49,7 +59,9 @@ class Review(Sink):
         misfit = self._colour_misfit(known, read)
         evidence = gather_evidence(carried, objects, areas, misfit, shares)
         risk = frame_risk(evidence, known.shots)
-        rows = review_rows(risk, evidence, known.classes, known.shots, least=self.least_risk)
+        risk[list(known.key_frames)] = 0.0  # the user's word is not doubted
+        rows = _conflict_rows(carried[:, 0], known)
+        rows += review_rows(risk, evidence, known.classes, known.shots, least=self.least_risk)
         content: dict[str, Any] = {
             "clip": clip.name,
             "rows": rows,
@@ -83,6 +95,21 @@ class Review(Sink):
             for t, (picture, labels) in zip(frames, both, strict=True):
                 out[t] = model.misfit(colour_bins(picture), labels)
         return out
+
+
+def _conflict_rows(carried: NDArray[np.int64], known: ClipFacts) -> list[dict[str, Any]]:
+    """Return a row for each two key frames that contradict each other; both are kept."""
+    steps = offsets(carried.shape[1] // 2)
+    return [
+        {
+            "frame": conflict.second,
+            "frames": [conflict.first, conflict.second + 1],
+            "object": int(known.classes[conflict.number]),
+            "risk": 1.0,
+            "reason": f"key frames {conflict.first} and {conflict.second} contradict each other",
+        }
+        for conflict in find_conflicts(carried, steps, known.key_frames)
+    ]
 
 
 def _trust_curves(

@@ -12,6 +12,7 @@ COMMANDS = {
     "status": "say how far a run is",
     "evaluate": "score the masks of any system",
     "cache": "list, check and shrink what a run keeps for the next one",
+    "review": "write the frames that want a look as a task for a labelling tool",
     "labels": "gather results as label sets to train on elsewhere",
     "fit": "train a decoder on a library",
     "distill": "train a small network on the results",

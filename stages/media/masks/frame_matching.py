@@ -26,6 +26,7 @@ from stages.media.masks.mask_names import (
 from stages.media.masks.source import Missing
 
 IN_ORDER = "in order"
+SOURCE_FRAME = "source-frame-"  # before a number that counts the frames of a video from 0
 RATE_HINT = (
     "frames extracted with plain `ffmpeg -i` are repeated or dropped to a constant rate: extract "
     "with -fps_mode passthrough"
@@ -99,6 +100,8 @@ def match_frames(
     """
     known = MaskNames(where, tuple(names), tuple(frame_names), frames)
     check_names_differ(known)
+    if all(stem.startswith(SOURCE_FRAME) for stem in known.stems):
+        first = 0
     matched, reading = _assign_masks(known, first, missing)
     left_out = tuple(name for k, name in enumerate(names) if k not in set(matched.values()))
     match = complete_match(
@@ -157,6 +160,17 @@ def complete_match(
     notes.append(f"{len(absent)} frames have no mask ({missing}), {anchor}{hint}")
     others = {"hold": "the mask before", "carry": "carried from those"}.get(missing, "none given")
     return FrameMatch(tuple(chosen), left_out, tuple(notes), f"{words}; the others: {others}")
+
+
+def source_frame_name(frame: int) -> str:
+    """Return a name for a frame of a video, counted from 0, that no other can be taken for.
+
+    Examples
+    --------
+    >>> source_frame_name(12)
+    'source-frame-00012'
+    """
+    return f"{SOURCE_FRAME}{frame:05d}"
 
 
 def _assign_masks(

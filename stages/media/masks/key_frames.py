@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from stages.media.masks.contract import FootageFacts, ReadingChoices
 from stages.media.masks.identities import MatchedMasks
-from stages.media.masks.legend import Legend, Meaning
+from stages.media.masks.legend import Legend, Meaning, plain_label
 from stages.media.masks.open import open_masks
 from stages.media.masks.source import Known, MaskSource
 
@@ -39,13 +39,15 @@ class MasksWithKeyFrames(MaskSource):
     ) -> None:
         super().__init__(frames)
         self._own, self._keys, self._size = own, keys, size
-        self.legend = _joined_legend(own.legend if own else None, keys.legend)
+        self._key_labels = _labels_by_name(own.legend if own else None, keys.legend)
+        key_legend = _renamed_legend(keys.legend, self._key_labels)
+        self.legend = _joined_legend(own.legend if own else None, key_legend)
         self.starts = own.starts if own else (0,)
         without_key = set(keys.absent)
         self.key_frames = tuple(t for t in range(frames) if t not in without_key)
         missing = set(own.absent) if own else set(range(frames))
         self.absent = tuple(sorted(missing - set(self.key_frames)))
-        self.warnings = (*(own.warnings if own else ()), *_new_classes(own, keys))
+        self.warnings = (*(own.warnings if own else ()), *_new_classes(own, key_legend))
         self.reading = "; ".join(
             [*([own.reading] if own and own.reading else []), f"key frames: {keys.reading}"]
         )
@@ -57,9 +59,9 @@ class MasksWithKeyFrames(MaskSource):
         for t in range(start, stop):
             mask = next(own) if own is not None else None
             if t in keyed:
-                yield self._fitted_mask(keyed[t], self._keys.legend)
+                yield self._fitted_mask(keyed[t], self._keys.legend, self._key_labels)
             elif mask is not None and self._own is not None:
-                yield self._fitted_mask(mask, self._own.legend)
+                yield self._fitted_mask(mask, self._own.legend, {})
             else:
                 yield self._empty_mask()
 
@@ -81,14 +83,21 @@ class MasksWithKeyFrames(MaskSource):
         masks = self._keys.read(first, max(wanted) + 1)
         return {t: mask for t, mask in enumerate(masks, start=first) if t in wanted}
 
-    def _fitted_mask(self, mask: NDArray[Any], legend: Legend) -> NDArray[Any]:
+    def _fitted_mask(
+        self, mask: NDArray[Any], legend: Legend, renamed: Mapping[int, int]
+    ) -> NDArray[Any]:
         """Return a mask in the classes and the kind of all masks together."""
         if self.legend.kind == "labels":
-            return mask
+            if not renamed:
+                return mask
+            table = np.arange(int(mask.max(initial=0)) + 1, dtype=np.uint16)
+            for label, other in renamed.items():
+                table[label : label + 1] = other
+            return np.asarray(table[mask])
         out = np.zeros((len(self.legend.classes), *self._size), np.float32)
         for k, label in enumerate(legend.classes):
             channel = mask[k] if legend.kind == "soft" else mask == label
-            out[self.legend.classes.index(label)] = channel
+            out[self.legend.classes.index(renamed.get(label, label))] = channel
         return out
 
     def _empty_mask(self) -> NDArray[Any]:
@@ -156,6 +165,31 @@ def _open_own(
     return MatchedMasks(own, footage.frames, pictures, known)
 
 
+def _labels_by_name(own: Legend | None, keys: Legend) -> dict[int, int]:
+    """Return the labels of the masks for those of key frames that have the name of another.
+
+    Labelling tools number classes anew and keep their names; "class 7" is what label 7 is called
+    where it has no name of its own.
+    """
+    by_name = {name: label for label, name in own.names.items()} if own else {}
+    renamed = {}
+    for label, name in keys.names.items():
+        other = by_name.get(name, plain_label(name))
+        if other is not None and other != label:
+            renamed[label] = other
+    return renamed
+
+
+def _renamed_legend(keys: Legend, renamed: Mapping[int, int]) -> Legend:
+    """Return the legend of key frames with the labels that the masks have for the same names."""
+    if not renamed:
+        return keys
+    classes = {renamed.get(label, label) for label in keys.classes}
+    names = {renamed.get(label, label): name for label, name in keys.names.items()}
+    given = {label: name for label, name in names.items() if plain_label(name) is None}
+    return replace(keys, classes=tuple(sorted(classes)), names=given)
+
+
 def _joined_legend(own: Legend | None, keys: Legend) -> Legend:
     """Return a legend with the classes of both."""
     if own is None:
@@ -165,11 +199,11 @@ def _joined_legend(own: Legend | None, keys: Legend) -> Legend:
     return Legend(meaning, classes, names={**keys.names, **own.names})
 
 
-def _new_classes(own: MaskSource | None, keys: MaskSource) -> Sequence[str]:
+def _new_classes(own: MaskSource | None, keys: Legend) -> Sequence[str]:
     """Return a warning where key frames have classes that no mask has."""
     if own is None or not own.legend.classes:
         return ()
-    new = sorted({*keys.legend.classes} - {*own.legend.classes})
+    new = sorted({*keys.classes} - {*own.legend.classes})
     if not new:
         return ()
     known = ", ".join(map(str, own.legend.classes))

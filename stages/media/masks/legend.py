@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -20,6 +21,9 @@ MOST_NAMED = 8  # classes that a description lists
 Kind = Literal["auto", "labels", "levels", "soft", "binary", "colours"]
 Meaning = Literal["labels", "soft", "binary", "colours"]
 View = Literal["stored", "shown", "alpha"]
+
+
+PLAIN_NAME = "class {}"  # what tools are told of a class without a name
 
 
 @dataclass(frozen=True)
@@ -169,6 +173,18 @@ def count_masks(frames: Iterable[Raw]) -> Census | FloatCensus:
         else:
             census.add(raw)
     return Census() if census is None else census
+
+
+def plain_label(name: str) -> int | None:
+    """Return the number in the name of a class that has no other; None for any other name.
+
+    Examples
+    --------
+    >>> plain_label("class 7"), plain_label("person")
+    (7, None)
+    """
+    numbered = re.fullmatch(PLAIN_NAME.format(r"(\d{1,5})"), name)
+    return int(numbered[1]) if numbered else None
 
 
 def empty_warning(frames: int) -> tuple[str, ...]:
