@@ -89,7 +89,8 @@ def build_steps(
     ]
     # A report that is switched off clears its place; label sets of before are the user's to keep.
     steps = [step for step in steps if getattr(step, "enabled", True) or step.name == "report"]
-    if not (key_frames or sections.get("segment", {}).get("missing") == "carry"):
+    some_lack_masks = sections.get("segment", {}).get("missing") in ("carry", "empty")
+    if not (key_frames or some_lack_masks):
         steps = [step for step in steps if step.name != "carry"]
     # Only redaction reads the cover.
     formats = next(getattr(step, "formats", ()) for step in steps if step.name == "export")

@@ -51,7 +51,7 @@ class MaskClasses(ReadingChoices, Source):
     """The meaning of the values in the masks, and the classes: one pass through all of them."""
 
     name: ClassVar[str] = "classes"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     unkeyed_defaults: ClassVar[tuple[str, ...]] = ("objects",)
     reads: ClassVar[str] = "masks"
     also_reads: ClassVar[tuple[str, ...]] = ("keyframes", "legend")
@@ -87,7 +87,7 @@ class MaskClasses(ReadingChoices, Source):
             "key_frames": list(source.key_frames),
             "unlabelled": _frame_runs(source.absent),
             # A fact that is not there leaves the keys of before as they were.
-            **({"sparse": True} if source.key_frames or source.absent else {}),
+            **({"sparse": True} if _is_sparse(source) else {}),
         }
 
     def _number_notes(self, source: MaskSource, facts: Facts) -> tuple[str, ...]:
@@ -237,10 +237,17 @@ def _masks_path(clip: Clip) -> Path:
     return next(clip.files[name] for name in INPUTS if name in clip.files)
 
 
+def _is_sparse(source: MaskSource) -> bool:
+    """Return whether the evidence is not the same in all frames."""
+    return bool(source.key_frames or source.absent or source.declared_empty)
+
+
 def evidence_codes(source: MaskSource, start: int, stop: int) -> NDArray[np.uint8]:
     """Return the evidence (T, 1) of frames `start` to `stop`; see `stages.arrays.EVIDENCE`."""
     codes = np.full((stop - start, 1), OWN_MASK, np.uint8)
-    for frames, code in ((source.absent, NO_MASK), (source.key_frames, KEY_FRAME)):
+    # Nothing where the user says that there is nothing is the user's own word too.
+    own_word = (*source.key_frames, *source.declared_empty)
+    for frames, code in ((source.absent, NO_MASK), (own_word, KEY_FRAME)):
         codes[[t - start for t in frames if start <= t < stop]] = code
     return codes
 

@@ -12,18 +12,18 @@ from pipeline.stage import Clip
 from pipeline.store.store import Store
 from stages.catalogue import build_steps
 from stages.media.masks.palette import read_labels, write_indexed_png
-from tests.support.small_library import scene
+from tests.support.small_library import SIZE, scene
 
 FRAMES, CUT = 18, 12
 
 
-def write_library(root, keys, masks=False, cut=None):
+def write_library(root, keys, masks=False, cut=None, size=SIZE):
     for folder in ("footage", "masks", "keys"):
         (root / folder / "a").mkdir(parents=True)
     truth = []
     for t in range(FRAMES):
         late = cut is not None and t >= cut
-        frame, labels = scene(t, picture="coffee" if late else "astronaut")
+        frame, labels = scene(t, size, picture="coffee" if late else "astronaut")
         name = f"{t:05d}.png"
         cv2.imwrite(str(root / "footage/a" / name), frame[..., ::-1])
         if t in keys:
@@ -110,14 +110,27 @@ def test_chunks_change_no_bit(tmp_path, chunk):
 
 def test_masks_of_some_frames_are_carried_if_missing_says_so(tmp_path):
     truth = write_library(tmp_path, [0, 8, 17])
-    (tmp_path / "masks/a").rmdir()
-    (tmp_path / "keys/a").rename(tmp_path / "masks/a")
-    files = {"footage": tmp_path / "footage/a", "masks": tmp_path / "masks/a"}
-    steps, _ = build_steps({"ingest": {"cuts": []}, "segment": {"missing": "carry"}}, "test")
-    store = Store(str(tmp_path / "store"))
-    Run(
-        steps, store, tmp_path / "out", lambda: InlineExecutor(store.url, 2), chunk=64,
-        listener=lambda _: None,
-    ).go([Clip("a", files)])  # fmt: skip
-    out = np.stack([read_labels(p) for p in sorted((tmp_path / "out/a/masks").iterdir())])
+    out = run_with_gaps(tmp_path, "carry")
     assert mean_iou(out, truth, range(1, 17)) > 0.7
+
+
+def test_frames_that_are_declared_empty_stay_empty_and_cost_their_neighbours_nothing(tmp_path):
+    empty = [0, 8, 9]  # others would be mended from both sides, as bad masks are
+    shown = [t for t in range(FRAMES) if t not in empty]
+    truth = write_library(tmp_path, shown, size=(160, 240))
+    out = run_with_gaps(tmp_path, "empty")
+    assert not out[empty].any()
+    assert mean_iou(out, truth, shown) > 0.99
+
+
+def run_with_gaps(root, missing):
+    """Run with the key frames as masks that some frames lack; return the labels."""
+    (root / "masks/a").rmdir()
+    (root / "keys/a").rename(root / "masks/a")
+    files = {"footage": root / "footage/a", "masks": root / "masks/a"}
+    steps, _ = build_steps({"ingest": {"cuts": []}, "segment": {"missing": missing}}, "test")
+    store, events = Store(str(root / "store")), []
+    start = lambda: InlineExecutor(store.url, 2)  # noqa: E731
+    Run(steps, store, root / "out", start, chunk=64, listener=events.append).go([Clip("a", files)])
+    assert [event.text for event in events if event.kind == "failed"] == []
+    return np.stack([read_labels(p) for p in sorted((root / "out/a/masks").iterdir())])

@@ -53,6 +53,7 @@ class FolderMasks(MaskSource):
         self.names = tuple(file.name for file in self._files if file is not None)
         self.names = self.names if len(set(self.names)) == footage.frames else ()
         self.absent = match.unknown(choices.missing)
+        self.declared_empty = match.declared_empty(choices.missing)
         self.starts = part_starts(range(footage.frames), footage.frames)
         if known is not None:
             self.legend = Legend.from_json(known["legend"])

@@ -56,8 +56,13 @@ class FrameMatch:
 
     def unknown(self, missing: Missing) -> tuple[int, ...]:
         """Return the frames without a mask that are to be filled from others."""
-        if missing != "carry":
-            return ()
+        return self._without_mask() if missing == "carry" else ()
+
+    def declared_empty(self, missing: Missing) -> tuple[int, ...]:
+        """Return the frames without a mask that show nothing, as the user says."""
+        return self._without_mask() if missing == "empty" else ()
+
+    def _without_mask(self) -> tuple[int, ...]:
         return tuple(frame for frame, mask in enumerate(self.chosen) if mask is None)
 
 

@@ -47,6 +47,8 @@ class MasksWithKeyFrames(MaskSource):
         self.key_frames = tuple(t for t in range(frames) if t not in without_key)
         missing = set(own.absent) if own else set(range(frames))
         self.absent = tuple(sorted(missing - set(self.key_frames)))
+        empty = own.declared_empty if own else ()
+        self.declared_empty = tuple(t for t in empty if t in without_key)
         self.warnings = (*(own.warnings if own else ()), *_new_classes(own, key_legend))
         self.reading = "; ".join(
             [*([own.reading] if own and own.reading else []), f"key frames: {keys.reading}"]

@@ -46,6 +46,7 @@ class ObjectMasks(MaskSource):
         self._stems = [None if k is None else stems[k] for k in match.chosen]
         self._files = dict(sorted(files.items()))
         self.absent = match.unknown(choices.missing)
+        self.declared_empty = match.declared_empty(choices.missing)
         self.starts = part_starts(range(footage.frames), footage.frames)
         if known is not None:
             self.legend = Legend.from_json(known["legend"])

@@ -58,6 +58,7 @@ class ShapeMasks(MaskSource):
         match = _match_video(path, frames, footage, choices)
         self._frames_of = [None if k is None else frames[k] for k in match.chosen]
         self.absent = match.unknown(choices.missing)
+        self.declared_empty = match.declared_empty(choices.missing)
         self._aspect_note = self._check_sizes(frames, footage)
         self._labels, names, note = number_classes(path, content, frames)
         self._by_shape = choices.objects == "match" and not content.by_track

@@ -40,6 +40,8 @@ class MaskSource(ABC):
         File names of the masks, one a frame, where every frame has a file of its own.
     absent : tuple of int
         Frames of which nothing is known, to be filled from others.
+    declared_empty : tuple of int
+        Frames without a mask that show nothing, as the user says: evidence, not errors.
     key_frames : tuple of int
         Frames whose mask is the user's own word.
     category_names : dict of int to str
@@ -53,6 +55,7 @@ class MaskSource(ABC):
     timeline: Timeline | None = None
     names: tuple[str, ...] = ()
     absent: tuple[int, ...] = ()
+    declared_empty: tuple[int, ...] = ()
     key_frames: tuple[int, ...] = ()
     category_names: Mapping[int, str] = MappingProxyType({})
 

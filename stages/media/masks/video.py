@@ -43,6 +43,8 @@ class VideoMasks(MaskSource):
         else:
             self._look_through(footage, choices)
         self.starts = tuple(start for start in self.timeline.parts if start < footage.frames)
+        if self._missing == "empty":
+            self.declared_empty = tuple(range(self.timeline.frames, footage.frames))
 
     @property
     def known(self) -> Known:
