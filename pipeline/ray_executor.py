@@ -1,39 +1,27 @@
-"""The executor on Ray, here or on a cluster. The only file that imports Ray."""
+"""The executor on Ray, here or on a cluster."""
 
 from __future__ import annotations
 
-import io
-import logging
-import os
-import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import ray
 
-from pipeline.errors import LostError, NowhereError, PipelineError
+from pipeline.errors import LostError, PipelineError
 from pipeline.executor import NO_LIMITS, Limits, Outcome
 from pipeline.plan import Task
-from pipeline.ray_token import ADVICE, check_token
+from pipeline.ray_connection import connect_ray
 from pipeline.stage import Resources
 from pipeline.store.artifact import Manifest
 from pipeline.task_runner import import_modules, perform_logged
 
-OBJECT_STORE_BYTES = 100 * 2**20  # only manifests travel
 TICK_S = 1.0
 QUEUED = 2  # tasks in flight for each that runs, so that no worker waits for the driver
 IMPORT_WAIT_S = 30.0
 RECOUNT_S = 10.0  # the processors of a cluster
 GENERATION = "STEADYMASK_GENERATION"
-QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",
-    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
-    "RAY_worker_niceness": "0",  # 15 by default: workers would wait for any other program
-}
 
 
 class RayExecutor:
@@ -71,16 +59,7 @@ class RayExecutor:
         self._running: dict[Any, _RunningTask] = {}
         self._workers, self._slots, self._counted = workers, QUEUED * max(workers, 1), 0.0
         self._began, self._lost = time.monotonic(), 0
-        # Workers import the project; not what lies in this folder, which may be strangers' footage.
-        root = str(Path(__file__).parent.parent)
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH")]))
-        with _without_script_folder(root):
-            if address:
-                _join_cluster(address, path)
-            else:
-                with _environment(PYTHONPATH=path, **QUIET):
-                    _start_here(workers)
-                _check_resources(resources)
+        connect_ray(address, workers, resources)
         self._remote = ray.remote(perform_logged)
 
     @property
@@ -170,108 +149,3 @@ def _death_text(error: ray.exceptions.RayError) -> str:
     if isinstance(error, ray.exceptions.OutOfMemoryError):
         return "its worker was stopped for want of memory: use a smaller chunk or fewer workers"
     return f"its worker died ({type(error).__name__})"
-
-
-def _start_here(workers: int) -> None:
-    """Start Ray on this machine, for this run alone."""
-    with _explain_errors("ray: could not start here"), redirect_stderr(io.StringIO()):
-        # What it says is advice on its token; errors are raised.
-        ray.init(
-            address="local",
-            num_cpus=workers,
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=OBJECT_STORE_BYTES,
-            configure_logging=False,
-            job_config=_without_this_folder(),
-        )
-
-
-def _check_resources(resources: Mapping[str, Resources]) -> None:
-    """Refuse what this machine never has: Ray would wait for it for ever.
-
-    A cluster may grow; there it is waited for.
-    """
-    there = ray.cluster_resources()
-    for stage, needs in resources.items():
-        for field, name, way in (
-            ("cpus", "CPU", ", or more --workers"),
-            ("gpus", "GPU", f" and {stage}.device=cpu"),
-            ("memory_bytes", "memory", ""),
-        ):
-            asked, most = getattr(needs, field), there.get(name, 0.0)
-            if asked > most:
-                ray.shutdown()
-                setting = f"engine.resources.{stage}.{field}"
-                raise NowhereError(
-                    f"{setting} = {asked:g}: expected at most {most:g}, which this machine has: "
-                    f"--set {setting}={most:g}{way}"
-                )
-
-
-def _join_cluster(address: str, path: str) -> None:
-    """Join a running cluster."""
-    check_token(address)
-    with _explain_errors(f"ray: could not join {address!r}"):
-        ray.init(
-            address=address,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            runtime_env={"env_vars": {"PYTHONPATH": path}},
-            # A job of Ray's client has none of this machine's folders anyway.
-            **({} if address.startswith("ray://") else {"job_config": _without_this_folder()}),
-        )
-
-
-def _without_this_folder() -> ray.job_config.JobConfig:
-    """Keep the current folder, which may hold strangers' files, out of the workers' imports.
-
-    Ray would put it before all others, where a file numpy.py in it would be run.
-    """
-    config = ray.job_config.JobConfig()
-    config._client_job = True  # what Ray looks at; tests/end_to_end/test_hostile.py guards it
-    return config
-
-
-@contextmanager
-def _explain_errors(what: str) -> Iterator[None]:
-    """Turn whatever Ray raises inside into an error with a way out.
-
-    It raises a bare `Exception` too: on a machine too busy, say, when its parts start too slowly.
-    """
-    try:
-        yield
-    except Exception as error:
-        why = str(error).splitlines()[0] if str(error) else type(error).__name__
-        if isinstance(error, ray.exceptions.AuthenticationError):
-            why = f"{why}: {ADVICE}"
-        raise NowhereError(f"{what}: {why}: run it again, or with --executor inline") from error
-
-
-@contextmanager
-def _without_script_folder(root: str) -> Iterator[None]:
-    """Hide the folder of the program that runs from Ray, which puts it first in the workers' paths.
-
-    A user's own program may lie beside a file that is called as one of our packages.
-    """
-    folder = os.path.dirname(os.path.realpath(sys.argv[0]))  # noqa: PTH120 - as Ray writes it
-    before = list(sys.path)
-    if folder != root:
-        sys.path[:] = [entry for entry in before if os.path.realpath(entry) != folder]
-    try:
-        yield
-    finally:
-        sys.path[:] = before
-
-
-@contextmanager
-def _environment(**variables: str) -> Iterator[None]:
-    """Set variables for what is started meanwhile."""
-    before = dict(os.environ)
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        os.environ.clear()
-        os.environ.update(before)

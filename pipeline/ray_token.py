@@ -9,41 +9,54 @@ from pathlib import Path
 from pipeline.errors import NowhereError
 
 WAIT_S = 5.0
-CLIENT = "ray://"
 ADVICE = (
     "give the token of its head (ray get-auth-token there) in RAY_AUTH_TOKEN, or in a file that "
     "RAY_AUTH_TOKEN_PATH names, or in ~/.ray/auth_token, and set RAY_AUTH_MODE=token"
 )
+OTHER_SERVER = (
+    "what listens there is no head of a cluster: expected HOST:6379 (--port of ray start --head) "
+    "or ray://HOST:10001 (its --ray-client-server-port)"
+)
+CALLS = {True: "RayletDriver/ClusterInfo", False: "NodeInfoGcsService/CheckAlive"}  # by client?
 
 
-def check_token(address: str) -> None:
-    """Refuse a cluster at HOST:PORT or ray://HOST:PORT that refuses our token.
+def ask_cluster(server: tuple[str, int], address: str, *, by_client: bool) -> None:
+    """Refuse a server that refuses our token, or that is no head of a cluster.
 
     Whatever else may be wrong with it is left to Ray to say.
+
+    Parameters
+    ----------
+    server : host and port
+    address : str
+        Of the server, as the user wrote it.
+    by_client : bool
+        Whether it must be the server of Ray's client; else the head itself.
 
     Raises
     ------
     NowhereError
-        Naming the variables and the file.
+        Naming the variables and the file, or the port.
     """
-    target = address.removeprefix(CLIENT)
-    if ":" not in target or importlib.util.find_spec("grpc") is None:
+    if importlib.util.find_spec("grpc") is None or os.environ.get("RAY_USE_TLS", "0") != "0":
         return
     import grpc
 
-    by_client = address.startswith(CLIENT)
-    method = "RayletDriver/ClusterInfo" if by_client else "NodeInfoGcsService/CheckAlive"
-    token = our_token()
+    token, (host, port) = our_token(), server
     headers = [("authorization", f"Bearer {token}")] if token else []
-    with grpc.insecure_channel(target) as channel:
-        call = channel.unary_unary(f"/ray.rpc.{method}")
+    target = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    direct = [("grpc.enable_http_proxy", 0)]  # as Ray goes: a proxy for the web knows no cluster
+    with grpc.insecure_channel(target, options=direct) as channel:
+        call = channel.unary_unary(f"/ray.rpc.{CALLS[by_client]}")
         try:
             call(b"", timeout=WAIT_S, metadata=headers)
         except grpc.RpcError as error:
-            if error.code() != grpc.StatusCode.UNAUTHENTICATED:
-                return
-            what = "refuses our token" if token else "asks for a token"
-            raise NowhereError(f"ray: {address} {what}: {ADVICE}") from None
+            code = error.code()
+            if code == grpc.StatusCode.UNAUTHENTICATED:
+                problem = "refuses our token" if token else "asks for a token"
+                raise NowhereError(f"ray: {address} {problem}: {ADVICE}") from None
+            if code in (grpc.StatusCode.UNIMPLEMENTED, grpc.StatusCode.UNAVAILABLE):
+                raise NowhereError(f"ray: {address}: {OTHER_SERVER}") from None
 
 
 def our_token() -> str:

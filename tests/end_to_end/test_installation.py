@@ -81,7 +81,7 @@ def test_another_pipeline_that_is_imported_already_is_told(python, traps):
 
 
 def test_workers_do_not_look_where_the_program_lies(monkeypatch):
-    from pipeline.ray_executor import _without_script_folder
+    from pipeline.ray_connection import _without_script_folder
 
     folder = str(Path(__file__).parent)
     monkeypatch.setattr(sys, "argv", [str(Path(folder, "mine.py"))])

@@ -1,5 +1,6 @@
 """What happens on Ray when workers and machines die, hang, or grow old."""
 
+import os
 from pathlib import Path
 from threading import Timer
 
@@ -8,11 +9,13 @@ import pytest
 from pipeline.errors import NowhereError
 from pipeline.executor import Limits
 from pipeline.ledger import Ledger
+from pipeline.ray_process import RayProcess
 from pipeline.scheduler import ATTEMPTS, Run
 from pipeline.stage import Resources
 from pipeline.store.store import Store
 from tests.pipeline.test_faults import kinds, page
 from tests.pipeline.test_faults import run as run_inline
+from tests.support.processes import descendants, title
 from tests.support.toy_stages import STEPS, Trap, clip_of, numbers
 
 pytestmark = pytest.mark.slow
@@ -48,6 +51,25 @@ def test_what_this_machine_never_has_is_refused_and_not_waited_for(needs):
     (field,) = needs
     with pytest.raises(NowhereError, match=rf"engine\.resources\.mean\.{field} = .*: expected"):
         RayExecutor("/nowhere", 1, address="", resources={"mean": Resources(**needs)})
+
+
+def test_ray_here_starts_no_process_that_nobody_asks(tmp_path):
+    started = RayProcess(
+        {
+            "store_url": str(tmp_path), "workers": 1, "address": "", "resources": {},
+            "limits": Limits(), "recent": 0,
+        },
+        [],
+    )  # fmt: skip
+    try:
+        assert started.receive() is None
+        assert started.ready
+        titles = [title(pid) for pid in descendants(os.getpid())]
+    finally:
+        started.close()
+    assert any("gcs_server" in text for text in titles)
+    idle = ("monitor.py", "log_monitor.py", "dashboard.py")
+    assert not [text for text in titles if any(f"/{name}" in text for name in idle)]
 
 
 @pytest.mark.parametrize("death", ["kill", "abort"])

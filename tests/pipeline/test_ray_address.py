@@ -1,12 +1,13 @@
-"""A cluster that asks for a token says so at once: a server that answers as Ray's does."""
+"""A cluster that is not there, or asks for a token, is told at once: by servers like Ray's."""
 
+import socket
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import pytest
 
 from pipeline.errors import NowhereError
-from pipeline.ray_token import check_token
+from pipeline.ray_address import check_address
 
 
 class AsksForToken(grpc.GenericRpcHandler):
@@ -41,27 +42,56 @@ def home(tmp_path, monkeypatch):
 @pytest.mark.parametrize("scheme", ["", "ray://"])
 def test_a_missing_or_wrong_token_is_told_with_where_to_give_it(cluster, scheme, monkeypatch):
     with pytest.raises(NowhereError, match=r"asks for a token: .*RAY_AUTH_TOKEN_PATH"):
-        check_token(scheme + cluster)
+        check_address(scheme + cluster)
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     monkeypatch.setenv("RAY_AUTH_TOKEN", "wrong")
     with pytest.raises(NowhereError, match="refuses our token"):
-        check_token(scheme + cluster)
+        check_address(scheme + cluster)
     monkeypatch.setenv("RAY_AUTH_TOKEN", "right")
-    check_token(scheme + cluster)
+    check_address(scheme + cluster)
 
 
 def test_the_token_may_lie_in_a_file(cluster, home, monkeypatch):
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     (home / ".ray").mkdir()
     (home / ".ray" / "auth_token").write_text("right\n")
-    check_token(cluster)
+    check_address(cluster)
     other = home / "other"
     other.write_text("wrong")
     monkeypatch.setenv("RAY_AUTH_TOKEN_PATH", str(other))
     with pytest.raises(NowhereError, match="refuses our token"):
-        check_token(cluster)
+        check_address(cluster)
 
 
-def test_a_cluster_that_is_not_there_is_left_to_ray():
-    check_token("127.0.0.1:1")
-    check_token("auto")
+@pytest.mark.parametrize("scheme", ["", "ray://"])
+def test_an_address_where_nothing_listens_is_refused_at_once(scheme):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        address = f"{scheme}127.0.0.1:{unused.getsockname()[1]}"
+        with pytest.raises(NowhereError, match=r"nothing listens there \(connection refused\)"):
+            check_address(address)
+
+
+def test_a_server_of_another_kind_is_told_with_the_ports(monkeypatch):
+    server = grpc.server(ThreadPoolExecutor(2))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        with pytest.raises(NowhereError, match=r"no head of a cluster: expected HOST:6379"):
+            check_address(f"ray://127.0.0.1:{port}")
+        monkeypatch.setenv("RAY_ADDRESS", f"127.0.0.1:{port}")
+        with pytest.raises(NowhereError, match="no head of a cluster"):
+            check_address("auto")
+    finally:
+        server.stop(None)
+
+
+@pytest.mark.parametrize("address", ["http://head:8265", "head", "ray://", "head:port", ":6379"])
+def test_an_address_of_another_form_is_told_those_there_are(address):
+    with pytest.raises(NowhereError, match=r"--address .*: expected auto, HOST:PORT .* or ray://"):
+        check_address(address)
+
+
+def test_a_cluster_on_this_machine_is_left_to_ray(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    check_address("auto")
