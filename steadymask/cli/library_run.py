@@ -19,6 +19,7 @@ from pipeline.stage import Clip, Step
 from pipeline.store.retention import Budget, in_use
 from pipeline.store.store import Store
 from stages.catalogue import Engine, build_steps
+from steadymask.cli.awake_clock import awake_clock
 from steadymask.cli.execution import fork_early, starter
 from steadymask.cli.hand_edits import gather_hand_edits, print_hand_edits
 from steadymask.cli.library import (
@@ -98,14 +99,14 @@ class LibraryRun:
             record.take_over_clips({clip.name for clip in clips})
         record.passed_over = self.library.passed_over
         record.failures.update(self.library.failures)
-        record.meter = WorkMeter(len(clips), self.workers)
-        record.save("running")
 
         def record_event(event: Event) -> None:
             record.record_event(event)
             listen(event)
 
-        with in_use(self.store, str(self.out.resolve())) as mine:
+        with awake_clock() as clock, in_use(self.store, str(self.out.resolve())) as mine:
+            record.meter = WorkMeter(len(clips), self.workers, clock)
+            record.save("running")
             most = self.budget_bytes
             budget = Budget(self.store, most, mine=mine) if most else None
             room = Room(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from pipeline.events import ClipFailed, ClipFinished, Event, Notice, TaskRetried
+from steadymask.cli.awake_clock import awake_clock
 from steadymask.cli.terminal import line
 from steadymask.cli.units import duration_text
 from steadymask.cli.work_meter import WorkMeter
@@ -38,7 +39,8 @@ class Progress:
     def __init__(self, clips: int, workers: int = 0) -> None:
         self._console = _QuietConsole(stderr=True)
         self._clips, self._ended, self._began = clips, 0, time.monotonic()
-        self._meter = WorkMeter(clips, workers)
+        self._open = ExitStack()
+        self._meter = WorkMeter(clips, workers, self._open.enter_context(awake_clock()))
         self._lock = threading.RLock()
         self._stopped = threading.Event()
         self._live: Live | None = None
@@ -70,6 +72,7 @@ class Progress:
                 self._live.stop()
         if self._ticker is not None:
             self._ticker.join()
+        self._open.close()
 
     def record_event(self, event: Event) -> None:
         """Show one event."""

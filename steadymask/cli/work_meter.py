@@ -64,7 +64,7 @@ class WorkMeter:
     workers : int
         Tasks at a time; 0: as many as this machine has processors.
     now : callable
-        Gives the time in seconds.
+        Gives the time in seconds, best without that for which all stood still.
     """
 
     def __init__(self, clips: int, workers: int = 0, now: Callable[[], float] = time.time) -> None:
@@ -97,14 +97,14 @@ class WorkMeter:
             self._begun = {n: t for n, t in self._begun.items() if n.clip != event.clip}
 
     def _end_task(self, event: TaskEnded) -> None:
-        node = event.node
-        self._begun.pop(node, None)
+        node, now = event.node, self._now()
+        awake = now - self._begun.pop(node, now - event.seconds)
         left = self._left.get(event.clip, {})
         length = self._task_frames(node)
         if node.stage in left:
             left[node.stage] = max(left[node.stage] - length, 0)
         if isinstance(event, TaskDone) and length:
-            self._seconds[node.stage] += event.seconds
+            self._seconds[node.stage] += min(event.seconds, awake)  # it may have been stopped
             self._timed[node.stage] += length
 
     def _task_frames(self, node: Node) -> int:

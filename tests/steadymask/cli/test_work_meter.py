@@ -80,3 +80,13 @@ def test_tasks_that_wait_at_a_worker_are_not_said_to_run():
 def test_before_any_length_is_known_nothing_is_said():
     found = WorkMeter(5, 2, Clock()).estimate()
     assert (found.share, found.frames, found.seconds_left) == (0, 0, None)
+
+
+def test_a_task_that_was_stopped_for_an_hour_does_not_make_its_stage_slow():
+    clock = Clock()
+    meter, node = WorkMeter(1, 1, clock), Node("a", "flow", 0, CHUNK)
+    meter.record_event(TasksCounted("a", 5, FRAMES, {"flow": FRAMES}))
+    meter.record_event(TaskStarted("a", node))
+    clock.now += 2.0  # it ran for two seconds, by a clock that stands still with it
+    meter.record_event(TaskDone("a", node, seconds=3602.0))
+    assert meter.estimate().seconds_left < 20
