@@ -13,7 +13,8 @@ from pipeline.store.store import Store
 def remembered(store: Store, step: Source, clip: Clip) -> str:
     """Return ``step.identity(clip)``, from the store if the files look as they did then.
 
-    Files look the same if their paths, sizes and times of change are.
+    A store that is not there is not made for it. Files look the same if their paths, sizes and
+    times of change are.
     """
     paths = [clip.files[name] for name in (step.reads, *step.also_reads) if name in clip.files]
     asked = step.identified_as or step.name
@@ -23,7 +24,8 @@ def remembered(store: Store, step: Source, clip: Clip) -> str:
     if known is not None:
         return known
     digest = step.identity(clip)
-    store.write_note(note_name, digest)
+    if store.reachable():
+        store.write_note(note_name, digest)
     return digest
 
 

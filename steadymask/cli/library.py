@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +12,8 @@ from pipeline.stage import Clip
 from stages.media.footage.library import Library, find_clips, summary
 from stages.media.masks.pairing import find_masks, find_sidecar, unused_masks
 from steadymask.cli.terminal import line
+
+NEAR_SHOWN = 3  # names that may be meant
 
 
 class Pairing(NamedTuple):
@@ -63,7 +66,9 @@ def pair_masks(
         return Pairing(clips, dict(library.refused), library.passed_over)
     if not masks.exists():
         raise ConfigError(f"{masks}: no such file or directory")
-    clips, failures = _paired_clips(library, masks, follow_links=follow_links)
+    clips, failures, unmasked = _paired_clips(library, masks, follow_links=follow_links)
+    unused = unused_masks(masks, (clip.files["masks"] for clip in clips))
+    failures |= {name: _missing_masks(masks, name, unused) for name in unmasked}
     if not clips:
         some = ", ".join(list(library.clips)[:5])
         raise ConfigError(
@@ -71,7 +76,7 @@ def pair_masks(
         )
     passed_over = dict(library.passed_over)
     if not _is_same(footage, masks):
-        for name in unused_masks(masks, (clip.files["masks"] for clip in clips)):
+        for name in unused:
             passed_over[str(masks / name)] = "in MASKS, and no clip of this name has them"
     return Pairing(clips, failures, passed_over)
 
@@ -104,9 +109,9 @@ def print_unpaired(failures: dict[str, str]) -> None:
 
 def _paired_clips(
     library: Library, masks: Path, *, follow_links: bool
-) -> tuple[list[Clip], dict[str, str]]:
-    """Return clips with their masks, and why others have none."""
-    clips, failures = [], dict(library.refused)
+) -> tuple[list[Clip], dict[str, str], list[str]]:
+    """Return clips with their masks, why others cannot be run, and which have no masks."""
+    clips, failures, unmasked = [], dict(library.refused), []
     for name, path in library.clips.items():
         try:
             mask = find_masks(masks, name, alone=len(library.clips) == 1, follow_links=follow_links)
@@ -116,12 +121,20 @@ def _paired_clips(
         if mask is not None and _is_same(path, mask):
             failures[name] = f"{mask}: expected masks, got the clip's own frames"
         elif mask is None:
-            failures[name] = f"no masks: expected {masks / name}/ or {masks / name}.<ext>"
+            unmasked.append(name)
         else:
             sidecar = find_sidecar(mask)
             legend = {"legend": sidecar} if sidecar else {}
             clips.append(Clip(name, {"footage": path, "masks": mask, **legend}))
-    return clips, failures
+    return clips, failures, unmasked
+
+
+def _missing_masks(masks: Path, name: str, unused: Collection[str]) -> str:
+    """Return why a clip has no masks, with the names of those that may be meant for it."""
+    expected = f"no masks: expected {masks / name}/ or {masks / name}.<ext>"
+    whole_name = re.compile(rf"(?<![^\W_]){re.escape(name)}(?![^\W_])", re.IGNORECASE)
+    near = [other for other in unused if whole_name.search(other)][:NEAR_SHOWN]
+    return f"{expected}; rename {' or '.join(near)} if those are its masks" if near else expected
 
 
 def _is_same(footage: Path, masks: Path) -> bool:

@@ -26,7 +26,7 @@ from stages.facts import ClipFacts
 from steadymask.cli.mask_readings import MaskReadings
 from steadymask.cli.size_estimates import clip_bytes, written_bytes
 from steadymask.cli.terminal import line, plain_console
-from steadymask.cli.units import duration_text
+from steadymask.cli.units import duration_text, size_text
 from steadymask.record import RunRecord
 
 # Measured on 2 cores at 854x480, one class; scaled by pixels. See docs/benchmarks.md.
@@ -77,11 +77,11 @@ def _print_cost(console: Console, total: NDArray[np.float64], unknown: int, out:
     pixels, size, labels = total
     seconds, cores = pixels / REFERENCE_PIXELS * SECONDS_A_FRAME, os.cpu_count() or 1
     room = shutil.disk_usage(_existing_folder(out)).free
-    sets = f", {labels / 1e9:.1f} GB of pseudo-labels in {out}" if labels else ""
+    sets = f", {size_text(labels)} of pseudo-labels in {out}" if labels else ""
     console.print(
-        f"to compute: about {seconds:.0f} processor seconds, {duration_text(seconds / cores)} on "
-        f"{cores} processors with nothing else to do, and "
-        f"{size / 1e9:.1f} GB in the store{sets} ({room / 1e9:.0f} GB are free)"
+        f"to compute: about {duration_text(seconds)} of one processor, "
+        f"{duration_text(seconds / cores)} on {cores} with nothing else to do, and "
+        f"{size_text(size)} in the store{sets} ({size_text(room)} are free)"
         + (
             f"; {unknown} clips were not looked at and are taken to be like the others"
             * bool(unknown)

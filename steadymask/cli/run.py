@@ -70,7 +70,10 @@ def main(arguments: Sequence[str]) -> int:
 
         return print_settings(options)
     if options.out is None:
-        raise ConfigError("--out: expected a folder for the results")
+        raise ConfigError(
+            "--out: expected a folder for the results: give FOOTAGE --masks MASKS --out OUT, or "
+            "--demo --out OUT to see one run; --help has the rest"
+        )
     evidence = options.masks or options.segmenter or options.keyframes
     if not options.demo and (options.footage is None or not evidence):
         raise ConfigError(

@@ -85,7 +85,7 @@ def test_a_plan_before_the_first_run_tells_frames_room_and_time(tmp_path):
     assert "never computed" in plan.stdout
     assert "to compute: about" in plan.stdout
     assert "not known" not in plan.stdout
-    assert not (tmp_path / "out" / "a").exists()
+    assert {path.name for path in tmp_path.iterdir()} == {"footage", "masks"}
 
 
 def test_a_second_run_computes_nothing_and_a_setting_only_what_depends_on_it(tmp_path):
