@@ -1,9 +1,11 @@
 """Damaged and crafted inputs in one library: no crash, no hang, each told, the good ones done.
 
     python benchmarks/endurance/hostile.py [--count 300] [--seed 0] [--executor inline|ray]
+        [--terminal]
 
 Makes videos, folders of frames, masks and presets; changes bits, lengths, parts and numbers of them
-or writes headers that lie; runs the command on all of it and on the good clips alone. Prints a
+or writes headers that lie; runs the command on all of it and on the good clips alone. With
+``--terminal`` every command is typed into an interactive shell under a pseudo-terminal. Prints a
 Markdown table; the exit status is 1 if anything was lost, and every such input is named.
 """
 
@@ -13,6 +15,7 @@ import argparse
 import filecmp
 import json
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -30,6 +33,7 @@ sys.path.insert(0, str(ROOT))
 
 from tests.support import hostile_files  # noqa: E402 (the project is beside this folder)
 from tests.support.small_library import write_clip  # noqa: E402
+from tests.support.terminal_session import TerminalSession  # noqa: E402
 
 COMMAND = [sys.executable, str(ROOT / "run_pipeline.py")]
 GOOD = ("good-1", "good-2", "good-3")
@@ -49,6 +53,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--executor", choices=("inline", "ray"), default="inline")
+    parser.add_argument("--terminal", action="store_true", help="type the commands")
     parser.add_argument("--keep", type=Path, help="folder to leave everything in")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
@@ -58,8 +63,10 @@ def main() -> int:
         kinds = {kind: round(share * options.count) for kind, share in SHARES.items()}
         kinds["video"] += options.count - sum(kinds.values())
         clips = make_library(work_folder, rng, kinds)
-        outcomes, lost, seconds = run_library(work_folder, clips, options.executor)
-        some, wrong = run_presets(work_folder, rng, kinds["preset"])
+        outcomes, lost, seconds = run_library(
+            work_folder, clips, options.executor, options.terminal
+        )
+        some, wrong = run_presets(work_folder, rng, kinds["preset"], options.terminal)
         lost += wrong
     print_table(outcomes | {"preset": some})
     good = sum("good" in name for name in lost)
@@ -209,7 +216,7 @@ def mask_lies() -> list[tuple[str, bytes]]:
 
 
 def run_library(
-    work_folder: Path, clips: dict[str, str], executor: str
+    work_folder: Path, clips: dict[str, str], executor: str, terminal: bool
 ) -> tuple[dict[str, Counter[str]], list[str], float]:
     """Run good clips alone, then all; return what became of each kind, what was lost, seconds."""
     alone = work_folder / "alone"
@@ -219,11 +226,11 @@ def run_library(
             if path.stem in GOOD:
                 (shutil.copytree if path.is_dir() else shutil.copy)(path, alone / part / path.name)
     lost = []
-    status, messages, _ = command(alone, executor)
+    status, messages, _ = command(alone, executor, terminal)
     if status:
         lost.append(f"good clips alone: exit status {status}: {messages[-500:]}")
     began = time.monotonic()
-    status, messages, shown = command(work_folder, executor)
+    status, messages, shown = command(work_folder, executor, terminal)
     seconds = time.monotonic() - began
     if status not in (0, 1) or "Traceback" in messages + shown:
         return {}, [*lost, f"the run: exit status {status}: {messages[-2000:]}"], seconds
@@ -238,9 +245,10 @@ def run_library(
     return outcomes, lost, seconds
 
 
-def command(work_folder: Path, executor: str) -> tuple[int, str, str]:
+def command(work_folder: Path, executor: str, terminal: bool) -> tuple[int, str, str]:
     """Run the command on a library; return its status and what it said."""
     arguments = [
+        *COMMAND,
         *(
             str(work_folder / "footage"),
             "--masks",
@@ -250,13 +258,27 @@ def command(work_folder: Path, executor: str) -> tuple[int, str, str]:
         ),
         *("--executor", executor, "--workers", "2"),
     ]
+    if terminal:
+        with TerminalSession(work_folder) as session:
+            return typed_command(session, arguments, LIMIT_S)
     try:
         done = subprocess.run(
-            [*COMMAND, *arguments], capture_output=True, text=True, timeout=LIMIT_S, check=False
+            arguments, capture_output=True, text=True, timeout=LIMIT_S, check=False
         )
     except subprocess.TimeoutExpired:
         return -1, f"not done after {LIMIT_S} s", ""
     return done.returncode, done.stderr, done.stdout
+
+
+def typed_command(
+    session: TerminalSession, arguments: list[str], limit_s: float
+) -> tuple[int, str, str]:
+    """Type a command; return its status and all it said, as of standard error."""
+    try:
+        status, shown = session.run(shlex.join(arguments), limit_s)
+    except AssertionError as error:
+        return -1, str(error), ""
+    return status, shown.partition("\n")[2], ""  # without what was typed
 
 
 def state_of(out: Path, name: str, run: dict[str, dict[str, str]]) -> str:
@@ -285,7 +307,7 @@ def alike(first: Path, other: Path) -> bool:
 
 
 def run_presets(
-    work_folder: Path, rng: np.random.Generator, count: int
+    work_folder: Path, rng: np.random.Generator, count: int, terminal: bool
 ) -> tuple[Counter[str], list[str]]:
     """Give damaged presets to the command; return what became of them, and what was lost."""
     folder = work_folder / "presets"
@@ -305,27 +327,35 @@ def run_presets(
     for k in range(count):
         content = lies[k] if k < len(lies) else ways[k % len(ways)](whole, rng)
         (folder / f"{k}.yaml").write_bytes(content)
-    with ThreadPoolExecutor(2) as pool:
-        answers = list(pool.map(preset, sorted(folder.iterdir())))
+    paths = sorted(folder.iterdir())
+    if terminal:
+        with TerminalSession(work_folder) as session:
+            answers = [preset(path, session) for path in paths]
+    else:
+        with ThreadPoolExecutor(2) as pool:
+            answers = list(pool.map(preset, paths))
     lost = [
         f"{path.name}: {messages[-500:]}" for path, state, messages in answers if state == "lost"
     ]
     return Counter(state for _, state, _ in answers), lost
 
 
-def preset(path: Path) -> tuple[Path, str, str]:
+def preset(path: Path, session: TerminalSession | None = None) -> tuple[Path, str, str]:
     """Return what becomes of a preset."""
-    try:
-        done = subprocess.run(
-            [*COMMAND, "--print-config", "--config", str(path)],
-            capture_output=True, timeout=PRESET_LIMIT_S, check=False,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return path, "lost", f"not done after {PRESET_LIMIT_S} s"
-    messages = done.stderr.decode(errors="replace")
-    if done.returncode == 2 and "Traceback" not in messages and messages.startswith("error: "):
+    arguments = [*COMMAND, "--print-config", "--config", str(path)]
+    if session is not None:
+        status, messages, _ = typed_command(session, arguments, PRESET_LIMIT_S)
+    else:
+        try:
+            done = subprocess.run(
+                arguments, capture_output=True, timeout=PRESET_LIMIT_S, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return path, "lost", f"not done after {PRESET_LIMIT_S} s"
+        status, messages = done.returncode, done.stderr.decode(errors="replace")
+    if status == 2 and "Traceback" not in messages and messages.startswith("error: "):
         return path, "refused", messages
-    return path, "done" if done.returncode == 0 else "lost", messages
+    return path, "done" if status == 0 else "lost", messages
 
 
 def print_table(outcomes: dict[str, Counter[str]]) -> None:

@@ -1,11 +1,13 @@
 """Runs killed with SIGKILL at random moments, each resumed, against a quiet run.
 
-    python benchmarks/endurance/kills.py FOOTAGE MASKS [--kills 60] [--seed 0]
+    python benchmarks/endurance/kills.py FOOTAGE MASKS [--kills 60] [--seed 0] [--terminal]
 
-In turns a driver, a worker and a machine of a cluster (two on this one) is killed. A run whose
-driver was killed is given again; the others must end by themselves. Then every file of the results
-and every frame of every artifact is compared with those of the quiet run, and what was done a
-second time although it was committed is counted.
+In turns a driver, a worker forked from it, a worker of Ray, the process that talks to Ray, and a
+machine of a cluster (two on this one) is killed. A run whose driver or process of Ray was killed
+is given again; the others must end by themselves. Then every file of the results and every frame of
+every artifact is compared with those of the quiet run, and what was done a second time although it
+was committed is counted. With ``--terminal`` every command is typed into an interactive shell under
+a pseudo-terminal.
 """
 
 from __future__ import annotations
@@ -29,25 +31,29 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
+from benchmarks.endurance.started_runs import (  # noqa: E402 (the project is beside this folder)
+    StartedRun,
+    Starter,
+    find_victim,
+    starter,
+)
+
 SETTINGS = ("ingest.short_side=64", "engine.chunk=8")
 VOLATILE = re.compile(r"(^|/)(\.lock|run\.json|report/[^/]*\.html|\..*\.json)$")
-KINDS = ("driver", "worker", "node")
+KINDS = ("driver", "forked worker", "worker of Ray", "process of Ray", "node")
+# Forked workers take no task that needs memory set aside: flow and what reads it wait for Ray.
+ONLY_ON_RAY = ("engine.resources.flow.memory_bytes=1000000",)
+KILLED = -signal.SIGKILL
+NO_RAY = 2  # exit status
 
 
-def command(options: argparse.Namespace, out: Path, *more: str) -> list[str]:
-    """Return the command of a run."""
+def command(options: argparse.Namespace, out: Path, kind: str = "") -> list[str]:
+    """Return the command of a run in which processes of a kind have work."""
     words = [sys.executable, str(ROOT / "run_pipeline.py"), str(options.footage)]
-    words += ["--masks", str(options.masks), "--out", str(out), *more]
-    for setting in SETTINGS:
+    words += ["--masks", str(options.masks), "--out", str(out)]
+    for setting in (*SETTINGS, *(ONLY_ON_RAY if kind.endswith("of Ray") else ())):
         words += ["--set", setting]
     return words
-
-
-def start(words: list[str]) -> subprocess.Popen[bytes]:
-    """Start a run in a session of its own."""
-    return subprocess.Popen(
-        words, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, start_new_session=True
-    )
 
 
 def state(out: Path) -> dict[str, str]:
@@ -74,38 +80,6 @@ def finished_at(out: Path) -> dict[str, float]:
     return {key: manifest["provenance"]["finished"] for key, manifest in artifacts(out).items()}
 
 
-def descendants(pid: int) -> list[int]:
-    """Return the processes below a process."""
-    below: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                parent = int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-            except (OSError, IndexError):
-                continue
-            below.setdefault(parent, []).append(int(entry.name))
-    processes, todo = [], [pid]
-    while todo:
-        children = below.get(todo.pop(), [])
-        processes += children
-        todo += children
-    return processes
-
-
-def title(pid: int) -> str:
-    """Return what a process calls itself."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    except OSError:
-        return ""
-
-
-def busy_worker(pid: int, rng: random.Random) -> int | None:
-    """Return a worker of a run that is at a task."""
-    at_work = [p for p in descendants(pid) if re.match(r"ray::.*: ", title(p))]
-    return rng.choice(at_work) if at_work else None
-
-
 class Nodes:
     """Two machines on this one."""
 
@@ -126,32 +100,34 @@ class Nodes:
         self._cluster.shutdown()
 
 
-def wait_for(run: subprocess.Popen[bytes], out: Path, committed: int) -> None:
+def wait_for(run: StartedRun, out: Path, committed: int) -> None:
     """Wait until so many artifacts are committed, or the run has ended."""
     folder = out / ".store" / "objects"
-    while run.poll() is None and len(list(folder.glob("*/*/manifest.json"))) < committed:
+    while run.exit_status() is None and len(list(folder.glob("*/*/manifest.json"))) < committed:
         time.sleep(0.02)
 
 
 def killed_run(
-    kind: str, options: argparse.Namespace, out: Path, committed: int, rng: random.Random
+    kind: str, arguments: list[str], out: Path, committed: int, rng: random.Random, starts: Starter
 ) -> Counter[str]:
     """Run, kill a moment after so many artifacts are there, see it through; return what was."""
     facts: Counter[str] = Counter()
     nodes = Nodes() if kind == "node" else None
-    words = command(options, out, *(["--address", nodes.address] if nodes else []))
+    typed = [*arguments, "--address", nodes.address] if nodes else arguments
     try:
-        run = start(words)
+        run = starts.start(typed)
         wait_for(run, out, committed)
         time.sleep(rng.uniform(0, 0.3))
         facts[_kill(kind, run, nodes, rng)] += 1
         before = finished_at(out)
-        if run.poll() is not None and run.returncode < 0:
-            run = start(words)
-        messages = run.communicate(timeout=600)[1]
-        if run.returncode:
-            print(messages.decode()[-2000:], file=sys.stderr)
-        facts["exit status not 0"] += run.returncode != 0
+        if kind in ("driver", "process of Ray") and facts["killed"]:
+            words = run.final_words()
+            _check_end(kind, run, words)
+            run = starts.start(typed)
+        words = run.final_words()
+        if run.exit_status():
+            print(words[-2000:], file=sys.stderr)
+        facts["exit status not 0"] += run.exit_status() != 0
         now = finished_at(out)
         facts["committed before"] += len(before)
         facts["made again"] += sum(now.get(key) != when for key, when in before.items())
@@ -162,20 +138,29 @@ def killed_run(
     return facts
 
 
-def _kill(kind: str, run: subprocess.Popen[bytes], nodes: Nodes | None, rng: random.Random) -> str:
-    """Kill a driver, a worker or a machine; return what became of it."""
-    if run.poll() is not None:
-        return "nothing left to kill"
-    if kind == "driver":
-        run.kill()
-        run.wait()
-    elif nodes is not None:
-        nodes.kill()
-    elif (victim := busy_worker(run.pid, rng)) is not None:
-        os.kill(victim, signal.SIGKILL)
-    else:
-        return "nothing left to kill"
-    return "killed"
+def _kill(kind: str, run: StartedRun, nodes: Nodes | None, rng: random.Random) -> str:
+    """Kill a driver, a worker or a machine as soon as there is one; return what became of it."""
+    while run.exit_status() is None:
+        if nodes is not None:
+            nodes.kill()
+            return "killed"
+        victim = find_victim(kind, run.pid, rng)
+        if victim is not None:
+            os.kill(victim, signal.SIGKILL)
+            return "killed"
+        time.sleep(0.01)
+    return "nothing left to kill"
+
+
+def _check_end(kind: str, run: StartedRun, words: str) -> None:
+    """Refuse an end that is not the one of a run whose driver or process of Ray was killed.
+
+    A run whose process of Ray is killed after its last task does not need it any more.
+    """
+    status = run.exit_status()
+    expected = (KILLED,) if kind == "driver" else (NO_RAY, 0)
+    if status not in expected or "Traceback" in words:
+        raise SystemExit(f"{kind} killed: expected status {expected}, found {status}: {words}")
 
 
 def main() -> None:
@@ -185,9 +170,10 @@ def main() -> None:
     parser.add_argument("masks", type=Path)
     parser.add_argument("--kills", type=int, default=60)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--terminal", action="store_true", help="type the commands")
     options = parser.parse_args()
     rng = random.Random(options.seed)
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, starter(terminal=options.terminal) as starts:
         quiet = Path(folder, "quiet")
         subprocess.run(command(options, quiet), check=True, cwd=ROOT, capture_output=True)
         total = len(artifacts(quiet))
@@ -198,12 +184,21 @@ def main() -> None:
             kind = KINDS[number % len(KINDS)]
             out = Path(folder, f"run{number}")
             committed = rng.randrange(total)
-            facts = killed_run(kind, options, out, committed, rng)
-            facts["same"] = int(state(out) == wanted)
+            if kind == "forked worker":
+                committed //= 4  # they are at work until Ray has started
+            facts = killed_run(kind, command(options, out, kind), out, committed, rng, starts)
+            after = state(out)
+            facts["same"] = int(after == wanted)
+            other = [name for name in {**wanted, **after} if wanted.get(name) != after.get(name)]
             rows[kind] += facts
             rows[kind]["runs"] += 1
-            print(f"{number} {kind}: {dict(facts)}", file=sys.stderr, flush=True)
+            print(f"{number} {kind}: {dict(facts)} {other[:5]}", file=sys.stderr, flush=True)
             shutil.rmtree(out)
+    print_table(rows)
+
+
+def print_table(rows: dict[str, Counter[str]]) -> None:
+    """Print what became of the runs of each kind."""
     print(
         "| killed | runs | same as the quiet run | committed before | of these made again ", end=""
     )

@@ -1,5 +1,6 @@
 """A person's terminal: an interactive shell with job control, into which commands are typed."""
 
+import codecs
 import fcntl
 import os
 import pty
@@ -11,6 +12,8 @@ import termios
 import time
 
 ESCAPES = re.compile(r"\x1b(\[[0-9;?]*[ -/]*[@-~]|\][^\x07\x1b]*(\x07|\x1b\\)|[()][A-Z0-9]|[=>])")
+LONGEST_ESCAPE = 200  # characters; what is longer is none
+LONGEST_PATTERN = 1000  # characters that a pattern may match
 
 
 class TerminalSession:
@@ -21,11 +24,13 @@ class TerminalSession:
     """
 
     def __init__(self, folder, columns=80, rows=24, **variables):
-        self.screen = ""
+        self.text = ""  # all that was shown, without what moves the cursor or colours it
+        self._unread = ""  # the beginning of what only later output makes whole
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         environment = {k: v for k, v in os.environ.items() if k not in ("CI", "COLUMNS", "LINES")}
         environment |= {"PS1": "ready> ", "TERM": "xterm-256color", **variables}
-        self._child, self._terminal = pty.fork()
-        if self._child == 0:
+        self.shell, self._terminal = pty.fork()
+        if self.shell == 0:
             # A program in the background may have been started with these ignored; a shell at a
             # terminal is not, and would hand them on.
             for interrupt in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
@@ -40,18 +45,25 @@ class TerminalSession:
         return self
 
     def __exit__(self, *_):
-        os.kill(self._child, signal.SIGHUP)
+        os.kill(self.shell, signal.SIGHUP)
         os.close(self._terminal)
         deadline = time.monotonic() + 20
-        while os.waitpid(self._child, os.WNOHANG)[0] == 0:
+        while os.waitpid(self.shell, os.WNOHANG)[0] == 0:
             if time.monotonic() > deadline:
-                os.kill(self._child, signal.SIGKILL)
+                os.kill(self.shell, signal.SIGKILL)
             time.sleep(0.1)
 
-    @property
-    def text(self):
-        """Return all that the screen has shown, without what moves the cursor or colours it."""
-        return ESCAPES.sub("", self.screen).replace("\r\n", "\n")
+    def read(self, limit_s):
+        """Read what is shown next, waiting for it no longer than `limit_s`."""
+        if not select.select([self._terminal], [], [], limit_s)[0]:
+            return
+        shown = self._unread + self._decoder.decode(os.read(self._terminal, 65536))
+        whole = len(shown) - shown.endswith("\r")
+        begun = shown.rfind("\x1b")
+        if begun >= 0 and len(shown) - begun < LONGEST_ESCAPE and not ESCAPES.match(shown, begun):
+            whole = begun
+        self._unread = shown[whole:]
+        self.text += ESCAPES.sub("", shown[:whole]).replace("\r\n", "\n")
 
     def type(self, text):
         """Type text; control characters too, such as "\\x03" for Ctrl-C."""
@@ -66,12 +78,12 @@ class TerminalSession:
 
     def wait_for(self, pattern, limit_s, begin=0):
         """Wait until the screen has shown a pattern; return the text from `begin` on."""
-        deadline = time.monotonic() + limit_s
-        while not re.search(pattern, self.text[begin:]):
+        deadline, unsearched = time.monotonic() + limit_s, begin
+        while not re.search(pattern, self.text[unsearched:]):
+            unsearched = max(begin, len(self.text) - LONGEST_PATTERN)
             left = deadline - time.monotonic()
             assert left > 0, (
                 f"no {pattern!r} within {limit_s} s; the screen ends:\n{self.text[-1500:]}"
             )
-            if select.select([self._terminal], [], [], min(left, 1.0))[0]:
-                self.screen += os.read(self._terminal, 65536).decode(errors="replace")
+            self.read(min(left, 1.0))
         return self.text[begin:]
