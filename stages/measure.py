@@ -21,7 +21,7 @@ from stages.arrays import (
     RESTLESS,
     SMOOTH_LABELS,
     VISIBLE,
-    offsets,
+    neighbour_offsets,
 )
 from stages.facts import ClipFacts
 from stages.metrics.stability import (
@@ -71,7 +71,7 @@ class Measure(Stage):
         overlap = np.zeros((count, 2), np.int64)
         areas = np.zeros((count, 2, labels_count), np.int64)
         for row, t in enumerate(window.frames):
-            for k, step in enumerate(offsets(self.radius)):
+            for k, step in enumerate(neighbour_offsets(self.radius)):
                 if not systems[0].start <= t + step < systems[0].stop:
                     continue
                 flow, visible = self._flow_and_visibility(window, t, k)
