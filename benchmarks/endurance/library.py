@@ -22,8 +22,7 @@ from typing import Any
 sys.path.pop(0)
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
-from benchmarks.idle_steps import STEPS
-
+from benchmarks.speed.idle_steps import STEPS
 from pipeline.events import ClipFinished, Event, TaskEnded
 from pipeline.executor import Executor, InlineExecutor
 from pipeline.scheduler import Run

@@ -30,8 +30,7 @@ import torch
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.floor import measured_rates  # noqa: E402 (the project is beside this folder)
-
+from benchmarks.speed.floor import measured_rates  # noqa: E402 (the project is beside this folder)
 from pipeline.stage import Span  # noqa: E402
 from stages.models.flow.pictures import network_images  # noqa: E402
 from stages.models.flow.ptlflow import load_flow_network  # noqa: E402

@@ -31,9 +31,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.floor import Rates, Scene, measured_rates, uncounted, work_of  # noqa: E402
-
-from benchmarks.speed import watched  # noqa: E402
+from benchmarks.speed.floor import Rates, Scene, measured_rates, uncounted, work_of  # noqa: E402
+from benchmarks.speed.speed import watched  # noqa: E402
 from pipeline.settings import read_preset  # noqa: E402
 from stages.media.footage.timeline import probe, working_size  # noqa: E402
 from stages.media.masks.palette import read_labels  # noqa: E402
