@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
+from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Span, Stage, Window
 from stages.arrays import (
     AREAS,
     BOUNDARY,
@@ -21,18 +20,16 @@ from stages.arrays import (
     RESTLESS,
     SMOOTH_LABELS,
     VISIBLE,
-    neighbour_offsets,
+    offsets,
 )
 from stages.facts import ClipFacts
+from stages.metrics.pair_counts import count_agreement, tile_labels
 from stages.metrics.stability import (
     boundary_pixels,
-    label_agreement,
     label_areas,
     object_overlap,
     restlessness,
 )
-from stages.ops.fixed_point import unpack_flow
-from stages.ops.warp import resize_flow
 from stages.shared_settings import DEFAULT_RADIUS, Radius
 
 SIGMA_S = 0.15  # of the Gaussian in time; Azulay et al., below eq. 2
@@ -42,7 +39,7 @@ class Measure(Stage):
     """Counts behind E_cons and E_smooth, masks in and out; see `stages.metrics.stability`."""
 
     name: ClassVar[str] = "measure"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     writes: ClassVar[tuple[ArrayHandle, ...]] = (
         *(PAIRS, OVERLAP, AREAS, BOUNDARY, RESTLESS, CARRIED, OBJECTS),
     )
@@ -70,18 +67,18 @@ class Measure(Stage):
         objects = np.zeros((count, labels_count - 1, 2), np.int64)
         overlap = np.zeros((count, 2), np.int64)
         areas = np.zeros((count, 2, labels_count), np.int64)
+        tiles = [_Tiles(labels) for labels in systems]
         for row, t in enumerate(window.frames):
-            for k, step in enumerate(neighbour_offsets(self.radius)):
+            for k, step in enumerate(offsets(self.radius)):
                 if not systems[0].start <= t + step < systems[0].stop:
                     continue
-                flow, visible = self._flow_and_visibility(window, t, k)
-                for which, labels in enumerate(systems):
-                    counts = label_agreement(
-                        labels[t], labels[t + step], flow, visible, labels_count
-                    )
-                    carried[row, which, k] = counts
-                    shown = counts[:, 0].sum()
-                    pairs[row, which, k] = shown - counts[:, 2].sum(), shown
+                carried[row, :, k] = count_agreement(
+                    [(labels[t], labels[t + step]) for labels in systems],
+                    [(known[t], known[t + step]) for known in tiles],
+                    window[FLOW][t][k], window[VISIBLE][t][k], labels_count,
+                )  # fmt: skip
+            shown, _, agreed = carried[row].sum(axis=2).transpose(2, 0, 1)
+            pairs[row] = np.stack([shown - agreed, shown], axis=-1)
             before, after = systems[0][t], systems[1][t]
             objects[row] = object_overlap(before, after, labels_count)[1:]
             areas[row] = [label_areas(mask, areas.shape[-1]) for mask in (before, after)]
@@ -105,14 +102,15 @@ class Measure(Stage):
             "restless": np.array(restless, np.float64).T,
         }
 
-    @staticmethod
-    def _flow_and_visibility(
-        window: Window, t: int, k: int
-    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
-        """Return flow and visibility of one pair on the grid of the labels."""
-        rows, columns = window[SMOOTH_LABELS].array.shape[1:]
-        flow = resize_flow(unpack_flow(window[FLOW][t][k]), (rows, columns))
-        visible = window[VISIBLE][t][k].view(np.uint8)
-        if visible.shape != (rows, columns):
-            visible = cv2.resize(visible, (columns, rows), interpolation=cv2.INTER_NEAREST)
-        return flow, visible.view(np.bool_)
+
+class _Tiles:
+    """The tiles of one label in each frame, worked out where they are asked for."""
+
+    def __init__(self, labels: Span) -> None:
+        self._labels = labels
+        self._known: dict[int, NDArray[np.int16]] = {}
+
+    def __getitem__(self, t: int) -> NDArray[np.int16]:
+        if t not in self._known:
+            self._known[t] = tile_labels(self._labels[t])
+        return self._known[t]

@@ -73,60 +73,6 @@ def _count_pair(
     return wrong, counted
 
 
-def label_agreement(
-    labels: NDArray[np.uint8],
-    others: NDArray[np.uint8],
-    flow: NDArray[np.float32],
-    visible: NDArray[np.bool_],
-    count: int,
-) -> NDArray[np.int64]:
-    """Count by label what `disagreement` counts as a whole.
-
-    Parameters
-    ----------
-    labels, others, flow, visible : ndarray
-        As for `disagreement`.
-    count : int
-        Labels are under it.
-
-    Returns
-    -------
-    ndarray, shape (count, 3), int64
-        Counted pixels that have a label in frame i, in frame j where the flow leads, and in both.
-    """
-    bind_shapes(
-        labels=(labels, "H W"),
-        others=(others, "H W"),
-        flow=(flow, "2 H W"),
-        visible=(visible, "H W"),
-    )
-    counts = np.zeros((count, 3), np.int64)
-    _count_labels(labels, others, flow, visible, counts)
-    return counts
-
-
-@njit(nogil=True, cache=True)
-def _count_labels(
-    labels: NDArray[np.uint8],
-    others: NDArray[np.uint8],
-    flow: NDArray[np.float32],
-    visible: NDArray[np.bool_],
-    counts: NDArray[np.int64],
-) -> None:
-    rows, columns = labels.shape
-    for y in range(rows):
-        for x in range(columns):
-            if visible[y, x]:
-                px = int(np.floor(x + flow[0, y, x] + np.float32(0.5)))
-                py = int(np.floor(y + flow[1, y, x] + np.float32(0.5)))
-                if 0 <= px < columns and 0 <= py < rows:
-                    own, other = labels[y, x], others[py, px]
-                    counts[own, 0] += 1
-                    counts[other, 1] += 1
-                    if own == other:
-                        counts[own, 2] += 1
-
-
 def object_overlap(
     before: NDArray[np.uint8], after: NDArray[np.uint8], count: int
 ) -> NDArray[np.int64]:
@@ -142,10 +88,9 @@ def object_overlap(
     ndarray, shape (count, 2), int64
     """
     bind_shapes(before=(before, "H W"), after=(after, "H W"))
-    both = np.bincount(before[before == after], minlength=count)
-    either = np.bincount(before.ravel(), minlength=count) + np.bincount(
-        after.ravel(), minlength=count
-    )
+    same = (before == after).view(np.uint8)
+    both = _count_labels(before, count, same)
+    either = _count_labels(before, count) + _count_labels(after, count)
     return np.stack([both, either - both], axis=1)
 
 
@@ -180,11 +125,10 @@ def restlessness(labels: NDArray[np.uint8], frames: range, *, sigma: float) -> l
             changes -= labels[first] != labels[first + 1]
             first += 1
         weights = np.exp(-0.5 * ((np.arange(first, last + 1) - t) / sigma) ** 2)
-        moved = changes > 0
-        near = labels[first : last + 1, moved]
-        values.append(
-            float(np.sqrt(_restless_sum(near, labels[t][moved], weights / weights.sum())))
-        )
+        moved = np.flatnonzero(changes)
+        near = np.stack([frame.ravel()[moved] for frame in labels[first : last + 1]])
+        own = labels[t].ravel()[moved]
+        values.append(float(np.sqrt(_restless_sum(near, own, weights / weights.sum()))))
     return values
 
 
@@ -238,9 +182,15 @@ def label_areas(labels: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
     ndarray, shape (count,), int64
     """
     bind_shapes(labels=(labels, "H W"))
+    return _count_labels(labels, count)
+
+
+def _count_labels(
+    labels: NDArray[np.uint8], count: int, where: NDArray[np.uint8] | None = None
+) -> NDArray[np.int64]:
     # OpenCV counts in float32, which is exact up to 2^24, ten times as fast as numpy.
-    pixels = cv2.calcHist([labels], [0], None, [256], [0, 256])
-    return np.asarray(pixels[:count, 0], np.int64)
+    pixels = cv2.calcHist([labels], [0], where, [256], [0, 256])
+    return np.asarray(pixels[:count].ravel(), np.int64)
 
 
 @dataclass
