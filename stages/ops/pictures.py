@@ -53,6 +53,28 @@ def label_colours(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDAr
     return np.asarray(cv2.LUT(cv2.merge([labels] * 3), colours[:, None]), np.uint8)
 
 
+def labelled_box(labels: NDArray[np.uint8], *, margin: int) -> tuple[slice, slice]:
+    """Return the rows and columns that hold all labels but 0, and a margin around them.
+
+    Parameters
+    ----------
+    labels : ndarray, shape (H, W), uint8
+    margin : int
+        Pixels to each side, as far as the picture goes.
+
+    Returns
+    -------
+    (rows, columns) : slices
+        Empty ones where there is no label.
+    """
+    left, top, width, height = cv2.boundingRect(labels)
+    if not width:
+        return np.s_[0:0, 0:0]
+    return np.s_[
+        max(top - margin, 0) : top + height + margin, max(left - margin, 0) : left + width + margin
+    ]
+
+
 def mask_layer(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return labels as a layer for `lay_over`: tinted areas with an outline that any colour shows.
 
@@ -68,8 +90,20 @@ def mask_layer(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray
         Grey 128 changes nothing; the outermost pixels of an area are white, with black around.
     """
     bind_shapes(labels=(labels, "H W"), colours=(colours, "256 3"))
+    layer = np.full((*labels.shape, 3), NEUTRAL, np.uint8)
+    box = labelled_box(labels, margin=2)
+    _tint_labels(layer[box], labels[box], colours)
+    return layer
+
+
+def _tint_labels(
+    layer: NDArray[np.uint8], labels: NDArray[np.uint8], colours: NDArray[np.uint8]
+) -> None:
+    """Write tints and outlines of labels (H, W) into a neutral layer."""
+    if not labels.size:
+        return
     tints = np.where(np.arange(256)[:, None] > 0, (colours.astype(int) + NEUTRAL) // 2, NEUTRAL)
-    layer = label_colours(labels, tints.astype(np.uint8))
+    layer[:] = label_colours(labels, tints.astype(np.uint8))
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     inside = labels > 0
     edge = inside & (
@@ -79,7 +113,6 @@ def mask_layer(labels: NDArray[np.uint8], colours: NDArray[np.uint8]) -> NDArray
     around = cv2.dilate(edge.view(np.uint8), np.ones((3, 3), np.uint8)).view(np.bool_) & ~inside
     layer[around] = 0
     layer[edge] = 255
-    return layer
 
 
 def lay_over(picture: NDArray[np.uint8], layer: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -97,7 +130,7 @@ def lay_over(picture: NDArray[np.uint8], layer: NDArray[np.uint8]) -> NDArray[np
     return np.where(above <= NEUTRAL, darker, lighter).clip(0, 255).astype(np.uint8)
 
 
-def largest_peaks(values: NDArray[np.float64], *, count: int, apart: int) -> list[int]:
+def peaks(values: NDArray[np.float64], *, count: int, apart: int) -> list[int]:
     """Return the places of the largest values, largest first, none nearer than `apart` to another.
 
     Parameters

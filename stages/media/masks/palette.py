@@ -10,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from stages.ops.pictures import labelled_box
+
 
 @lru_cache(maxsize=1)
 def palette() -> NDArray[np.uint8]:
@@ -55,10 +57,18 @@ def overlay(
     shown = labels
     if labels.max(initial=0) > 255:
         shown = np.where(labels > 0, (labels.astype(np.int64) - 1) % 255 + 1, 0)
-    small = shown.astype(np.uint8)
-    colours = cv2.LUT(cv2.cvtColor(small, cv2.COLOR_GRAY2RGB), palette()[:, None])
-    out = picture.copy()
-    cv2.copyTo(cv2.addWeighted(picture, 1 - alpha, colours, alpha, 0), small, out)
-    edge = cv2.morphologyEx(small, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
-    out[(edge > 0) & (small > 0)] = 255
+    small, out = shown.astype(np.uint8), picture.copy()
+    box = labelled_box(small, margin=1)
+    _lay_labels(out[box], small[box], alpha)
     return out
+
+
+def _lay_labels(picture: NDArray[np.uint8], labels: NDArray[np.uint8], alpha: float) -> None:
+    """Lay labels (H, W) over a picture, in place."""
+    if not labels.size:
+        return
+    colours = cv2.LUT(cv2.cvtColor(labels, cv2.COLOR_GRAY2RGB), palette()[:, None])
+    cv2.copyTo(cv2.addWeighted(picture, 1 - alpha, colours, alpha, 0), labels, picture)
+    edge = cv2.morphologyEx(labels, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8))
+    white = np.where((edge > 0) & (labels > 0), np.uint8(255), np.uint8(0))
+    cv2.bitwise_or(picture, cv2.merge([white] * 3), dst=picture)
