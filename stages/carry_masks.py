@@ -19,7 +19,7 @@ from stages.arrays import (
     FRAMES,
     INPUT_LABELS,
     INPUT_MASKS,
-    neighbour_offsets,
+    offsets,
 )
 from stages.facts import ClipFacts
 from stages.ops.fixed_point import pack_mask, unpack_flow, unpack_mask
@@ -32,7 +32,7 @@ from stages.ops.propagation import (
     local_separation,
     mix_sides,
 )
-from stages.ops.soft_masks import winning_classes
+from stages.ops.soft_masks import winners
 
 Floats = NDArray[np.float32]
 FORWARD, BACKWARD = 1, -1
@@ -64,7 +64,7 @@ class CarryMasks(Stage):
         if ClipFacts(window.facts).sparse:
             for t, mask in _carried_masks(window, self.reach):
                 masks[t - window.start] = pack_mask(mask)
-                labels[t - window.start] = winning_classes(mask)
+                labels[t - window.start] = winners(mask)
         return {CARRIED_MASKS.name: masks, CARRIED_LABELS.name: labels}
 
 
@@ -92,7 +92,7 @@ def _mixed_mask(sides: list[tuple[_CarryPath, int]], t: int, shape: tuple[int, .
     rows, columns, classes = shape
     out = np.zeros(shape, np.float32)
     for k in range(classes):
-        both = [(path.masks_at(t)[k], frames) for path, frames in sides]
+        both = [(path.at(t)[k], frames) for path, frames in sides]
         small = mix_sides(both)
         out[..., k] = cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR)
     return np.asarray(out / np.maximum(out.sum(axis=-1, keepdims=True), 1), np.float32)
@@ -112,7 +112,7 @@ class _CarryPath:
         self._masks: dict[int, list[CarriedMask]] = {origin: [labelled_mask(p) for p in small]}
         self._last = origin
 
-    def masks_at(self, t: int) -> list[CarriedMask]:
+    def at(self, t: int) -> list[CarriedMask]:
         """Return the masks of all classes on frame `t`, which lies on the way."""
         while t not in self._masks:
             self._carry_step()
@@ -131,7 +131,7 @@ class _CarryPath:
         self._last = t
 
     def _frames_between(self, t: int, step: int) -> Floats:
-        steps = neighbour_offsets(self._flow.array.shape[1] // 2)
+        steps = offsets(self._flow.array.shape[1] // 2)
         return unpack_flow(self._flow[t][steps.index(step)])
 
     def _frame_picture(self, t: int) -> NDArray[np.uint8]:

@@ -3,22 +3,47 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
+from stages.ops.guided_fit import Kernel, empty_sums, fit_boxes
+from stages.ops.guided_mean import apply_boxes, average_boxes, scale_to_one
 from stages.ops.shapes import bind_shapes
-
-Kernel = tuple[int, int]
-"""How many rows, columns or frames a box reaches (before, after) its centre."""
 
 
 def kernel_reach(size: int) -> Kernel:
     """Return (before, after) of a box of `size` entries; an even box leans to the past."""
     return size // 2, size - 1 - size // 2
+
+
+class BoxFits(NamedTuple):
+    """For each class and pixel the affine function ``a·I + b`` of a box, or of several.
+
+    Attributes
+    ----------
+    values : ndarray, shape (C, H, W, 4), float32
+        (a_r, a_g, a_b, b); without meaning where the masks do not vary.
+    varied : ndarray, shape (C, H, W), bool
+        Where the masks differ within the box, or some have no weight. Elsewhere a is 0, and b the
+        one value that they have.
+    plain : ndarray, shape (H, W, C), float32 or uint8
+        Masks of one of the frames: that value, where they do not differ.
+    """
+
+    values: NDArray[np.float32]
+    varied: NDArray[np.bool_]
+    plain: NDArray[np.float32] | NDArray[np.uint8]
+
+    def dense(self) -> NDArray[np.float32]:
+        """Return the coefficients of all pixels: (H, W, C, 4), float32."""
+        out = np.zeros((*self.plain.shape, 4), np.float32)
+        out[..., 3] = self.plain * _unit_factors(self.plain)[0]
+        varied = np.moveaxis(self.varied, 0, -1)
+        out[varied] = np.moveaxis(self.values, 0, 2)[varied]
+        return out
 
 
 def fit_coefficients(
@@ -28,13 +53,13 @@ def fit_coefficients(
     *,
     size: int,
     eps: float,
-) -> NDArray[np.float32]:
+) -> BoxFits:
     """Fit each class's mask as an affine function of the guide in every box.
 
     In each box k over all N frames and `size` x `size` pixels, minimises
     ``Σ w (a·I + b − p)² + ε|a|²`` [1]_ [2]_, so that
     ``a = (Cov_w(I) + εU)⁻¹ Cov_w(I, p)`` and ``b = E_w[p] − a·E_w[I]``. Boxes are cut at the
-    border.
+    border. Where p has one value in a whole box, a is 0 and b is p: nothing is computed there.
 
     Parameters
     ----------
@@ -52,8 +77,8 @@ def fit_coefficients(
 
     Returns
     -------
-    ndarray, shape (H, W, C, 4), float32
-        (a_r, a_g, a_b, b) of the box around each pixel. Cost does not depend on `size`.
+    BoxFits
+        Of the box around each pixel. Cost does not depend on `size`.
 
     Raises
     ------
@@ -66,43 +91,51 @@ def fit_coefficients(
     .. [2] Liba et al., "Sky optimization", CVPRW 2020, sec. 3.3 (weights).
     """
     dims = bind_shapes(guide=(guide, "N H W 3"), mask=(mask, "N H W C"), weight=(weight, "N H W"))
-    out = np.empty((dims["H"], dims["W"], dims["C"], 4), np.float32)
     before, after = kernel_reach(size)
+    varied = _varied_boxes(mask, before, after)
+    if weight.min(initial=1) <= 0:  # nobody knows a mask there, even where all have one value
+        unknown = np.asarray((weight <= 0).any(axis=0))
+        varied |= _widened(unknown[None], before, after)
+    values = np.empty((dims["C"], dims["H"], dims["W"], 4), np.float32)
     units = *_unit_factors(guide), _unit_factors(mask)[0]
-    _fit_boxes(guide, mask, weight, units, before, after, eps, out)
-    return out
+    both = empty_sums(1, size, dims["W"], 10), empty_sums(dims["C"], size, dims["W"], 4)
+    needed = _widened(varied, after, before)
+    fit_boxes(guide, mask, weight, units, (before, after), eps, varied, needed, both, values)
+    return BoxFits(values, varied, mask[0])
 
 
-def mean_over_boxes(coefficients: NDArray[np.float32], *, size: int) -> NDArray[np.float32]:
+def mean_over_boxes(fits: BoxFits, *, size: int) -> BoxFits:
     """Return for each pixel the mean over all the boxes that contain it.
 
     Parameters
     ----------
-    coefficients : ndarray, shape (H, W, C, 4), float32
+    fits : BoxFits
         From `fit_coefficients` with the same `size`. An even box is mirrored here: the boxes that
         contain a pixel reach one further down and right.
 
     Returns
     -------
-    ndarray, shape (H, W, C, 4), float32
+    BoxFits
+        Varied where one of those boxes is.
     """
-    dims = bind_shapes(coefficients=(coefficients, "H W C 4"))
-    flat = coefficients.reshape(dims["H"], dims["W"], dims["C"] * 4)
-    out = np.empty_like(flat)
     before, after = kernel_reach(size)
-    _box_mean(flat, after, before, out)
-    return out.reshape(coefficients.shape)
+    varied = _widened(fits.varied, after, before)
+    out, unit = np.empty_like(fits.values), _unit_factors(fits.plain)[0]
+    for k in np.flatnonzero(varied.any(axis=(1, 2))):
+        part = fits.values[k], fits.varied[k], fits.plain[..., k]
+        average_boxes(*part, unit, (after, before), varied[k], out[k])
+    return BoxFits(out, varied, fits.plain)
 
 
 def apply_coefficients(
-    fits: Sequence[NDArray[np.float32]], guide: NDArray[np.float32] | NDArray[np.uint8]
+    fits: Sequence[BoxFits], guide: NDArray[np.float32] | NDArray[np.uint8]
 ) -> NDArray[np.float32]:
     """Return ``a·I + b``, clipped to [0, 1] and scaled where foreground classes sum to over 1.
 
     Parameters
     ----------
-    fits : sequence of ndarray, shape (H, W, C, 4), float32
-        Coefficients of the boxes that hold the frame; a and b are their mean.
+    fits : sequence of BoxFits
+        Of the boxes that hold the frame; a and b are their mean.
     guide : ndarray, shape (H, W, 3), float32 or uint8
         In the units that the fits used.
 
@@ -118,10 +151,13 @@ def apply_coefficients(
     """
     for fit in fits:
         bind_shapes(
-            first=(fits[0], "H W C 4"), coefficients=(fit, "H W C 4"), guide=(guide, "H W 3")
+            first=(fits[0].values, "C H W 4"), fit=(fit.values, "C H W 4"), guide=(guide, "H W 3")
         )
-    out = np.empty(fits[0].shape[:3], np.float32)
-    _apply_boxes(tuple(fits), guide, _unit_factors(guide), np.float32(1 / len(fits)), out)
+    unit = _unit_factors(fits[0].plain)[0]
+    out = np.multiply(fits[0].plain, unit, dtype=np.float32)
+    values, varied, plain = zip(*fits, strict=True)
+    apply_boxes(values, varied, plain, guide, (*_unit_factors(guide), unit), out)
+    scale_to_one(out)
     return out
 
 
@@ -132,163 +168,30 @@ def _unit_factors(values: NDArray[Any]) -> tuple[np.float32, np.float32]:
     return np.float32(1), np.float32(0)
 
 
-@njit(nogil=True, cache=True)
-def _weighted_products(
-    guide: NDArray[np.float32],
-    mask: NDArray[np.float32],
-    weight: NDArray[np.float32],
-    units: tuple[np.float32, np.float32, np.float32],
-    y: int,
-    row: NDArray[np.float64],
-) -> None:
-    """Sum over the N frames, in order: w, wI (3), wII (6), then wp, wIp (3) of each class."""
-    frames, _, columns, classes = mask.shape
-    factor, summand, of_mask = units
-    row[:] = 0.0
-    for n in range(frames):
-        for x in range(columns):
-            w = np.float64(weight[n, y, x])
-            r = guide[n, y, x, 0] * factor + summand
-            g = guide[n, y, x, 1] * factor + summand
-            b = guide[n, y, x, 2] * factor + summand
-            wr, wg, wb = w * r, w * g, w * b
-            row[x, 0] += w
-            row[x, 1] += wr
-            row[x, 2] += wg
-            row[x, 3] += wb
-            row[x, 4] += wr * r
-            row[x, 5] += wr * g
-            row[x, 6] += wr * b
-            row[x, 7] += wg * g
-            row[x, 8] += wg * b
-            row[x, 9] += wb * b
-            for k in range(classes):
-                p = mask[n, y, x, k] * of_mask
-                row[x, 10 + 4 * k] += w * p
-                row[x, 11 + 4 * k] += wr * p
-                row[x, 12 + 4 * k] += wg * p
-                row[x, 13 + 4 * k] += wb * p
+def _varied_boxes(mask: NDArray[Any], before: int, after: int) -> NDArray[np.bool_]:
+    """Return where a box's values differ, over all frames: (C, H, W)."""
+    size = before + after + 1
+    box, anchor = np.ones((size, size), np.uint8), (before, before)
+    out = np.zeros((mask.shape[3], *mask.shape[1:3]), np.bool_)
+    for k, (low, high) in enumerate(
+        zip(np.moveaxis(mask.min(axis=0), -1, 0), np.moveaxis(mask.max(axis=0), -1, 0), strict=True)
+    ):
+        if low.size and low.min() < high.max():
+            least = cv2.erode(np.ascontiguousarray(low), box, anchor=anchor)
+            most = cv2.dilate(np.ascontiguousarray(high), box, anchor=anchor)
+            np.not_equal(least, most, out=out[k])
+    return out
 
 
-@njit(nogil=True, cache=True)
-def _solve_box(sums: NDArray[np.float64], eps: float, out: NDArray[np.float32]) -> None:
-    """Write a and b of one box from its sums (symmetric 3x3 system by its adjugate)."""
-    if sums[0] <= 0.0:
-        out[:] = 0.0
-        return
-    n = 1.0 / sums[0]
-    mr, mg, mb = sums[1] * n, sums[2] * n, sums[3] * n
-    rr, rg, rb = sums[4] * n - mr * mr + eps, sums[5] * n - mr * mg, sums[6] * n - mr * mb
-    gg, gb, bb = sums[7] * n - mg * mg + eps, sums[8] * n - mg * mb, sums[9] * n - mb * mb + eps
-    i_rr, i_rg, i_rb = gg * bb - gb * gb, gb * rb - rg * bb, rg * gb - gg * rb
-    i_gg, i_gb, i_bb = rr * bb - rb * rb, rb * rg - rr * gb, rr * gg - rg * rg
-    scale = 1.0 / (rr * i_rr + rg * i_rg + rb * i_rb)
-    for k in range(out.shape[0]):
-        p = sums[10 + 4 * k] * n
-        cr = sums[11 + 4 * k] * n - mr * p
-        cg = sums[12 + 4 * k] * n - mg * p
-        cb = sums[13 + 4 * k] * n - mb * p
-        ar = (i_rr * cr + i_rg * cg + i_rb * cb) * scale
-        ag = (i_rg * cr + i_gg * cg + i_gb * cb) * scale
-        ab = (i_rb * cr + i_gb * cg + i_bb * cb) * scale
-        out[k, 0], out[k, 1], out[k, 2] = ar, ag, ab
-        out[k, 3] = p - ar * mr - ag * mg - ab * mb
-
-
-@njit(nogil=True, cache=True)
-def _fit_boxes(  # noqa: C901 (one sweep, in numba)
-    guide: NDArray[np.float32],
-    mask: NDArray[np.float32],
-    weight: NDArray[np.float32],
-    units: tuple[np.float32, np.float32, np.float32],
-    before: int,
-    after: int,
-    eps: float,
-    out: NDArray[np.float32],
-) -> None:
-    _, rows, columns, classes = mask.shape
-    size, terms = before + after + 1, 10 + 4 * classes
-    ring = np.zeros((size, columns, terms))  # the rows inside the box, to be taken out again
-    below = np.zeros((columns, terms))  # their sum, in float64: it runs the whole height
-    ahead = np.zeros((columns + 1, terms))  # running sum along the row
-    sums = np.empty(terms)
-    for lead in range(rows + after):
-        row = ring[lead % size]
-        if lead >= size:
-            below -= row
-        if lead < rows:
-            _weighted_products(guide, mask, weight, units, lead, row)
-            below += row
-        else:
-            row[:] = 0.0
-        y = lead - after
-        if y < 0:
-            continue
-        for x in range(columns):
-            for k in range(terms):
-                ahead[x + 1, k] = ahead[x, k] + below[x, k]
-        for x in range(columns):
-            first, last = max(x - before, 0), min(x + after, columns - 1) + 1
-            for k in range(terms):
-                sums[k] = ahead[last, k] - ahead[first, k]
-            _solve_box(sums, eps, out[y, x])
-
-
-@njit(nogil=True, cache=True)
-def _box_mean(  # noqa: C901 (one sweep, in numba)
-    values: NDArray[np.float32], before: int, after: int, out: NDArray[np.float32]
-) -> None:
-    rows, columns, terms = values.shape
-    below = np.zeros((columns, terms))
-    ahead = np.zeros((columns + 1, terms))  # running sum along the row
-    for lead in range(rows + after):
-        if lead < rows:
-            below += values[lead]
-        if lead - before - after - 1 >= 0:
-            below -= values[lead - before - after - 1]
-        y = lead - after
-        if y < 0:
-            continue
-        height = min(y + after, rows - 1) - max(y - before, 0) + 1
-        for x in range(columns):
-            for k in range(terms):
-                ahead[x + 1, k] = ahead[x, k] + below[x, k]
-        for x in range(columns):
-            first, last = max(x - before, 0), min(x + after, columns - 1) + 1
-            share = 1.0 / (height * (last - first))
-            for k in range(terms):
-                out[y, x, k] = (ahead[last, k] - ahead[first, k]) * share
-
-
-@njit(nogil=True, cache=True)
-def _apply_boxes(
-    fits: tuple[NDArray[np.float32], ...],
-    guide: NDArray[np.float32],
-    units: tuple[np.float32, np.float32],
-    share: np.float32,
-    out: NDArray[np.float32],
-) -> None:
-    rows, columns, classes = out.shape
-    factor, summand = units
-    for y in range(rows):
-        for x in range(columns):
-            r = guide[y, x, 0] * factor + summand
-            g = guide[y, x, 1] * factor + summand
-            b = guide[y, x, 2] * factor + summand
-            total = np.float32(0)
-            for k in range(classes):
-                first = fits[0][y, x, k]
-                ar, ag, ab, rest = first[0], first[1], first[2], first[3]
-                for n in range(1, len(fits)):
-                    more = fits[n][y, x, k]
-                    ar, ag, ab, rest = ar + more[0], ag + more[1], ab + more[2], rest + more[3]
-                ar, ag, ab, rest = ar * share, ag * share, ab * share, rest * share
-                q = min(max(ar * r + ag * g + ab * b + rest, np.float32(0)), np.float32(1))
-                out[y, x, k] = q
-                total += q
-            if total > 1:
-                for k in range(classes):
-                    out[y, x, k] /= total
+def _widened(marks: NDArray[np.bool_], before: int, after: int) -> NDArray[np.bool_]:
+    """Return where a box, which reaches `before` and `after` a pixel, holds a mark: (C, H, W)."""
+    size = before + after + 1
+    box = np.ones((size, size), np.uint8)
+    planes = [
+        cv2.dilate(plane.view(np.uint8), box, anchor=(before, before)) if plane.any() else plane
+        for plane in marks
+    ]
+    return np.stack(planes).view(np.bool_) if planes else marks
 
 
 def upsample_mask(
@@ -330,7 +233,7 @@ def upsample_mask(
         return mask
     ones = np.ones((1, *small), np.float32)
     fitted = fit_coefficients(guide[None], mask[None], ones, size=size, eps=eps)
-    slopes = np.ascontiguousarray(mean_over_boxes(fitted, size=size)[..., :3])
+    slopes = np.ascontiguousarray(mean_over_boxes(fitted, size=size).dense()[..., :3])
     detail = full_guide - _enlarged_coefficients(guide, full)
     out = np.empty((*full, dims["C"]), np.float32)
     for k in range(dims["C"]):

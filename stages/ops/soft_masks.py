@@ -6,12 +6,13 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
 
 from stages.ops.shapes import bind_shapes
 
 
-def softened_masks(
+def soften(
     labels: NDArray[np.uint8] | NDArray[np.uint16], classes: Sequence[int], *, sigma: float
 ) -> NDArray[np.float32]:
     """Return one-hot masks with a soft edge.
@@ -38,7 +39,7 @@ def softened_masks(
     return np.stack(hot, axis=-1)
 
 
-def winning_classes(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
+def winners(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return for each pixel 0 where the background wins, else 1 + the number of the best class.
 
     Parameters
@@ -77,7 +78,7 @@ def with_background(mask: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([rest, mask], axis=-1)
 
 
-def mask_confidence(mask: NDArray[np.uint8], *, floor: float) -> NDArray[np.float32]:
+def confidence(mask: NDArray[np.uint8], *, floor: float) -> NDArray[np.float32]:
     """Return how sure a soft mask is: 1 minus its entropy over that of a uniform guess.
 
     Parameters
@@ -100,11 +101,26 @@ def mask_confidence(mask: NDArray[np.uint8], *, floor: float) -> NDArray[np.floa
     if dims["C"] == 1:
         table = np.maximum(1 - entropy - entropy[::-1], floor).astype(np.float32)
         return np.asarray(cv2.LUT(mask[..., 0], table))
-    rest = 255 - np.minimum(mask.sum(axis=-1, dtype=np.int32), 255)
-    total = entropy[rest]
-    for plane in np.moveaxis(mask, -1, 0):
-        total += cv2.LUT(np.ascontiguousarray(plane), entropy)
-    return np.asarray(np.maximum(1 - total, floor), np.float32)
+    out = np.empty((dims["H"], dims["W"]), np.float32)
+    _sum_entropies(mask, entropy, floor, out)
+    return out
+
+
+@njit(nogil=True, cache=True)
+def _sum_entropies(
+    mask: NDArray[np.uint8], entropy: NDArray[np.float64], floor: float, out: NDArray[np.float32]
+) -> None:
+    """Write 1 minus the entropies of the background and all classes, at least `floor`."""
+    rows, columns, classes = mask.shape
+    for y in range(rows):
+        for x in range(columns):
+            whole = 0
+            for k in range(classes):
+                whole += mask[y, x, k]
+            total = entropy[max(255 - whole, 0)]
+            for k in range(classes):
+                total += entropy[mask[y, x, k]]
+            out[y, x] = np.float32(max(1 - total, floor))
 
 
 def leave_alone(

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stage import Span, Window
-from stages.arrays import FLOW, FRAMES, OUTLINES, TRUST, neighbour_offsets
+from stages.arrays import FLOW, FRAMES, OUTLINES, TRUST, offsets
 from stages.ops.carried_distances import carry_distances
 from stages.ops.fixed_point import pack_mask
 from stages.ops.outlines import DISTANCE_STEPS, signed_distance, soft_edge, thin_parts
@@ -66,7 +66,7 @@ class Mender:
         self._masks, self._labels = masks, labels
         self._trust, self._outlines = window[TRUST], window[OUTLINES]
         flow = window[FLOW]
-        steps = neighbour_offsets(radius)
+        steps = offsets(radius)
         self._flow = flow.array[:, [steps.index(-1), steps.index(1)]]
         self._images = shrink_frames(window[FRAMES].array, flow.array.shape[-2:])
         unreliable = (self._trust.array < RELIABLE).any(axis=-1)
@@ -76,11 +76,11 @@ class Mender:
         self._mended: dict[int, Mended] = {}
         self.classes = self._masks.array.shape[-1]
 
-    def restless_classes(self, t: int) -> list[int]:
+    def restless(self, t: int) -> list[int]:
         """Return the classes whose outlines jump around a frame."""
         return [c for c in range(self.classes) if is_restless(self._counts(t, c))]
 
-    def coarse_classes(self, t: int) -> NDArray[np.bool_]:
+    def coarse(self, t: int) -> NDArray[np.bool_]:
         """Return whether the outlines of each class miss the picture's edges around a frame."""
         return np.array([is_coarse(self._counts(t, c)) for c in range(self.classes)], np.bool_)
 
@@ -90,7 +90,7 @@ class Mender:
         stop = min(t + POOLED + 1, self._outlines.stop)
         return OutlineCounts(*self._outlines.between(start, stop)[:, c].sum(axis=0).tolist())
 
-    def mended_frame(self, t: int) -> Mended:
+    def mend(self, t: int) -> Mended:
         """Return a frame with its wrong regions taken from trusted frames."""
         if t not in self._mended:
             self._mended[t] = self._repaired(t)
@@ -99,9 +99,9 @@ class Mender:
             }
         return self._mended[t]
 
-    def stilled_frame(self, t: int, restless: list[int]) -> Mended:
+    def still(self, t: int, restless: list[int]) -> Mended:
         """Return a mended frame with the outlines of some classes averaged over time."""
-        mended = self.mended_frame(t)
+        mended = self.mend(t)
         wrong = self._wrong(t)
         band = np.zeros(wrong.shape, np.bool_)
         for c in restless:
@@ -185,7 +185,7 @@ def _with_outlines(own: Mended, places: NDArray[np.int32], signed: NDArray[np.fl
     return Mended(mask, labels)
 
 
-def consecutive_runs(frames: list[int]) -> list[range]:
+def consecutive(frames: list[int]) -> list[range]:
     """Return the runs of frames, which rise, that follow one another without a gap.
 
     Examples

@@ -26,8 +26,8 @@ from stages.arrays import (
 from stages.backend import Arithmetic, Array, arithmetic_on
 from stages.facts import ClipFacts
 from stages.ops.fixed_point import pack_mask, unpack_mask
-from stages.ops.soft_masks import keep_labels, leave_alone, winning_classes
-from stages.refine.voting import voting_passes
+from stages.ops.soft_masks import keep_labels, leave_alone, winners
+from stages.refine.voting import passes
 from stages.shared_settings import DEFAULT_APPEARANCE, DEFAULT_RADIUS, Appearance, Radius
 from stages.smooth.filtering import follow_flow, stand_still
 
@@ -36,7 +36,7 @@ class Smooth(Stage):
     """3D weighted guided filter, then a last vote; see `stages.ops.guided`."""
 
     name: ClassVar[str] = "smooth"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     writes: ClassVar[tuple[ArrayHandle, ...]] = (SMOOTH_MASKS, SMOOTH_LABELS)
     uses: ClassVar[tuple[str, ...]] = ("sparse",)
     outside_key: ClassVar[tuple[str, ...]] = ("device",)
@@ -75,27 +75,27 @@ class Smooth(Stage):
         """Return the soft masks and the labels that win."""
         if (window[REFINE_TRUST].array == 255).all():
             out = [self._as_refined(window, t) for t in window.frames]
-            return _stacked_arrays(out)
+            return _stacked(out)
         on = arithmetic_on(self.device, setting="smooth.device")
         with on.running("smooth"):
-            masks = (on.get(mask) for mask in self._smoothed_masks(window, on))
+            masks = (on.get(mask) for mask in self._smoothed(window, on))
             out = [
                 self._kept(mask, window, t) for t, mask in zip(window.frames, masks, strict=True)
             ]
-        return _stacked_arrays(out)
+        return _stacked(out)
 
-    def _smoothed_masks(self, window: Window, on: Arithmetic) -> Iterator[Array]:
+    def _smoothed(self, window: Window, on: Arithmetic) -> Iterator[Array]:
         """Return the masks of the window's frames, filtered and voted."""
         frames = window[FRAMES]
         reach = self.votes * self.radius
         wanted = range(
             max(window.start - reach, frames.start), min(window.stop + reach, frames.stop)
         )
-        filtered = self._filtered_masks(window, wanted, on)
+        filtered = self._filtered(window, wanted, on)
         if not self.votes:
             return filtered
         # In 255ths what is nearly nothing is nothing, and large areas need no vote.
-        return voting_passes(
+        return passes(
             (on.rounded(mask) for mask in filtered),
             frames,
             window[FLOW],
@@ -131,7 +131,7 @@ class Smooth(Stage):
             return window[INPUT_MASKS][t], window[INPUT_LABELS][t]
         trust = window[REFINE_TRUST][t]
         mask = leave_alone(mask, window[REFINED_MASKS][t], trust)
-        labels = keep_labels(winning_classes(mask), window[REFINED_LABELS][t], trust)
+        labels = keep_labels(winners(mask), window[REFINED_LABELS][t], trust)
         return pack_mask(mask), labels
 
     @property
@@ -143,7 +143,7 @@ class Smooth(Stage):
             return 0
         return self.radius if self._follows else self.temporal_kernel - 1
 
-    def _filtered_masks(self, window: Window, wanted: range, on: Arithmetic) -> Iterator[Array]:
+    def _filtered(self, window: Window, wanted: range, on: Arithmetic) -> Iterator[Array]:
         masks, frames = window[REFINED_MASKS], window[FRAMES]
         floor = self.weight_floor if self.weighted else 1.0
         if self.method == "none":
@@ -165,7 +165,7 @@ def _is_key_frame(window: Window, t: int) -> bool:
     return ClipFacts(window.facts).sparse and bool(window[EVIDENCE][t][0] == KEY_FRAME)
 
 
-def _stacked_arrays(frames: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Arrays:
+def _stacked(frames: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Arrays:
     return {
         "masks": np.stack([mask for mask, _ in frames]),
         "labels": np.stack([labels for _, labels in frames]),

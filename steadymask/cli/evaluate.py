@@ -19,7 +19,7 @@ from steadymask.evaluation.any_format import read_labels_by_clip, read_library
 from steadymask.evaluation.reference_flow import EstimatedFlow, flow_used
 from steadymask.evaluation.score_clip import TRUTH, ClipScores, Options
 from steadymask.evaluation.score_library import reference_flow, score_library
-from steadymask.evaluation.summary import Gate, summarise_clips
+from steadymask.evaluation.summary import Gate, summarise
 
 EPILOG = """\
 Layouts: DAVIS, YouTube-VOS (<clip>/00000.png), VSPW (<clip>/origin, <clip>/mask), Cityscapes
@@ -113,7 +113,7 @@ def _evaluate_library(options: argparse.Namespace, scratch: Path) -> int:
     scores, failures = score_library(
         clips, systems, truth, judge, wanted, exact_flow=options.exact_flow, track=bar
     )
-    summary = summarise_clips(scores, list(systems))
+    summary = summarise(scores, list(systems))
     print_summary(console, summary, list(systems))
     if options.per_clip:
         print_clips(console, scores)

@@ -16,7 +16,7 @@ from stages.metrics.stability import excess
 from stages.metrics.temporal import edge_band
 from steadymask.evaluation.correctness import Classes, Correctness, Objects
 from steadymask.evaluation.labels import LabelSet, Reader, Task
-from steadymask.evaluation.layouts import Files, paired_files
+from steadymask.evaluation.layouts import Files, pair
 from steadymask.evaluation.object_tracks import ObjectTracks
 from steadymask.evaluation.reference_flow import Judge, Link
 from steadymask.evaluation.stability import Stability
@@ -92,7 +92,7 @@ def score_clip(
     scores = ClipScores(name, len(frames))
     true = None
     if truth is not None:
-        true = LabelSet(paired_files(frames, truth, f"{name}: truth"), options.void)
+        true = LabelSet(pair(frames, truth, f"{name}: truth"), options.void)
     label_sets = _usable_systems(scores, frames, systems)
     if true is not None and len(true.files) == len(frames):
         label_sets[TRUTH] = true
@@ -185,7 +185,7 @@ def _usable_systems(
     label_sets = {}
     for system, files in systems.items():
         try:
-            named = paired_files(frames, files, f"{scores.name}: {system}")
+            named = pair(frames, files, f"{scores.name}: {system}")
             missing = [frame for frame in frames if frame not in named]
             if missing:
                 raise InputError(

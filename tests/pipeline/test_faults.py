@@ -55,10 +55,10 @@ class Deadly:
 def run(tmp_path, clips, steps=STEPS, start=None, *, chunk=4, out="out", retry=False):
     events, store = [], Store(str(tmp_path / "store"))
     start = start or (lambda: InlineExecutor(store.url, 2))
-    library_run = Run(
+    made = Run(
         steps, store, tmp_path / out, start, chunk=chunk, listener=events.append, retry=retry
     )
-    library_run.go(clips)
+    made.go(clips)
     return events
 
 
@@ -71,11 +71,9 @@ def page(tmp_path, name="a", out="out"):
 
 
 def artifacts(tmp_path, stage):
-    manifests = sorted((tmp_path / "store" / "objects").rglob("manifest.json"))
+    found = sorted((tmp_path / "store" / "objects").rglob("manifest.json"))
     return [
-        path.parent
-        for path in manifests
-        if json.loads(path.read_text())["record"]["stage"] == stage
+        path.parent for path in found if json.loads(path.read_text())["record"]["stage"] == stage
     ]
 
 
@@ -86,14 +84,14 @@ def test_damaged_artifacts_are_made_again(tmp_path, stage, harm):
     run(tmp_path, [clip])
     before = page(tmp_path)
     (tmp_path / "out" / "a" / "page.txt").unlink()
-    for artifact in artifacts(tmp_path, stage):
-        frame = min(artifact.rglob("c.*"))
+    for place in artifacts(tmp_path, stage):
+        frame = min(place.rglob("c.*"))
         if harm == "flipped":
             frame.write_bytes(frame.read_bytes()[:-1] + b"!")
         elif harm == "arrays gone":
             frame.unlink()
         else:
-            (artifact / "manifest.json").write_text("{")
+            (place / "manifest.json").write_text("{")
     changed = (*STEPS[:1], Mean(scale=2.0), *STEPS[2:])
     for steps in (changed, STEPS):  # as input of something new, and of what is there
         events = run(tmp_path, [clip], steps)
@@ -272,7 +270,7 @@ def test_each_node_costs_the_same_in_a_clip_of_any_length(tmp_path, monkeypatch)
 
 
 def arrays_held(tmp_path, stage):
-    return [any(artifact.glob("*/c.*")) for artifact in artifacts(tmp_path, stage)]
+    return [any(place.glob("*/c.*")) for place in artifacts(tmp_path, stage)]
 
 
 def test_what_nothing_reads_any_more_is_dropped_and_made_again_where_it_is_wanted(tmp_path):
@@ -290,7 +288,7 @@ def test_what_nothing_reads_any_more_is_dropped_and_made_again_where_it_is_wante
         return kinds(events)
 
     go(steps, drop=("mean",))
-    first_page = page(tmp_path)
+    made = page(tmp_path)
     assert sorted(arrays_held(tmp_path, "mean")) == [False] * 5 + [True] * 5
     assert all(arrays_held(tmp_path, "difference"))
     assert go(steps)["done"] == 0  # a warm run finds all that it needs
@@ -299,7 +297,7 @@ def test_what_nothing_reads_any_more_is_dropped_and_made_again_where_it_is_wante
     assert go((*steps[:2], Difference(step=2), Page()))["again"] > 0
     assert all(arrays_held(tmp_path, "mean"))
     assert go(steps)["done"] == 1
-    assert page(tmp_path) == first_page
+    assert page(tmp_path) == made
 
 
 def test_a_clip_that_does_not_fit_on_the_disk_is_refused_or_steps_down(tmp_path, monkeypatch):
@@ -323,8 +321,8 @@ def test_a_clip_that_does_not_fit_on_the_disk_is_refused_or_steps_down(tmp_path,
     assert "deleted after use" in go(5e9)[0]
     assert kinds(events)["finished"] >= 1
     assert kinds(events)["again"] == 0  # nothing was tried twice
-    for artifact in artifacts(tmp_path, "mean"):
-        Store(str(tmp_path / "store")).remove(artifact.name)
+    for place in artifacts(tmp_path, "mean"):
+        Store(str(tmp_path / "store")).remove(place.name)
     assert go(1e12) == []
 
 
@@ -338,15 +336,13 @@ def test_results_and_intermediates_share_a_disk_or_have_one_each(tmp_path, monke
         return Room(store, lambda _: needs, (), out=tmp_path / "out", writes=lambda _: writes)
 
     with pytest.raises(FullError, match=r"about 6\.0 GB in the store .* 5\.0 GB are free beside 5"):
-        room().admit_clip("a", {}, ())
-    monkeypatch.setattr(
-        "pipeline.disk_admission._disk_of", lambda folder: "out" in Path(folder).name
-    )
+        room().admit("a", {}, ())
+    monkeypatch.setattr("pipeline.disk_admission._disk_of", lambda place: "out" in Path(place).name)
     apart = room()
-    apart.admit_clip("a", {}, ())
-    apart.admit_clip("a", {}, ())
+    apart.admit("a", {}, ())
+    apart.admit("a", {}, ())
     with pytest.raises(FullError, match=r"expected about 6\.0 GB in the store .* 4\.0 GB are free"):
-        apart.admit_clip("b", {}, ())
+        apart.admit("b", {}, ())
     apart.leave("b")
     apart.admit_results("c", {}, "other")
     apart.admit_results("d", {}, "page")
@@ -358,4 +354,4 @@ def test_results_and_intermediates_share_a_disk_or_have_one_each(tmp_path, monke
     remote.store = SimpleNamespace(local=False)
     usage.free = 4e9
     with pytest.raises(FullError, match=r"4\.0 GB are free"):
-        remote.admit_clip("a", {}, ())
+        remote.admit("a", {}, ())

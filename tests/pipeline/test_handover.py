@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import LostError, NowhereError
 from pipeline.executor import Limits
-from pipeline.forked_workers import ForkedWorkers, portable_error
+from pipeline.forked_workers import ForkedWorkers, portable
 from pipeline.handover_executor import HandoverExecutor
 from pipeline.ray_process import RayProcess
 from pipeline.scheduler import Run
@@ -68,9 +68,9 @@ def process(tmp_path, **resources):
 
 @pytest.fixture
 def clip(tmp_path):
-    number_clip = clip_of(tmp_path, "a", numbers(20))
-    run_inline(tmp_path, [number_clip], out="quiet")
-    return number_clip
+    made = clip_of(tmp_path, "a", numbers(20))
+    run_inline(tmp_path, [made], out="quiet")
+    return made
 
 
 def test_early_workers_do_a_run_by_themselves_and_end_with_it(tmp_path, clip):
@@ -141,5 +141,5 @@ def test_errors_that_cannot_travel_send_their_text():
     class Local(Exception):
         pass
 
-    assert str(portable_error(Local("x"))) == "Local: x"
-    assert isinstance(portable_error(LostError("y")), LostError)
+    assert str(portable(Local("x"))) == "Local: x"
+    assert isinstance(portable(LostError("y")), LostError)

@@ -9,7 +9,7 @@ import fsspec
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.store.artifact import Manifest, sealed_text, unsealed_manifest
+from pipeline.store.artifact import Manifest, sealed, unsealed
 from pipeline.store.inventory import keys_of, take_stock
 from pipeline.store.keys import digest_json
 from pipeline.store.store import MANIFEST, Store
@@ -29,11 +29,11 @@ class Bucket(LocalFileSystem):
 
     def pipe_file(self, path, value, mode="overwrite", **options):
         """Write an object, which appears whole."""
-        target = Path(self._strip_protocol(path))
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft = target.parent.parent / f"{uuid.uuid4().hex}.part"
+        place = Path(self._strip_protocol(path))
+        place.parent.mkdir(parents=True, exist_ok=True)
+        draft = place.parent.parent / f"{uuid.uuid4().hex}.part"
         draft.write_bytes(value)
-        draft.replace(target)
+        draft.replace(place)
 
 
 fsspec.register_implementation("bucket", Bucket, clobber=True)
@@ -43,8 +43,8 @@ KINDS = ("folder", "bucket", "memory")
 
 def store_of(kind, tmp_path):
     """Return an empty store of a kind; one in a bucket outlives the process."""
-    prefix = {"folder": "", "bucket": "bucket://", "memory": "memory:/"}[kind]
-    return Store(f"{prefix}{tmp_path / 'store'}")
+    place = {"folder": "", "bucket": "bucket://", "memory": "memory:/"}[kind]
+    return Store(f"{place}{tmp_path / 'store'}")
 
 
 def values_of(name, frames=6, width=9000):
@@ -57,10 +57,10 @@ def put(store, name, stage="flow", clip="a", seconds=1.0, finished=0.0, **size):
     """Write an artifact and return its key."""
     record = {"stage": stage, "name": name}
     key = digest_json(record)
-    provenance = {"clip": clip, "seconds": seconds, "finished": finished}
+    made = {"clip": clip, "seconds": seconds, "finished": finished}
     with store.draft(key) as draft:
         draft.append({"x": values_of(name, **size)})
-        store.publish(draft, Manifest(key, 10, draft.arrays, {}, record, provenance))
+        store.publish(draft, Manifest(key, 10, draft.arrays, {}, record, made))
     return key
 
 
@@ -69,7 +69,7 @@ def last_used(store, key, when):
     os.utime(Path(store.artifact_folder(key), MANIFEST), (when, when))
 
 
-def stored_keys(store):
+def held(store):
     """Return the keys of the finished artifacts."""
     return {entry.key for entry in take_stock(store).entries}
 
@@ -89,10 +89,7 @@ HARMS = {
     "array gone": ("x", None),
     "no JSON": (MANIFEST, lambda text: b"{"),
     "no longer true": (MANIFEST, lambda text: text.replace(b'"flow"', b'"wolf"')),
-    "another's": (
-        MANIFEST,
-        lambda text: sealed_text(replace(unsealed_manifest(text), record={"stage": "x"})),
-    ),
+    "another's": (MANIFEST, lambda text: sealed(replace(unsealed(text), record={"stage": "x"}))),
 }
 
 

@@ -104,8 +104,8 @@ class Some(Sink):
         return (Input("numbers", "x"),)
 
     def run(self, clip, facts, read, folder):
-        values = [float(value[0]) for value in read(ArrayHandle("numbers", "x"), self.frames)]
-        (folder / "some.txt").write_text(repr(values))
+        found = [float(value[0]) for value in read(ArrayHandle("numbers", "x"), self.frames)]
+        (folder / "some.txt").write_text(repr(found))
         return ["some.txt"]
 
 
@@ -164,8 +164,8 @@ class Parted(Numbers):
         emit({"x": np.array(values[part[0] : part[1]])[:, None]})
         return {"frames": part[1] - part[0]}
 
-    def conclude(self, part_facts):
-        total = sum(facts["frames"] for facts in part_facts)
+    def conclude(self, said):
+        total = sum(facts["frames"] for facts in said)
         return {"frames": total, "shots": [[0, total]], "colour": "red"}
 
 

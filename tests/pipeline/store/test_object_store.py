@@ -58,13 +58,13 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server():
-    server = Server()
+    made = Server()
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("AWS_ACCESS_KEY_ID", "test")
         patched.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patched.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
-        yield server
-    server.stop()
+        patched.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{made.port}")
+        yield made
+    made.stop()
 
 
 @pytest.fixture
@@ -89,12 +89,12 @@ def test_artifacts_are_written_found_read_and_removed(url):
         draft.append({"x": values})
         assert store.find(key) is None
         store.publish(draft, Manifest(key, 10, draft.arrays, {}, {"stage": "toy"}))
-    manifest = Store(url, create=False).find(key)
-    np.testing.assert_array_equal(store.read(manifest.piece("x", 12, 15)), values[2:5])
-    assert store.has_arrays(key)
+    found = Store(url, create=False).find(key)
+    np.testing.assert_array_equal(store.read(found.piece("x", 12, 15)), values[2:5])
+    assert store.holds(key)
     store.remove(key)
     assert store.find(key) is None
-    assert not store.has_arrays(key)
+    assert not store.holds(key)
 
 
 def test_a_run_on_it_gives_what_one_on_a_disk_gives_and_goes_on(tmp_path, url):

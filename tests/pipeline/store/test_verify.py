@@ -5,12 +5,12 @@ import pytest
 from pipeline.errors import CacheError
 from pipeline.store.inventory import keys_of
 from pipeline.store.store import Store
-from pipeline.store.verify import verify_artifacts
+from pipeline.store.verify import verify
 from tests.support.stored_artifacts import HARMS, KINDS, Bucket, damage, put, store_of
 
 
 def problems(store, keys=None):
-    verdicts = verify_artifacts(store, list(keys_of(store)) if keys is None else keys, workers=2)
+    verdicts = verify(store, list(keys_of(store)) if keys is None else keys, workers=2)
     return {verdict.key: verdict.problem for verdict in verdicts if verdict.problem}
 
 
@@ -23,9 +23,9 @@ def test_every_kind_of_damage_is_found_and_only_that(tmp_path, kind):
         harmed[put(store, harm)] = harm
     for key, harm in harmed.items():
         damage(store, key, harm)
-    problems_before = problems(store)
-    assert set(problems_before) == set(harmed)
-    assert not good & set(problems_before)
+    found = problems(store)
+    assert set(found) == set(harmed)
+    assert not good & set(found)
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ from stages.ops.correlation import (
     feature_pyramid,
     look_up,
     look_up_features,
-    transposed_volume,
+    transposed,
 )
 
 SIZE = (9, 12)
@@ -58,10 +58,10 @@ def test_a_look_up_is_what_the_paper_says_sample_by_sample(rng, volume, radius):
     np.testing.assert_allclose(fast, slow_look_up(volume, at, 3, radius), atol=1e-5)
 
 
-@pytest.mark.parametrize("position", [np.nan, np.inf, -np.inf, 1e30, -1e30, 40.0])
-def test_far_away_there_is_nothing(volume, position):
+@pytest.mark.parametrize("place", [np.nan, np.inf, -np.inf, 1e30, -1e30, 40.0])
+def test_far_away_there_is_nothing(volume, place):
     at = np.full((2, len(volume)), 4, np.float32)
-    at[0] = position
+    at[0] = place
     assert not look_up(correlation_pyramid(volume, 2), at, radius=4).any()
 
 
@@ -72,13 +72,13 @@ def test_the_pyramid_leaves_out_a_last_row_without_a_partner(volume):
 
 @pytest.mark.parametrize("size", [(9, 12), (4, 27), (1, 108)])
 def test_the_volume_of_the_other_direction_is_the_transpose(volume, size):
-    back = transposed_volume(volume, size)
+    back = transposed(volume, size)
     assert back.shape == (108, *size)
     np.testing.assert_array_equal(back.reshape(108, 108), volume.reshape(108, 108).T)
 
 
 def test_there_and_back_is_the_volume_itself(volume):
-    np.testing.assert_array_equal(transposed_volume(transposed_volume(volume, SIZE), SIZE), volume)
+    np.testing.assert_array_equal(transposed(transposed(volume, SIZE), SIZE), volume)
 
 
 def test_places_must_be_as_many_as_pixels(volume):
@@ -102,13 +102,13 @@ def test_without_a_volume_it_is_the_same(rng, features, radius):
     np.testing.assert_allclose(from_features, slow_look_up(volume, at, 3, radius), atol=1e-4)
 
 
-@pytest.mark.parametrize("position", [np.nan, np.inf, -np.inf, 1e30, -1e30, 40.0])
-def test_without_a_volume_far_away_there_is_nothing_either(features, position):
+@pytest.mark.parametrize("place", [np.nan, np.inf, -np.inf, 1e30, -1e30, 40.0])
+def test_without_a_volume_far_away_there_is_nothing_either(features, place):
     own, other = features
     at = np.full((2, SIZE[0] * SIZE[1]), 4, np.float32)
-    at[0] = position
-    actual = look_up_features(own.reshape(-1, 16), feature_pyramid(other, 2), at, radius=4)
-    assert not actual.any()
+    at[0] = place
+    found = look_up_features(own.reshape(-1, 16), feature_pyramid(other, 2), at, radius=4)
+    assert not found.any()
 
 
 def test_channels_must_agree(features):

@@ -59,7 +59,7 @@ def test_equals_its_equations_box_by_box(clip, size, eps, contrast):
     guide = guide * np.float32(contrast) + np.float32(0.3)
     slow = slow_coefficients(guide, mask, weight, size, eps)
     fast = fit_coefficients(guide, mask, weight, size=size, eps=eps)
-    np.testing.assert_allclose(fast, slow, atol=1e-6 * np.abs(slow).max())
+    np.testing.assert_allclose(fast.dense(), slow, atol=1e-6 * np.abs(slow).max())
     fast = apply_coefficients([mean_over_boxes(fast, size=size)], guide[0])
     slow = slow_mean(slow, size)
     slow = np.clip((slow[..., :3] * guide[0][:, :, None]).sum(-1) + slow[..., 3], 0, 1)
@@ -70,7 +70,7 @@ def test_equals_its_equations_box_by_box(clip, size, eps, contrast):
 def test_with_one_frame_and_equal_weights_it_is_opencvs(clip):
     guide, mask, _ = (values[:1] for values in clip)
     ones = np.ones(mask.shape[:3], np.float32)
-    ours = mean_over_boxes(fit_coefficients(guide, mask, ones, size=5, eps=1e-2), size=5)
+    ours = mean_over_boxes(fit_coefficients(guide, mask, ones, size=5, eps=1e-2), size=5).dense()
     theirs = cv2.ximgproc.guidedFilter(guide[0], np.ascontiguousarray(mask[0, ..., 0]), 2, 1e-2)
     ours = (ours[..., 0, :3] * guide[0]).sum(-1) + ours[..., 0, 3]
     # OpenCV reflects the border where we cut the box, so only the inside can agree.
@@ -85,7 +85,7 @@ def test_eight_bit_values_are_read_as_what_they_stand_for(clip):
         guide8.astype(np.uint8), mask8.astype(np.uint8), weight, size=5, eps=1e-4
     )
     floats = fit_coefficients(guide, mask, weight, size=5, eps=1e-4)
-    np.testing.assert_allclose(eight, floats, atol=2e-5)
+    np.testing.assert_allclose(eight.dense(), floats.dense(), atol=2e-5)
     np.testing.assert_allclose(
         apply_coefficients([eight], guide8[0].astype(np.uint8)),
         apply_coefficients([floats], guide[0]),
@@ -105,21 +105,21 @@ def test_an_untrusted_voxel_changes_nothing(clip):
     guide, mask, weight = clip
     weight[:, 3:9, 4:8] = 0
     liar = np.where(weight[..., None] == 0, np.float32(0.9), mask)
-    before = fit_coefficients(guide, mask, weight, size=4, eps=1e-3)
+    before = fit_coefficients(guide, mask, weight, size=4, eps=1e-3).dense()
     np.testing.assert_allclose(
-        fit_coefficients(guide, liar, weight, size=4, eps=1e-3), before, atol=1e-6
+        fit_coefficients(guide, liar, weight, size=4, eps=1e-3).dense(), before, atol=1e-6
     )
 
 
 def test_a_box_that_nobody_trusts_gives_zeros_not_nan(clip):
     guide, mask, weight = clip
-    assert not fit_coefficients(guide, mask, np.zeros_like(weight), size=4, eps=1e-3).any()
+    assert not fit_coefficients(guide, mask, np.zeros_like(weight), size=4, eps=1e-3).dense().any()
 
 
 def test_classes_do_not_know_of_each_other(clip):
     guide, mask, weight = clip
-    both = fit_coefficients(guide, mask, weight, size=6, eps=1e-3)
-    alone = fit_coefficients(guide, mask[..., 1:].copy(), weight, size=6, eps=1e-3)
+    both = fit_coefficients(guide, mask, weight, size=6, eps=1e-3).dense()
+    alone = fit_coefficients(guide, mask[..., 1:].copy(), weight, size=6, eps=1e-3).dense()
     np.testing.assert_array_equal(both[:, :, 1:], alone)
 
 
@@ -133,16 +133,69 @@ def test_an_edge_of_the_picture_pulls_the_mask_to_it():
     np.testing.assert_array_equal(out, guide[0, ..., 0] > 0)
 
 
-def test_several_fits_are_applied_as_their_mean(clip):
-    guide, mask, weight = clip
-    fits = [
-        mean_over_boxes(fit_coefficients(guide[k:], mask[k:], weight[k:], size=6, eps=1e-3), size=6)
-        for k in range(3)
-    ]
-    mean = (fits[0] + fits[1] + fits[2]) * np.float32(1 / 3)
-    np.testing.assert_array_equal(
-        apply_coefficients(fits, guide[0]), apply_coefficients([mean], guide[0])
+@pytest.fixture
+def patches():
+    """As `clip`, 60 x 70 pixels, masks of a few values in large areas; a class without any."""
+    rng = np.random.default_rng(3)
+    guide = rng.integers(0, 256, (4, 60, 70, 3), np.uint8)
+    mask = np.zeros((4, 60, 70, 3), np.uint8)
+    for n in range(4):
+        mask[n, 20 + n : 45, 10 : 30 + n, 0] = 255
+        mask[n, 3:14, 48 + 2 * n : 66, 1] = 120
+    weight = np.maximum(rng.random((4, 60, 70), np.float32), np.float32(0.01))
+    return guide, mask, weight
+
+
+@pytest.mark.parametrize("size", [1, 8, 9])
+def test_boxes_of_one_value_are_that_value_and_the_others_as_if_all_were_computed(patches, size):
+    guide, mask, weight = patches
+    fits = fit_coefficients(guide, mask, weight, size=size, eps=1e-3)
+    units = guide / 255 - 0.5, mask / 255, weight
+    slow = slow_coefficients(*units, size, 1e-3)
+    np.testing.assert_allclose(fits.dense(), slow, atol=1e-5 * np.abs(slow).max())
+    assert 0 < fits.varied.mean() < 0.4
+    plain = ~np.moveaxis(fits.varied, 0, -1)
+    assert not fits.dense()[plain][:, :3].any()
+    expected = np.asarray(mask[0] * np.float32(1 / 255))
+    np.testing.assert_array_equal(fits.dense()[plain][:, 3], expected[plain])
+    mean = mean_over_boxes(fits, size=size)
+    np.testing.assert_allclose(mean.dense(), slow_mean(slow, size), atol=1e-5 * np.abs(slow).max())
+
+
+def test_what_varies_has_the_same_bits_wherever_else_something_varies(patches):
+    guide, mask, weight = patches
+    alone = fit_coefficients(guide, mask, weight, size=8, eps=1e-3)
+    mask[:, :, :, 2] = np.random.default_rng(4).integers(0, 99, mask.shape[:3])
+    beside = fit_coefficients(guide, mask, weight, size=8, eps=1e-3)
+    np.testing.assert_array_equal(alone.varied[:2], beside.varied[:2])
+    np.testing.assert_allclose(
+        alone.dense()[:, :, :2], beside.dense()[:, :, :2], atol=1e-6, rtol=1e-6
     )
+
+
+def test_several_fits_are_applied_as_their_mean(patches):
+    guide, mask, weight = patches
+    fits = [
+        mean_over_boxes(
+            fit_coefficients(
+                guide[k : k + 2], mask[k : k + 2], weight[k : k + 2], size=6, eps=1e-3
+            ),
+            size=6,
+        )
+        for k in range(2)
+    ]
+    mean = (fits[0].dense() + fits[1].dense()) * np.float32(0.5)
+    shown = guide[1] * np.float32(1 / 255) - np.float32(0.5)
+    expected = np.clip((mean[..., :3] * shown[:, :, None]).sum(-1) + mean[..., 3], 0, 1)
+    np.testing.assert_allclose(apply_coefficients(fits, guide[1]), expected, atol=1e-6)
+
+
+def test_classes_that_sum_to_more_than_one_are_scaled(patches):
+    guide, mask, weight = patches
+    mask[...] = np.array([150, 150, 0], np.uint8)
+    fits = fit_coefficients(guide, mask, weight, size=6, eps=1e-3)
+    assert not fits.varied.any()
+    np.testing.assert_allclose(apply_coefficients([fits], guide[0]).sum(-1), 1, atol=1e-6)
 
 
 def test_upsampling_to_the_same_size_changes_nothing(clip):

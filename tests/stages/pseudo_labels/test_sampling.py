@@ -1,13 +1,13 @@
 import numpy as np
 
-from stages.pseudo_labels.sampling import by_diversity, by_motion, colour_thumbnail
+from stages.pseudo_labels.sampling import by_diversity, by_motion, thumbnail
 
 
 def slow_by_diversity(thumbs, count):
     chosen = [0]
     while len(chosen) < count:
-        gaps = [min(sum((int(a) - int(b)) ** 2 for a, b in zip(thumb, thumbs[c], strict=True))
-                    for c in chosen) for thumb in thumbs]  # fmt: skip
+        gaps = [min(sum((int(a) - int(b)) ** 2 for a, b in zip(one, thumbs[c], strict=True))
+                    for c in chosen) for one in thumbs]  # fmt: skip
         if max(gaps) == 0:
             break
         chosen.append(gaps.index(max(gaps)))
@@ -46,6 +46,6 @@ def test_no_frames_give_none():
 def test_a_thumbnail_averages_colours():
     frame = np.zeros((16, 32, 3), np.uint8)
     frame[:2, :4] = (255, 100, 0)
-    assert colour_thumbnail(frame).reshape(8, 8, 3)[0, 0].tolist() == [255, 100, 0]
+    assert thumbnail(frame).reshape(8, 8, 3)[0, 0].tolist() == [255, 100, 0]
     frame[:2, 2:4] = 0
-    assert abs(int(colour_thumbnail(frame)[0]) - 128) <= 1
+    assert abs(int(thumbnail(frame)[0]) - 128) <= 1

@@ -7,7 +7,7 @@ from pipeline.stage import Span, Window
 from stages.flow import Flow
 from stages.metrics.accuracy import jaccard
 from stages.ops.fixed_point import pack_mask
-from stages.ops.soft_masks import softened_masks
+from stages.ops.soft_masks import soften
 from stages.refine.stage import Refine
 from stages.trust.stage import Trust
 from stages.trust.structure import TRUSTED, WRONG
@@ -20,8 +20,8 @@ BAD = range(6, 9)
 @pytest.fixture(scope="module")
 def clip():
     """Pictures, true labels (1 a disc, 2 a bar) and flow of a short clip."""
-    scenes = [scene(t, SIZE) for t in range(FRAMES)]
-    frames, truth = (np.stack(part) for part in zip(*scenes, strict=True))
+    made = [scene(t, SIZE) for t in range(FRAMES)]
+    frames, truth = (np.stack(part) for part in zip(*made, strict=True))
     window = Window(0, FRAMES, {}, {"ingest.frames": Span(0, frames)})
     return frames, np.searchsorted([0, 3, 7], truth).astype(np.uint8), Flow().run(window)["flow"]
 
@@ -30,12 +30,7 @@ def refined(clip, labels, part=range(FRAMES)):
     """Return trust, and what refine makes of labels; of the frames of `part` alone."""
     frames, _, flow = (array[part.start : part.stop] for array in clip)
     labels = labels[part.start : part.stop]
-    soft = np.stack(
-        [
-            pack_mask(softened_masks(frame_labels.astype(np.uint16), (1, 2), sigma=1.5))
-            for frame_labels in labels
-        ]
-    )
+    soft = np.stack([pack_mask(soften(one.astype(np.uint16), (1, 2), sigma=1.5)) for one in labels])
     spans = {
         "ingest.frames": Span(0, frames),
         "segment.labels": Span(0, labels),

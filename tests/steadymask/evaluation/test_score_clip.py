@@ -19,10 +19,10 @@ JUDGE = EstimatedFlow("dis", radius=2, workers=2)
 
 def score(root, judge=JUDGE, systems=("torn",), truth=True, **options):
     folders = {"good": "truth"}
-    actual = {name: find_labels(root / folders.get(name, name))["a"] for name in systems}
+    found = {name: find_labels(root / folders.get(name, name))["a"] for name in systems}
     true = find_labels(root / "truth")["a"] if truth else None
     frames = find_frames(root / "frames")["a"]
-    return score_clip("a", frames, actual, true, judge, Options(**options))
+    return score_clip("a", frames, found, true, judge, Options(**options))
 
 
 @pytest.fixture
@@ -36,11 +36,11 @@ def read(folder):
 
 
 def test_scores_equal_the_measures_on_the_whole_clip(root):
-    actual = score(root).values["torn"]
+    found = score(root).values["torn"]
     masks, truths, frames = read(root / "torn"), read(root / "truth"), read(root / "frames")
     pairs = list(zip(masks, truths, strict=True))
-    assert actual["J"] == pytest.approx(np.mean([jaccard(m > 0, t > 0) for m, t in pairs]))
-    assert actual["F"] == pytest.approx(
+    assert found["J"] == pytest.approx(np.mean([jaccard(m > 0, t > 0) for m, t in pairs]))
+    assert found["F"] == pytest.approx(
         np.mean([boundary_f(m > 0, t > 0, tolerance=0.008) for m, t in pairs])
     )
     search, total = DisFlow("medium"), Consistency()
@@ -53,9 +53,9 @@ def test_scores_equal_the_measures_on_the_whole_clip(root):
             )
     boundary = np.median([boundary_pixels(mask) for mask in masks])
     expected = total.value(area=SIZE[0] * SIZE[1], boundary=boundary)
-    assert actual["E_cons"] == pytest.approx(expected, rel=1e-9)
+    assert found["E_cons"] == pytest.approx(expected, rel=1e-9)
     smooth = np.mean(restlessness(np.stack(masks), range(FRAMES), sigma=0.15 * 24)) / boundary
-    assert actual["E_smooth"] == pytest.approx(smooth, rel=1e-9)
+    assert found["E_smooth"] == pytest.approx(smooth, rel=1e-9)
 
 
 def test_the_truth_is_stabler_than_what_flickers_and_is_the_floor(root):
@@ -222,15 +222,9 @@ def test_known_flow_judges_neighbours_and_only_what_both_see(root):
     masks = read(root / "torn")
     there = np.zeros((FRAMES - 1, 2, *SIZE), np.float32)
     there[:, 0] = 2  # the square moves two pixels to the right
-    visible_pixels = np.zeros((FRAMES - 1, *SIZE), bool)
-    visible_pixels[:, 15:50, 20:64] = True
-    np.savez(
-        root / "a.npz",
-        forward=there,
-        backward=-there,
-        seen=visible_pixels,
-        seen_back=visible_pixels,
-    )
+    seen = np.zeros((FRAMES - 1, *SIZE), bool)
+    seen[:, 15:50, 20:64] = True
+    np.savez(root / "a.npz", forward=there, backward=-there, seen=seen, seen_back=seen)
     values = score(root, KnownFlow(root / "a.npz"), systems=("torn", "good")).values
     same = [(masks[t][15:50, 20:64] == masks[t - 1][15:50, 18:62]).mean() for t in range(1, FRAMES)]
     assert values["torn"]["STB"] == pytest.approx(np.mean(same))
@@ -241,9 +235,7 @@ def test_known_flow_of_other_frames_is_refused(root):
     with pytest.raises(InputError, match="expected flow as perturb writes it"):
         score(root, KnownFlow(root / "none.npz"))
     short = np.zeros((2, 2, *SIZE), np.float32)
-    visible_pixels = np.ones((2, *SIZE), bool)
-    np.savez(
-        root / "a.npz", forward=short, backward=short, seen=visible_pixels, seen_back=visible_pixels
-    )
+    seen = np.ones((2, *SIZE), bool)
+    np.savez(root / "a.npz", forward=short, backward=short, seen=seen, seen_back=seen)
     with pytest.raises(InputError, match=r"expected flow of 4 frames or more of \(64, 96\), got 3"):
         score(root, KnownFlow(root / "a.npz"))
