@@ -10,9 +10,10 @@ FROM python:${PYTHON}-slim-bookworm
 ARG TORCH=cpu
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1
 
-# Libraries that OpenCV and video decoders load; ffmpeg itself comes with the packages.
+# Libraries that OpenCV and video decoders load; ffmpeg itself comes with the packages. KubeRay asks
+# with wget whether a pod is ready, and waits for ever without it.
 RUN apt-get update \
-    && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 procps \
+    && apt-get install -y --no-install-recommends libgl1 libglib2.0-0 procps wget \
     && rm -rf /var/lib/apt/lists/*
 
 WORKDIR /opt/steadymask

@@ -14,6 +14,7 @@ from pipeline.executor import Executor
 from pipeline.forked_workers import ForkedWorkers
 from pipeline.ledger import Ledger
 from pipeline.lock import locked
+from pipeline.ray_address import check_address
 from pipeline.scheduler import Run
 from pipeline.stage import Clip, Step
 from pipeline.store.retention import Budget, in_use
@@ -131,7 +132,9 @@ class LibraryRun:
 def run_library(options: argparse.Namespace) -> int:
     """Do what the options of ``run`` ask for; return the exit status."""
     settings, source = read_settings(options)
-    if options.address:  # workers elsewhere have another current folder
+    if options.address:
+        check_address(options.address)  # at once, and not when Ray is imported
+        # Workers elsewhere have another current folder.
         for name in ("footage", "masks", "keyframes", "out"):
             path = getattr(options, name, None)
             setattr(options, name, path and path.absolute())
