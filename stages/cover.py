@@ -33,7 +33,7 @@ class Cover(Stage):
     """
 
     name: ClassVar[str] = "cover"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     writes: ClassVar[tuple[ArrayHandle, ...]] = (COVER, COVER_STATES)
 
     gap: int = Field(
@@ -52,8 +52,8 @@ class Cover(Stage):
     radius: Radius = DEFAULT_RADIUS
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
-        """Read as many frames to either side as a gap may be long."""
-        reach = max(self.gap, 1)
+        """Read twice as many frames to either side as a gap may be long."""
+        reach = self._reach
         return (
             INPUT_LABELS.within(reach),
             SMOOTH_LABELS.within(reach),
@@ -61,9 +61,14 @@ class Cover(Stage):
             FLOW.within(reach),
         )
 
+    @property
+    def _reach(self) -> int:
+        """See the notes on `stages.ops.cover.cover_frames`."""
+        return max(2 * self.gap, 1)
+
     def run(self, window: Window) -> Arrays:
         """Return the cover of each class, and its state in each frame."""
-        labels, reach = window[SMOOTH_LABELS], max(self.gap, 1)
+        labels, reach = window[SMOOTH_LABELS], self._reach
         frames = range(labels.start, labels.stop)
         wanted = range(window.start - frames.start, window.stop - frames.start)
         # The window ends before its full reach only where the shot does.

@@ -146,6 +146,7 @@ def main() -> None:
     parser.add_argument("--work", type=Path, required=True)
     parser.add_argument("--growth", type=int, default=1, help="cover.growth")
     parser.add_argument("--only", nargs="*", help="names of sequences")
+    parser.add_argument("--systems", nargs="*", default=[*SYSTEMS, "dropout"])
     options = parser.parse_args()
     url = str(options.work / "store")
     total: dict[str, dict[str, Count]] = {}
@@ -156,7 +157,7 @@ def main() -> None:
         systems["dropout"] = options.work / "dropout" / sequence.name
         write_dropout(truths(sequence), systems["dropout"])
         for system, masks in systems.items():
-            if masks.is_dir():
+            if masks.is_dir() and system in options.systems:
                 work = options.work / sequence.name / system
                 for name, count in score(sequence, masks, work, url, options.growth).items():
                     total.setdefault(system, defaultdict(Count))[name].join(count)

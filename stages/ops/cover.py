@@ -17,6 +17,8 @@ ABSENT, SIGHTED, CARRIED = 0, 1, 2
 """States of an object in a frame: nothing covered, evidence of its own, covered from others."""
 
 LEAST_SHARE = 0.25  # of the smaller sighting's area, that what is carried has at least
+WHOLE_SHARE = 0.6  # of the smaller of the largest areas on either side, that a sighting has
+BEND = 0.1  # of the way between two sightings, that the middle may lie beside the straight line
 
 
 def carry_ages(
@@ -64,17 +66,18 @@ def cover_frames(
     """Return the cover of one object: its evidence, and where it must be between sightings.
 
     A pixel is covered where it was sighted at most `gap` frames ago and will be again, the flow
-    followed both ways, with at most `gap` frames in between. In a frame without any evidence that
-    lies between two with, at most `gap` frames apart, all that is carried from the nearer side is
-    covered, too, and both sightings, moved along the straight line between them. At the end of a
-    shot with a sighting on one side only it is what is carried, and that sighting as it is where
-    less than a quarter of it is left.
+    followed both ways, with at most `gap` frames in between. Evidence is whole where it has
+    `WHOLE_SHARE` of the area of the largest on the side where that is smaller. In a frame without
+    whole evidence that lies between two with, at most `gap` frames apart, all that is carried from
+    either side is covered, too, and both sightings, moved along the straight line between them,
+    grown by `BEND` of its length in the middle. At the end of a shot with a sighting on one side
+    only it is what is carried, and that sighting as it is where less than a quarter of it is left.
 
     Parameters
     ----------
     evidence : ndarray, shape (T, H, W), bool
-        Never taken away. From `gap` frames before those wanted to as many after, or to the shot's
-        ends.
+        Never taken away. From twice `gap` frames before those wanted to as many after, or to the
+        shot's ends.
     backward, forward : sequence of T ndarrays, shape (2, H, W), float32
         Flow to the frame before and after, pixels.
     wanted : range
@@ -90,34 +93,52 @@ def cover_frames(
     -------
     cover : ndarray, shape (len(wanted), H, W), bool
     states : ndarray, shape (len(wanted),), uint8
-        `ABSENT`, `SIGHTED` or `CARRIED`.
+        `ABSENT`, `SIGHTED`, or `CARRIED` where nothing or but a part was seen.
 
     Notes
     -----
-    Depends on the evidence of `gap` frames on either side alone: sightings that are older have
-    been dropped on the way, wherever the carrying began.
+    Depends on the evidence of twice `gap` frames on either side alone: whether evidence is whole is
+    asked of frames up to `gap` away, and older sightings have been dropped on the way, wherever
+    the carrying began.
     """
     frames = len(evidence)
     since = _carried_ages(evidence, backward, range(frames), gap, growth)
     until = _carried_ages(evidence, forward, range(frames - 1, -1, -1), gap, growth)
-    present = np.asarray(evidence.any(axis=(1, 2)))
+    whole = whole_evidence(evidence, gap)
     cover = np.zeros((len(wanted), *evidence.shape[1:]), np.bool_)
     states = np.zeros(len(wanted), np.uint8)
     for k, t in enumerate(wanted):
-        if present[t]:
-            total = since[t].astype(np.int16) + until[t]
-            cover[k] = evidence[t] | (total <= gap + 1)
+        carried = evidence[t] | (since[t].astype(np.int16) + until[t] <= gap + 1)
+        before, after = _nearest_evidence(whole, t)
+        if not whole[t] and _is_short(before, after, frames, gap, edges):
+            if before is not None:
+                carried |= since[t] <= gap
+            if after is not None:
+                carried |= until[t] <= gap
+            cover[k] = _cover_between(evidence, before, t, after, carried, growth)
+            states[k] = CARRIED
+        elif evidence[t].any():
+            cover[k] = carried
             states[k] = SIGHTED
-            continue
-        before, after = _nearest_evidence(present, t)
-        if not _is_short(before, after, frames, gap, edges):
-            continue
-        carried = since[t].astype(np.int16) + until[t] <= gap + 1
-        for ages in _nearer_ages(before, t, after, since[t], until[t]):
-            carried |= ages <= gap
-        cover[k] = _cover_between(evidence, before, t, after, carried, growth)
-        states[k] = CARRIED
     return cover, states
+
+
+def whole_evidence(evidence: NDArray[np.bool_], gap: int) -> NDArray[np.bool_]:
+    """Return the frames (T,) in which an object is seen, and not just a part of it.
+
+    Parameters
+    ----------
+    evidence : ndarray, shape (T, H, W), bool
+    gap : int, >= 0
+        Frames to either side with which a frame's area is compared.
+    """
+    areas = evidence.sum(axis=(1, 2))
+    least = [
+        WHOLE_SHARE
+        * min(areas[max(t - gap, 0) : t].max(initial=0), areas[t + 1 : t + 1 + gap].max(initial=0))
+        for t in range(len(areas))
+    ]
+    return np.asarray((areas > 0) & (areas >= np.array(least)))
 
 
 def _carried_ages(
@@ -160,20 +181,6 @@ def _is_short(
     return stop - start - 1 <= gap
 
 
-def _nearer_ages(
-    before: int | None,
-    t: int,
-    after: int | None,
-    since: NDArray[np.uint8],
-    until: NDArray[np.uint8],
-) -> list[NDArray[np.uint8]]:
-    """Return the ages that were carried from the nearer sighting, or from both."""
-    if before is None or after is None:
-        return [until if before is None else since]
-    back, ahead = t - before, after - t
-    return [*([since] if back <= ahead else []), *([until] if ahead <= back else [])]
-
-
 def _cover_between(
     evidence: NDArray[np.bool_],
     before: int | None,
@@ -182,14 +189,15 @@ def _cover_between(
     carried: NDArray[np.bool_],
     growth: int,
 ) -> NDArray[np.bool_]:
-    """Return the cover of a frame without evidence, from what was carried to it."""
+    """Return the cover of a frame without whole evidence, from what was carried to it."""
     if before is not None and after is not None:
         away = min(t - before, after - t)
         path = centre(evidence[after]) - centre(evidence[before])
         share = (t - before) / (after - before)
         moved = shifted(evidence[before], share * path)
         moved |= shifted(evidence[after], (share - 1) * path)
-        return carried | grow(moved, growth * away)
+        bend = 4 * share * (1 - share) * BEND * float(np.hypot(*path))
+        return carried | grow(moved, growth * away + bend)
     alone: NDArray[np.bool_] = evidence[before if after is None else after]
     return carried if carried.sum() >= LEAST_SHARE * alone.sum() else carried | alone
 
@@ -208,7 +216,7 @@ def shifted(mask: NDArray[np.bool_], by: NDArray[np.float64]) -> NDArray[np.bool
     return np.asarray(out > 0)
 
 
-def grow(mask: NDArray[np.bool_], margin: int) -> NDArray[np.bool_]:
+def grow(mask: NDArray[np.bool_], margin: float) -> NDArray[np.bool_]:
     """Return a mask (H, W) grown by `margin` pixels, measured along straight lines."""
     if not margin or not mask.any():
         return mask
