@@ -41,6 +41,7 @@ from stages.media.results.result import (
     select_frames,
 )
 from stages.media.results.settings import ENTRY_POINTS, ResultSettings, is_own_format
+from stages.models.matting import matted, matting_digest
 from stages.ops.edge_alpha import edge_alpha
 from stages.ops.fixed_point import unpack_mask
 from stages.ops.guided import upsample_mask
@@ -57,33 +58,37 @@ class Export(ResultSettings, PartedSink):
     """The results that users get; see `stages.media.results`, a file for each format."""
 
     name: ClassVar[str] = "export"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     uses: ClassVar[tuple[str, ...]] = (
         "size", "source_size", "timeline", "parts", "classes", "class_names",
         "source_masks", "hard_masks", "shots",
     )  # fmt: skip
 
     outside_key: ClassVar[tuple[str, ...]] = ("modules",)
-    unkeyed_defaults: ClassVar[tuple[str, ...]] = ("code_digests",)
+    unkeyed_defaults: ClassVar[tuple[str, ...]] = ("code_digests", "matting")
     editable: ClassVar[tuple[str, ...]] = ("masks",)
 
     kernel: int = Field(8, ge=1, le=255, description="box of the upsampling to source size")
     eps: float = Field(1e-4, ge=1e-6, description="of the upsampling; see smooth.eps")
 
+    matting: str = Field(
+        "", description="network for the band around outlines: module:function, or model.onnx"
+    )
     modules: str = Field("", description="folder of a result format of your own; empty: this one")
 
     @computed_field  # type: ignore[prop-decorator]
     @cached_property
     def code_digests(self) -> dict[str, str]:
-        """Digests of the code of the user's own formats, for keys; empty without any."""
+        """Digests of the code of the user's own formats and matting; empty without any."""
         self._let_import()
-        return {
-            name: code_digest(name, ENTRY_POINTS) for name in self.formats if is_own_format(name)
-        }
+        own = [name for name in self.formats if is_own_format(name)]
+        digests = {name: code_digest(name, ENTRY_POINTS) for name in own}
+        return digests | ({"matting": matting_digest(self.matting)} if self.matting else {})
 
     def resolve(self) -> Self:
         """Return the step with the folder of the user's formats, and their digests known."""
-        folder = self.modules or (str(Path.cwd()) if any(":" in x for x in self.formats) else "")
+        named = any(":" in name for name in (*self.formats, self.matting))
+        folder = self.modules or (str(Path.cwd()) if named else "")
         step = self.model_copy(update={"modules": folder})
         step.code_digests  # noqa: B018 - looked up now: errors come before the run
         return step
@@ -224,6 +229,8 @@ class Export(ResultSettings, PartedSink):
         for labels, picture, soften in frames:
             if known.hard_masks:
                 soften = partial(edge_alpha, labels, picture, classes=len(known.classes))
+            if self.matting:
+                soften = partial(_matted, self.matting, picture, soften)
             yield labels, picture, soften
 
     def _at_size(self, read: Reader, facts: Facts) -> Iterator[Pixels]:
@@ -301,6 +308,12 @@ def _chosen_channels(
 ) -> NDArray[np.float32]:
     mask = soften()
     return mask if len(channels) == mask.shape[-1] else mask[..., channels]
+
+
+def _matted(
+    spec: str, picture: NDArray[np.uint8], soften: Callable[[], NDArray[np.float32]]
+) -> NDArray[np.float32]:
+    return matted(spec, picture, soften())
 
 
 def _same_mask(mask: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -57,13 +57,16 @@ class ProRes(AlphaVideo):
         self.pixels = "yuva444p10le"
 
     def options(self) -> dict[str, str]:
-        """Return a constant quantiser: a target rate makes the encoder five times slower."""
+        """Return a constant quantiser: a target rate makes the encoder five times slower.
+
+        Eight is 56 dB on a photograph; four is 60, half as large again and a fifth slower.
+        """
         return {
             "profile": "4444",
             "vendor": "apl0",
-            "alpha_bits": "16",
+            "alpha_bits": "8",  # as many as the alpha has; 16 take longer and are no closer
             "flags": "+qscale",
-            "global_quality": str(4 * QSCALE),
+            "global_quality": str(8 * QSCALE),
         }
 
     def part_muxing(self) -> dict[str, str]:

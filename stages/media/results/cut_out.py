@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import ClassVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
@@ -48,4 +49,4 @@ class Tiff(CutOut):
 def with_alpha(frame: ResultFrame) -> NDArray[np.uint8]:
     """Return the picture of a frame as RGBA (H, W, 4) uint8, alpha straight."""
     alpha = whole_numbers(frame.opacity, np.uint8)
-    return np.dstack([frame.picture, alpha]).astype(np.uint8, copy=False)
+    return np.asarray(cv2.merge([*cv2.split(frame.picture), alpha]))

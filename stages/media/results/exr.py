@@ -6,6 +6,7 @@ import re
 from pathlib import Path
 from typing import Any, ClassVar
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 
@@ -36,7 +37,8 @@ class Exr(FrameFolder):
         library = self._library
         channels = {"A": half(frame.opacity)}
         for k, layer in enumerate(self._layers):
-            channels[f"{layer}.A"] = half(frame.alpha[..., k])
+            single = len(self._layers) == 1
+            channels[f"{layer}.A"] = channels["A"] if single else half(frame.alpha[..., k])
         across, down = self.timeline.aspect
         # Run lengths: a matte is flat, and ZIP takes twice the time.
         header = {
@@ -69,7 +71,8 @@ def layer_names(clip: ResultClip) -> list[str]:
 
 def half(alpha: NDArray[np.float32]) -> NDArray[np.float16]:
     """Return an alpha in 16-bit floats, contiguous."""
-    return np.ascontiguousarray(np.clip(alpha, 0, 1), np.float16)
+    rounded: NDArray[np.float16] = cv2.convertFp16(np.clip(alpha, 0, 1)).view(np.float16)
+    return rounded
 
 
 def _open_exr() -> Any:

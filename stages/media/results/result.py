@@ -75,8 +75,9 @@ class ResultFrame:
     @cached_property
     def opacity(self) -> NDArray[np.float32]:
         """Soft mask (H, W) in [0, 1] of all classes together."""
-        total: NDArray[np.float32] = np.minimum(self.alpha.sum(axis=-1), np.float32(1))
-        return total
+        alpha = self.alpha
+        total = alpha[..., 0] if alpha.shape[-1] == 1 else alpha.sum(axis=-1)
+        return np.minimum(total, np.float32(1))
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,8 @@ MODULES = {
     "tiff": "cut_out",
     "prores": "alpha_video",
     "webm": "alpha_video",
+    "matte_video": "matte_video",
+    "trimap": "trimap",
     "exr": "exr",
     "cutout": "replaced",
     "redacted": "redacted",

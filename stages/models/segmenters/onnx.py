@@ -71,7 +71,7 @@ class OnnxSegmenter(Segmenter):
         device: str = "cpu",
     ) -> None:
         self._path, self._mean, self._std, self._channels = path, mean, std, channels
-        self._session = _open_session(path, device)
+        self._session = open_session(path, device)
         self._read_input()
         canvas = self._canvas_size(PROBE_SIDE, PROBE_SIDE)
         names = [entry.name for entry in self._session.get_outputs()]
@@ -237,11 +237,20 @@ def onnx_digest(path: Path) -> str:
     return hashlib.sha256("".join([own, *map(file_digest, apart)]).encode()).hexdigest()
 
 
-def _open_session(path: Path, device: str) -> Any:
+def open_session(path: Path, device: str, setting: str = "--segmenter") -> Any:
+    """Return a model opened by onnxruntime on a device, one thread a session.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file or device.
+    InputError
+        If it cannot be read, or its weights lie elsewhere.
+    """
     import onnxruntime
 
     if not path.is_file():
-        raise ConfigError(f"--segmenter {path}: no such file")
+        raise ConfigError(f"{setting} {path}: no such file")
     offered = onnxruntime.get_available_providers()
     provider = PROVIDERS.get(device.partition(":")[0])
     if provider not in offered:

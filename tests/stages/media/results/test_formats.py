@@ -12,9 +12,12 @@ from PIL import Image
 
 from pipeline.errors import InputError
 from stages.media.footage.timeline import Timeline
+from stages.media.masks.contract import FootageFacts
+from stages.media.masks.open import open_masks
 from stages.media.results.registry import build_results
 from stages.media.results.result import WriteError, select_frames
 from stages.media.results.settings import ResultSettings
+from stages.ops.trimap import trimap
 from tests.support.result_files import result_clip, write_all
 
 SIZE = (49, 65)
@@ -192,3 +195,37 @@ def test_a_video_that_lacks_frames_is_noticed(tmp_path, name):
 def test_a_cut_of_the_timeline_begins_with_its_first_frame():
     line = select_frames(timeline(), 2, 4)
     assert (line.frames, line.pts, line.origin, line.last_duration) == (2, (67, 167), 67, 33)
+
+
+@pytest.mark.parametrize("length", [2, 5])
+def test_the_matte_video_is_the_alpha_in_16_bits(tmp_path, length):
+    written(tmp_path, "matte_video", length=length)
+    with av.open(str(tmp_path / "matte.mkv")) as container:
+        assert container.streams.video[0].codec_context.pix_fmt == "gray16le"
+        pictures = [frame.to_ndarray() for frame in container.decode(video=0)]
+    for picture, (_, _, alpha) in zip(pictures, scenes(), strict=True):
+        wanted = np.minimum(alpha.sum(axis=-1), 1) * 65535
+        np.testing.assert_allclose(picture, wanted, atol=1)
+
+
+def test_trimaps_are_of_all_classes_and_of_each(tmp_path):
+    written(tmp_path, "trimap")
+    for t, (_, _, alpha) in enumerate(scenes()):
+        for folder, wanted in (("", alpha.sum(axis=-1)), ("person", alpha[..., 0])):
+            values = np.asarray(Image.open(tmp_path / "trimap" / folder / f"{t:05d}.png"))
+            np.testing.assert_array_equal(values, trimap(np.minimum(wanted, 1)))
+
+
+def test_masks_of_our_own_layers_and_mattes_are_read_back(tmp_path):
+    """What is written is read by the readers of masks to the same values."""
+    for name, path in (("exr", "exr"), ("matte_video", "matte.mkv")):
+        folder = tmp_path / name
+        folder.mkdir()
+        written(folder, name)
+        masks = open_masks(folder / path, FootageFacts("clip", len(PTS), SIZE))
+        for soft, (_, _, alpha) in zip(masks, scenes(), strict=True):
+            if name == "exr":
+                order = [list(masks.legend.names.values()).index(k) for k in ("person", "a_b_c")]
+                np.testing.assert_allclose(soft[order], np.moveaxis(alpha, -1, 0), atol=1e-3)
+            else:
+                np.testing.assert_allclose(soft[0], alpha.sum(axis=-1).clip(0, 1), atol=1e-4)
