@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 DRAWS = 2000
 
@@ -36,3 +37,14 @@ def bootstrap_interval(
     means = known[rng.integers(0, len(known), (DRAWS, len(known)))].mean(axis=1)
     low, high = np.quantile(means, [(1 - share) / 2, (1 + share) / 2])
     return float(low), float(high)
+
+
+def resampled_counts(count: int, *, seed: int = 0) -> NDArray[np.int64]:
+    """Return how often each of `count` clips occurs in samples drawn with replacement.
+
+    Returns
+    -------
+    ndarray, shape (2000, count), int64
+    """
+    drawn = np.random.default_rng(seed).integers(0, count, (DRAWS, count))
+    return np.stack([(drawn == clip).sum(axis=1) for clip in range(count)], axis=1)

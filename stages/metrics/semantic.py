@@ -73,11 +73,47 @@ class Confusion:
         with np.errstate(invalid="ignore"):
             return _mean_of_known(right / true)
 
-    def _class_sums(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+    def true_class_scores(self) -> dict[str, float]:
+        """Return mIoU and its kin as the public evaluator of VSPW computes them."""
+        return {name: float(v) for name, v in true_class_scores(self.class_sums()).items()}
+
+    def class_sums(self) -> NDArray[np.int64]:
+        """Return by class the pixels that are right, true and predicted: (3, classes)."""
         square = self.counts[:, :-1]
-        parts = np.diag(square), self.counts.sum(axis=1), square.sum(axis=0)
-        right, true, predicted = (part.astype(np.float64) for part in parts)
+        return np.stack([np.diag(square), self.counts.sum(axis=1), square.sum(axis=0)])
+
+    def _class_sums(self) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
+        right, true, predicted = self.class_sums().astype(np.float64)
         return right, true, predicted
+
+
+def true_class_scores(sums: NDArray[np.integer]) -> dict[str, NDArray[np.float64]]:
+    """Return the scores of VSPW's public evaluator: means over the classes that the truth has.
+
+    `Confusion.mean_iou` takes in the classes that occur in a prediction only, as IoU 0. A set's
+    scores are those of its clips' sums added up: one matrix for all.
+
+    Parameters
+    ----------
+    sums : ndarray, shape (..., 3, classes), integer
+        Pixels that are right, true and predicted; see `Confusion.class_sums`.
+
+    Returns
+    -------
+    dict of ndarray, shape (...)
+        mIoU, fwIoU (its weighted IoU), accuracy and class_accuracy, in [0, 1]; NaN without pixels.
+    """
+    right, true, predicted = np.moveaxis(sums.astype(np.float64), -2, 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        iou, accuracy = right / (true + predicted - right), right / true
+        classes = (true > 0).sum(axis=-1)
+        pixels = true.sum(axis=-1)
+        return {
+            "mIoU": np.where(true > 0, iou, 0).sum(axis=-1) / classes,
+            "fwIoU": np.where(true > 0, iou * true, 0).sum(axis=-1) / pixels,
+            "accuracy": right.sum(axis=-1) / pixels,
+            "class_accuracy": np.where(true > 0, accuracy, 0).sum(axis=-1) / classes,
+        }
 
 
 def _mean_of_known(values: NDArray[np.float64]) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import cv2
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 
 from stages.ops.shapes import bind_shapes
 from stages.ops.warp import warp
+
+STANDARD_LINES = 480  # of the size-free form of E_cons
 
 
 def disagreement(
@@ -108,11 +111,37 @@ def restlessness(labels: NDArray[np.uint8], frames: range, *, sigma: float) -> l
     sigma : float, > 0
         Of the Gaussian in time, in frames; cut at 3 sigma, normalised by the weights in the shot.
     """
+    return [
+        float(np.sqrt(_restless_sum(near, own, weights)))
+        for near, own, weights in _moving_pixels(labels, frames, sigma)
+    ]
+
+
+def merged_restlessness(labels: NDArray[np.uint8], frames: range, *, sigma: float) -> list[float]:
+    """Return `restlessness` with the smoothed classes merged by argmax, as for several labels.
+
+    Azulay et al., below eq. 2: "smoothing each class independently with G_σ and merging the results
+    with argmax". What is subtracted is then one-hot too: of classes that weigh the same the lowest.
+    Parameters as of `restlessness`.
+    """
+    return [
+        float(np.sqrt(_merged_sum(near, own, weights)))
+        for near, own, weights in _moving_pixels(labels, frames, sigma)
+    ]
+
+
+def _moving_pixels(
+    labels: NDArray[np.uint8], frames: range, sigma: float
+) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.uint8], NDArray[np.float64]]]:
+    """Yield for each frame the pixels that change around it.
+
+    Their labels in the frames that the Gaussian reaches, (N, P), in the frame itself, (P,), and the
+    weights of the frames, (N,).
+    """
     bind_shapes(labels=(labels, "T H W"))
     reach = int(np.ceil(3 * sigma))
     changes = np.zeros(labels.shape[1:], np.uint16)  # between neighbours in the window, counted
     first = last = frames.start
-    values = []
     for t in frames:
         while last < min(t + reach, len(labels) - 1):
             changes += labels[last] != labels[last + 1]
@@ -127,9 +156,7 @@ def restlessness(labels: NDArray[np.uint8], frames: range, *, sigma: float) -> l
         weights = np.exp(-0.5 * ((np.arange(first, last + 1) - t) / sigma) ** 2)
         moved = np.flatnonzero(changes)
         near = np.stack([frame.ravel()[moved] for frame in labels[first : last + 1]])
-        own = labels[t].ravel()[moved]
-        values.append(float(np.sqrt(_restless_sum(near, own, weights / weights.sum()))))
-    return values
+        yield near, labels[t].ravel()[moved], weights / weights.sum()
 
 
 @njit(nogil=True, cache=True)
@@ -150,6 +177,29 @@ def _restless_sum(
                 total += share[label] ** 2
             share[label] = 0.0
         share[own[x]] = 0.0
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _merged_sum(
+    near: NDArray[np.uint8], own: NDArray[np.uint8], weights: NDArray[np.float64]
+) -> float:
+    """Sum over pixels and foreground classes of (one-hot minus the winner's), squared."""
+    frames, pixels = near.shape
+    share = np.zeros(256)
+    total = 0.0
+    for x in range(pixels):
+        for t in range(frames):
+            share[near[t, x]] += weights[t]
+        winner = own[x]
+        for t in range(frames):
+            label = near[t, x]
+            if share[label] > share[winner] or (share[label] == share[winner] and label < winner):
+                winner = label
+        if winner != own[x]:
+            total += (winner > 0) + (own[x] > 0)
+        for t in range(frames):
+            share[near[t, x]] = 0.0
     return total
 
 
@@ -224,6 +274,29 @@ class Consistency:
             Median over frames of `boundary_pixels`. 0 (empty masks) gives NaN.
         """
         return self.mean() * area / boundary if boundary > 0 else float("nan")
+
+
+def consistency_at(value: float, rows: int, *, lines: int = STANDARD_LINES) -> float:
+    """Return E_cons as it would be in pixels of a picture of so many lines; lower is better.
+
+    E_cons is a width: wrong pixels per pixel of boundary. It grows with the size that masks are
+    judged at; as a share of the picture's height it does not. Given at 480 lines, so that it can
+    be read like E_cons. What flow finds at another size still differs.
+
+    Parameters
+    ----------
+    value : float
+        E_cons, pixels.
+    rows : int
+        Lines of the masks that it was judged at.
+    lines : int
+
+    Examples
+    --------
+    >>> consistency_at(3.0, 240)
+    6.0
+    """
+    return value * lines / rows
 
 
 def excess(before: float, after: float, truth: float) -> float:

@@ -114,7 +114,8 @@ class VspwTemporalOverlap:
     """TC as the public VSPW script computes it; see `vspw_carried_labels`.
 
     It carries the next frame's labels back to the frame, counts what comes from outside as class 0,
-    and adds up all videos before the IoU is taken: use one object for a whole set.
+    takes the mean over the classes that frames have before anything is carried, and adds up all
+    videos before the IoU is taken: use one object for a whole set, or add up `class_sums`.
     """
 
     confusion: Confusion = field(default_factory=lambda: Confusion(LABELS))
@@ -127,7 +128,7 @@ class VspwTemporalOverlap:
 
     def value(self) -> float:
         """Return the score so far."""
-        return self.confusion.mean_iou()
+        return self.confusion.true_class_scores()["mIoU"]
 
 
 @dataclass
@@ -149,8 +150,8 @@ class VideoConsistency:
     ignore: int = IGNORE
     _right: deque[NDArray[np.bool_]] = field(default_factory=deque)
     _truth: deque[NDArray[np.integer]] = field(default_factory=deque)
-    _total: float = 0.0
-    _windows: int = 0
+    shares: list[float] = field(default_factory=list)
+    """Of every window that counts; VSPW's script takes the mean over those of all videos."""
 
     def add(self, prediction: NDArray[np.integer], truth: NDArray[np.integer]) -> None:
         """Add the next frame; both of shape (H, W)."""
@@ -164,12 +165,11 @@ class VideoConsistency:
     def _take_frame(self, common: NDArray[np.bool_], kept: NDArray[np.bool_]) -> None:
         pixels = np.count_nonzero(common)
         if pixels:
-            self._total += np.count_nonzero(kept) / pixels
-            self._windows += 1
+            self.shares.append(np.count_nonzero(kept) / pixels)
 
     def value(self) -> float:
         """Return the mean over the windows so far."""
-        return self._total / self._windows if self._windows else math.nan
+        return math.fsum(self.shares) / len(self.shares) if self.shares else math.nan
 
 
 @dataclass

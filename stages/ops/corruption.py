@@ -30,10 +30,11 @@ def corrupt(
     rng : numpy Generator
         Same state, same result.
     growth : int, >= 0
-        The mask is eroded or dilated (either at even odds) by this many pixels: accuracy axis.
+        The mask is eroded or dilated (either at even odds) by this many pixels, anew at each call:
+        neither axis of the paper; its accuracy axis is `eroded`.
     displacement : float, >= 0
-        Pixels by which the knots of a coarse grid move, in random directions, the rest following
-        linearly: consistency axis.
+        Pixels by which the knots of a coarse grid move, in random directions: consistency axis.
+        The rest follows linearly, by .71 of it on average.
     blobs : float, in [0, 1]
         Chance that a disc of a tenth of the height is added, and that one is lost.
 

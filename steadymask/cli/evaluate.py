@@ -13,9 +13,19 @@ from rich.console import Console
 from rich.progress import track
 
 from pipeline.errors import ConfigError
-from steadymask.cli.score_tables import print_clips, print_summary, write_csv, write_json
+from steadymask.cli.score_tables import (
+    Conditions,
+    describe_sizes,
+    print_clips,
+    print_conditions,
+    print_summary,
+    write_csv,
+    write_json,
+)
 from steadymask.cli.terminal import line, plain_console
 from steadymask.evaluation.any_format import read_labels_by_clip, read_library
+from steadymask.evaluation.layouts import name_layout
+from steadymask.evaluation.protocols import PROTOCOLS, choose_protocol
 from steadymask.evaluation.reference_flow import EstimatedFlow, flow_used
 from steadymask.evaluation.score_clip import TRUTH, ClipScores, Options
 from steadymask.evaluation.score_library import reference_flow, score_library
@@ -26,6 +36,8 @@ Layouts: DAVIS, YouTube-VOS (<clip>/00000.png), VSPW (<clip>/origin, <clip>/mask
 (<city>_<sequence>_<frame>_*.png), and the OUT folder of a run; or videos, and masks in any format
 that a run reads: mask videos, arrays, COCO, soft masks (the class that wins counts). A clip is
 taken as one shot.
+Protocols: all counts every frame, davis2016 and davis2017 leave out the first and the last, as
+the official programs do; vspw is VSPW's evaluator and scripts, whose measures end in _vspw.
 The first --pred is the baseline that `excess` refers to.
 Exit status: 0 all scored, 1 a clip could not be scored or a gate failed, 2 nothing could start."""
 
@@ -44,8 +56,14 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--gt", type=Path, help="true masks, of some frames or of all")
     parser.add_argument(
-        "--task", choices=("objects", "classes", "tracks"), default="objects",
-        help="objects: J, F (DAVIS); classes: mIoU, VC (VSPW); tracks: HOTA, IDF1, AP",
+        "--task", choices=("objects", "classes", "tracks"),
+        help="objects: J, F (DAVIS), the default; classes: mIoU, VC (VSPW); tracks: HOTA, "
+        "IDF1, AP",
+    )  # fmt: skip
+    parser.add_argument(
+        "--protocol", choices=tuple(PROTOCOLS),
+        help="the frames that count and how sets are scored: all, or as a benchmark's programs do; "
+        "by default vspw for that layout, else all",
     )  # fmt: skip
     parser.add_argument("--union", action="store_true", help="take all objects for one")
     parser.add_argument(
@@ -57,15 +75,21 @@ def build_parser() -> argparse.ArgumentParser:
         help="dis, deepflow or a ptlflow model; by default not the one that made the masks",
     )  # fmt: skip
     parser.add_argument(
+        "--flow-weights", default="", metavar="NAME|FILE", help="weights of a ptlflow model"
+    )
+    parser.add_argument("--flow-device", default="cpu", help="cpu or cuda, for a ptlflow model")
+    parser.add_argument(
         "--exact-flow", type=Path, metavar="FOLDER", help="known flow, from perturb: <clip>.npz"
     )
+    parser.add_argument(
+        "--exact-flow-alone", action="store_true",
+        help="with known flow count all that it tracks, not only what --flow tracks too",
+    )  # fmt: skip
     parser.add_argument("--flow-scale", type=float, help="share of the size that flow works at")
     parser.add_argument("--radius", type=int, default=3, help="pairs up to so many frames apart")
     parser.add_argument("--rate", type=float, default=24.0, help="frames per second, for E_smooth")
-    parser.add_argument("--contours", action="store_true", help="score T, the contours; slow")
-    parser.add_argument(
-        "--vspw-script", action="store_true", help="VC as the VSPW script has it too"
-    )
+    parser.add_argument("--contours", action="store_true", help="score T (DAVIS 2016); slow")
+    parser.add_argument("--vspw-script", action="store_true", help="the same as --protocol vspw")
     parser.add_argument("--workers", type=int, default=0, help="pairs at a time (all processors)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write everything")
     parser.add_argument("--csv", type=Path, metavar="FILE", help="write a row for every value")
@@ -90,7 +114,9 @@ def _evaluate_library(options: argparse.Namespace, scratch: Path) -> int:
     judge = reference_flow(
         options.flow, list(folders.values()),
         scale=options.flow_scale, radius=options.radius, workers=options.workers,
+        weights=options.flow_weights, device=options.flow_device,
     )  # fmt: skip
+    wanted = _parsed_options(options)
     clips = read_library(options.frames, scratch)
     systems = {
         name: read_labels_by_clip(folder, clips, scratch / "pred" / name)
@@ -98,22 +124,22 @@ def _evaluate_library(options: argparse.Namespace, scratch: Path) -> int:
     }
     truth = read_labels_by_clip(options.gt, clips, scratch / "gt") if options.gt else None
     console = plain_console()
-    flow = _describe_flow(judge, options)
-    console.print(f"judged with {flow}")
     if flow_used(list(folders.values())) == judge.method and not options.exact_flow:
         note = f"some masks were made with {judge.method}: it finds them stiller than others would"
         console.print(note)
-    wanted = Options(
-        options.task, options.union, options.rate, options.contours, options.vspw_script,
-        tuple(options.void),
-    )  # fmt: skip
     bar = partial(
         track, description="clips", console=Console(stderr=True), transient=True
     )  # fmt: skip
     scores, failures = score_library(
-        clips, systems, truth, judge, wanted, exact_flow=options.exact_flow, track=bar
-    )
+        clips, systems, truth, judge, wanted, exact_flow=options.exact_flow,
+        limit=None if options.exact_flow_alone else judge, track=bar,
+    )  # fmt: skip
+    conditions = Conditions(
+        _describe_flow(judge, options), describe_sizes(scores), wanted.protocol.name,
+        wanted.protocol.summary,
+    )  # fmt: skip
     summary = summarise(scores, list(systems))
+    print_conditions(console, conditions)
     print_summary(console, summary, list(systems))
     if options.per_clip:
         print_clips(console, scores)
@@ -122,10 +148,29 @@ def _evaluate_library(options: argparse.Namespace, scratch: Path) -> int:
     for text in [*(f"not scored: {why}" for why in failures), *(f"failed: {x}" for x in lines)]:
         console.print(line(text), markup=False, highlight=False, soft_wrap=True)
     if options.json:
-        write_json(options.json, flow, summary, scores, failures, lines)
+        write_json(options.json, conditions, summary, scores, failures, lines)
     if options.csv:
         write_csv(options.csv, scores)
     return 1 if failures or lines else 0
+
+
+def _parsed_options(options: argparse.Namespace) -> Options:
+    """Return the task and the protocol, and how the rest is scored.
+
+    Raises
+    ------
+    ConfigError
+        If the protocol does not fit the layout or the other options.
+    """
+    name = "vspw" if options.vspw_script and not options.protocol else options.protocol
+    layouts = [name_layout(root) for root in (options.frames, options.gt) if root is not None]
+    protocol = choose_protocol(name, options.task, layouts, union=options.union)
+    if options.protocol and protocol.name != "all" and options.gt is None:
+        raise ConfigError(f"--protocol {protocol.name}: expected --gt, the truth, got none")
+    return Options(
+        options.task or protocol.task or "objects", options.union, options.rate, options.contours,
+        protocol, tuple(options.void),
+    )  # fmt: skip
 
 
 def _parsed_systems(texts: Sequence[str]) -> dict[str, Path]:
@@ -143,8 +188,10 @@ def _parsed_systems(texts: Sequence[str]) -> dict[str, Path]:
 
 
 def _describe_flow(judge: EstimatedFlow, options: argparse.Namespace) -> str:
-    if options.exact_flow:
+    if options.exact_flow_alone and options.exact_flow:
         return f"the flow in {options.exact_flow}"
+    if options.exact_flow:
+        return f"the flow in {options.exact_flow}, where {judge.method} tracks too"
     return f"{judge.method} at {judge.scale:g} of the size, up to {judge.radius} frames apart"
 
 

@@ -7,7 +7,8 @@ GLOSSARY = {
         "Inconsistency along the motion, per boundary pixel: how many visible pixels change "
         "their label when the masks are carried to a neighbouring frame along the optical flow. "
         "0 is perfectly stable; lower is better. Masks that are right everywhere score a little "
-        "above 0, since flow is not exact. Azulay et al., eq. 3 and 4."
+        "above 0, since flow is not exact. A width in pixels of the working size: at half the size "
+        "it is about half as large. Azulay et al., eq. 3 and 4."
     ),
     "E_smooth": (
         "How far each frame's mask is from the weighted mean of its neighbours in time, per "

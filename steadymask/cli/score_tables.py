@@ -6,6 +6,7 @@ import csv
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -17,6 +18,47 @@ from steadymask.evaluation.score_clip import TRUTH, ClipScores
 from steadymask.evaluation.summary import HIGHER, LOWER, MEASURES, Mean, Summary
 
 ARROWS = {HIGHER: "↑", LOWER: "↓"}
+
+
+@dataclass(frozen=True)
+class Conditions:
+    """Under which scores were made: said with every table.
+
+    Attributes
+    ----------
+    flow : str
+    sizes : str
+        Of the masks: E_cons is a width in pixels of that size.
+    protocol, rules : str
+        Name of the protocol, and it in words.
+    """
+
+    flow: str
+    sizes: str
+    protocol: str
+    rules: str
+
+
+def describe_sizes(scores: Sequence[ClipScores]) -> str:
+    """Return the sizes of clips in words.
+
+    Examples
+    --------
+    >>> describe_sizes([ClipScores("a", 5, size=(480, 854)), ClipScores("b", 5, size=(480, 854))])
+    '854 x 480'
+    """
+    sizes = sorted({clip.size for clip in scores}, reverse=True)
+    texts = [f"{columns} x {rows}" for rows, columns in sizes]
+    return ", ".join(texts) if len(texts) <= 4 else f"{texts[0]} to {texts[-1]}"
+
+
+def print_conditions(console: Console, conditions: Conditions) -> None:
+    """Print the flow, the size and the protocol that tables were made with."""
+    for text in (
+        f"judged with {conditions.flow}, masks at {conditions.sizes}",
+        f"protocol {conditions.protocol}: {conditions.rules}",
+    ):
+        console.print(line(text), markup=False, highlight=False, soft_wrap=True)
 
 
 def print_summary(console: Console, summary: Summary, systems: Sequence[str]) -> None:
@@ -73,7 +115,7 @@ def _number_text(value: float) -> str:
 
 def write_json(
     path: Path,
-    flow: str,
+    conditions: Conditions,
     summary: Summary,
     scores: Sequence[ClipScores],
     failures: Sequence[str],
@@ -81,7 +123,9 @@ def write_json(
 ) -> None:
     """Write everything that was found out."""
     content = {
-        "flow": flow,
+        "flow": conditions.flow,
+        "protocol": conditions.protocol,
+        "protocol_is": conditions.rules,
         "measures": {name: {"better": way, "is": what} for name, (way, what) in MEASURES.items()},
         "mean": {
             system: {
@@ -94,6 +138,7 @@ def write_json(
         "clips": {
             clip_scores.name: {
                 "frames": clip_scores.frames,
+                "size": list(clip_scores.size),
                 "values": {
                     system: {name: _plain_value(value) for name, value in values.items()}
                     for system, values in clip_scores.values.items()

@@ -28,9 +28,13 @@ class LabelSet:
         Label files by frame name.
     void : collection of int
         Labels that mean the same as 255: to be ignored.
+    numbered : bool
+        Whether 255 is to be ignored also where no label but 0 occurs beside it, as in VSPW.
     """
 
-    def __init__(self, files: Mapping[str, Path], void: Collection[int] = ()) -> None:
+    def __init__(
+        self, files: Mapping[str, Path], void: Collection[int] = (), *, numbered: bool = False
+    ) -> None:
         self.files, self.void = files, [IGNORE, *void]
         self.found, grey = set[int](), False
         for path in files.values():
@@ -43,7 +47,7 @@ class LabelSet:
                 f"{first}: expected labels, got {len(self.found)} grey values, as of soft masks: "
                 "give hard labels"
             )
-        self.binary = self.found == {0, IGNORE} or self.found == {IGNORE}
+        self.binary = not numbered and (self.found == {0, IGNORE} or self.found == {IGNORE})
 
     def objects(self) -> set[int]:
         """Return the labels that are neither background nor to be ignored."""

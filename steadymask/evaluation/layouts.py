@@ -25,6 +25,10 @@ PASSED_OVER = frozenset(
 CITYSCAPES = re.compile(r"(?P<city>[^_]+)_(?P<sequence>\d{6})_(?P<frame>\d{6})(_.*)?")
 PICTURES, LABELS = frozenset((".jpg", ".jpeg", ".png")), frozenset((".png",))
 
+# Folders that lie beside each other, one for frames, one for labels; a run's masks lie in `masks`.
+FRAME_FOLDERS = frozenset(("JPEGImages", "origin"))
+LABEL_FOLDERS = frozenset(("Annotations", "mask"))
+
 Files = dict[str, Path]
 """A clip's files by frame name, in natural order."""
 
@@ -37,19 +41,39 @@ def find_frames(root: Path) -> dict[str, Files]:
     ConfigError
         If there is no such folder, or no picture in it.
     """
-    return _find_files(root, PICTURES, "frames (.jpg, .png)")
+    return _find_files(root, PICTURES, "frames (.jpg, .png)", LABEL_FOLDERS, FRAME_FOLDERS)
 
 
 def find_labels(root: Path) -> dict[str, Files]:
     """Return the label files of every clip below `root`, by the clip's name; else as above."""
-    return _find_files(root, LABELS, "label files (.png)")
+    return _find_files(root, LABELS, "label files (.png)", FRAME_FOLDERS, LABEL_FOLDERS)
 
 
-def _find_files(root: Path, suffixes: frozenset[str], what: str) -> dict[str, Files]:
+def name_layout(root: Path) -> str:
+    """Return the layout of the first clip below a folder: vspw, cityscapes, or folders.
+
+    A clip of VSPW is known by `origin` or `mask` right above its files.
+    """
+    path = next(_walk_files(root, PICTURES), None) if root.is_dir() else None
+    if path is None:
+        return "folders"
+    if path.parent.name in ("origin", "mask"):
+        return "vspw"
+    return "cityscapes" if CITYSCAPES.fullmatch(path.stem) else "folders"
+
+
+def _find_files(
+    root: Path,
+    suffixes: frozenset[str],
+    what: str,
+    others: frozenset[str],
+    own: frozenset[str],
+) -> dict[str, Files]:
+    """Return files by clip; a folder of the other kind is passed over where one of its own is."""
     if not root.is_dir():
         raise ConfigError(f"{root}: expected a folder of {what}, found no such folder")
     clips: dict[str, Files] = {}
-    for path in _walk_files(root, suffixes):
+    for path in _walk_files(root, suffixes, others, own):
         clip, frame = _clip_and_frame(path, root)
         clips.setdefault(clip, {})[frame] = path
     if not clips:
@@ -57,9 +81,15 @@ def _find_files(root: Path, suffixes: frozenset[str], what: str) -> dict[str, Fi
     return clips
 
 
-def _walk_files(root: Path, suffixes: frozenset[str]) -> Iterator[Path]:
+def _walk_files(
+    root: Path,
+    suffixes: frozenset[str],
+    others: frozenset[str] = frozenset(),
+    own: frozenset[str] = frozenset(),
+) -> Iterator[Path]:
     for folder, below, names in os.walk(root, followlinks=True):
-        below[:] = sorted(name for name in below if not name.startswith("."))
+        passed = others if own & set(below) else frozenset()
+        below[:] = sorted(name for name in below if not name.startswith(".") and name not in passed)
         for name in sorted(names, key=natural_key):
             if Path(name).suffix.lower() in suffixes and not name.startswith("."):
                 yield Path(folder) / name
@@ -71,6 +101,8 @@ def _clip_and_frame(path: Path, root: Path) -> tuple[str, str]:
     if city:
         return f"{city['city']}_{city['sequence']}", city["frame"]
     parts = [part for part in path.parent.relative_to(root).parts if part not in PASSED_OVER]
+    if path.parent.name in ("origin", "mask") and parts[:1] == ["data"] and len(parts) > 1:
+        parts = parts[1:]  # VSPW keeps its clips in `data`, results on them are kept without
     return "/".join(parts) or root.resolve().name, path.stem
 
 

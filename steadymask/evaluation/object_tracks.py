@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from pipeline.errors import ConfigError
+from steadymask.evaluation.pools import Pool
 
 IGNORED = 255
 OVERLAP = 0.5  # intersection over union from which two masks are one, for IDF1 and switches
@@ -55,6 +56,10 @@ class ObjectTracks:
         self._overlaps.append(
             (true_numbers, our_numbers, overlap[np.ix_(true_numbers, our_numbers)])
         )
+
+    def pools(self) -> dict[str, Pool]:
+        """Return nothing: sets are means over clips."""
+        return {}
 
     def values(self) -> dict[str, float]:
         """Return the scores so far; NaN where the truth has no object."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -57,10 +57,14 @@ class KnownFlow:
     ----------
     path : Path
         An ``.npz`` with `forward`, `backward`, `seen` and `seen_back`.
+    limit : EstimatedFlow, optional
+        Of what the other frame shows, only the pixels that this flow tracks too count: the
+        {Ō ∩ O} of "Coherent Loss", eq. 4. None: all of them.
     """
 
     path: Path
     radius: int = 1
+    limit: EstimatedFlow | None = None
 
     def links(self, frames: Iterable[Picture]) -> Iterator[list[Link]]:
         """Yield for each frame the link to the one before it.
@@ -78,10 +82,11 @@ class KnownFlow:
             raise InputError(
                 f"{self.path}: expected flow as perturb writes it ({error})"
             ) from error
-        count = 0
+        count, before = 0, None
         for t, frame in enumerate(frames):
             count += 1
-            if t == 0:
+            earlier, before = before, frame
+            if earlier is None:
                 yield []
                 continue
             if t > len(parts[0]) or parts[0].shape[-2:] != frame.shape[:2]:
@@ -89,7 +94,8 @@ class KnownFlow:
                     f"{self.path}: expected flow of {count} frames or more of {frame.shape[:2]}, "
                     f"got {len(parts[0]) + 1} of {parts[0].shape[-2:]}"
                 )
-            yield [Link(*(part[t - 1] for part in parts))]
+            link = Link(*(part[t - 1] for part in parts))
+            yield [link if self.limit is None else self.limit.tracked_link(link, frame, earlier)]
 
 
 @dataclass(frozen=True)
@@ -105,13 +111,17 @@ class EstimatedFlow:
     radius : int
         Pairs up to so many frames apart.
     workers : int
-        Pairs at a time.
+        Pairs at a time; a network takes one after the other.
+    weights, device : str
+        Of a network: see `stages.models.flow.ptlflow.load_flow_network`.
     """
 
     method: str
     scale: float = 1.0
     radius: int = 3
     workers: int = 1
+    weights: str = ""
+    device: str = "cpu"
 
     def links(self, frames: Iterable[Picture]) -> Iterator[list[Link]]:
         """Yield for each frame the links to the frames 1, 2, … `radius` before it.
@@ -130,8 +140,17 @@ class EstimatedFlow:
             if coming is not None:
                 yield [link.result() for link in coming]
 
+    def tracked_link(self, link: Link, frame: Picture, other: Picture) -> Link:
+        """Return a link with what is visible limited to what this flow tracks as well."""
+        own = self._link(frame, other)
+        return replace(
+            link,
+            visible=link.visible & own.visible,
+            visible_back=link.visible_back & own.visible_back,
+        )
+
     def _link(self, frame: Picture, other: Picture) -> Link:
-        model = load_flow(FlowChoice(self.method))
+        model = load_flow(FlowChoice(self.method, weights=self.weights, device=self.device))
         small = [self._shrunk_picture(picture) for picture in (frame, other)]
         size = frame.shape[0], frame.shape[1]
         there = resize_flow(model(small[0], small[1]), size)

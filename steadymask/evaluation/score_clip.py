@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,10 +14,12 @@ from pipeline.errors import InputError
 from stages.media.footage.video import read_picture
 from stages.metrics.stability import excess
 from stages.metrics.temporal import edge_band
-from steadymask.evaluation.correctness import Classes, Correctness, Objects
+from steadymask.evaluation.correctness import Classes, Correctness, Objects, VspwClasses
 from steadymask.evaluation.labels import LabelSet, Reader, Task
 from steadymask.evaluation.layouts import Files, pair
 from steadymask.evaluation.object_tracks import ObjectTracks
+from steadymask.evaluation.pools import Pool
+from steadymask.evaluation.protocols import PROTOCOLS, Protocol
 from steadymask.evaluation.reference_flow import Judge, Link
 from steadymask.evaluation.stability import Stability
 
@@ -37,8 +39,8 @@ class Options:
         Frames per second.
     contours : bool
         Score T, which is slow.
-    script : bool
-        Score as the public VSPW script does, too.
+    protocol : Protocol
+        Which frames count, and how a set is scored.
     void : tuple of int
         Labels in the truth of pixels that do not count, beside 255.
     """
@@ -47,19 +49,29 @@ class Options:
     union: bool = False
     rate: float = 24.0
     contours: bool = False
-    script: bool = False
+    protocol: Protocol = PROTOCOLS["all"]
     void: tuple[int, ...] = ()
 
 
 @dataclass
 class ClipScores:
-    """Values by system and measure; why systems have none; flicker from frame to frame."""
+    """Values by system and measure; why systems have none; flicker from frame to frame.
+
+    Attributes
+    ----------
+    size : (rows, columns)
+        Of the masks: E_cons is a width in pixels of that size.
+    pools : dict
+        By system and measure what the clip adds to a set that is scored as a whole.
+    """
 
     name: str
     frames: int
     values: dict[str, dict[str, float]] = field(default_factory=dict)
     problems: dict[str, str] = field(default_factory=dict)
     flicker: dict[str, list[float]] = field(default_factory=dict)
+    size: tuple[int, int] = (0, 0)
+    pools: dict[str, Mapping[str, Pool]] = field(default_factory=dict)
 
 
 def score_clip(
@@ -92,12 +104,16 @@ def score_clip(
     scores = ClipScores(name, len(frames))
     true = None
     if truth is not None:
-        true = LabelSet(pair(frames, truth, f"{name}: truth"), options.void)
-    label_sets = _usable_systems(scores, frames, systems)
+        named = pair(frames, truth, f"{name}: truth")
+        true = LabelSet(named, options.void, numbered=options.protocol.name == "vspw")
+    counted = _counted_frames(name, frames, true, options.protocol)
+    label_sets = _usable_systems(scores, frames, systems, options.protocol)
     if true is not None and len(true.files) == len(frames):
         label_sets[TRUTH] = true
     reader = Reader(
-        [*label_sets.values(), *([true] if true else [])], options.task, union=options.union
+        [*label_sets.values(), *([true] if true else [])],
+        options.task,
+        union=options.union or options.protocol.union,
     )
     if true is not None and options.task != "tracks":
         _check_common(scores, label_sets, true, reader)
@@ -106,16 +122,41 @@ def score_clip(
         for system, labels in label_sets.items()
     }
     for frame, picture, links in _walk_frames(frames, judge):
-        size = picture.shape[0], picture.shape[1]
+        size = scores.size = picture.shape[0], picture.shape[1]
         answer = None
         if true is not None and frame in true.files:
             answer = reader.read(true, frame, size, truth=True)
         edges = None if answer is None else edge_band(answer)
-        _advance_systems(scores, passes, frame, size, links, answer, edges)
+        judged = answer if frame in counted else None
+        _advance_systems(scores, passes, frame, size, links, judged, edges)
     for system, system_scores in passes.items():
         scores.values[system] = system_scores.values()
+        scores.pools[system] = system_scores.pools() if options.protocol.pooled else {}
         scores.flicker[system] = system_scores.stability.flicker
     return scores
+
+
+def _counted_frames(
+    name: str, frames: Files, truth: LabelSet | None, protocol: Protocol
+) -> Collection[str]:
+    """Return the frames whose masks are held against the truth.
+
+    Raises
+    ------
+    InputError
+        If the protocol wants the truth of frames that have none.
+    """
+    if not protocol.inner_frames:
+        return frames
+    inner = list(frames)[1:-1]
+    missing = [frame for frame in inner if truth is not None and frame not in truth.files]
+    if not inner or missing:
+        lacking = f"{len(missing)} lack it ({missing[0]}, …)" if missing else "there are no others"
+        raise InputError(
+            f"{name}: protocol {protocol.name} wants the truth of all frames but the first and the "
+            f"last, {lacking}: use --protocol all"
+        )
+    return frozenset(inner)
 
 
 class _SystemPass:
@@ -131,11 +172,12 @@ class _SystemPass:
         reader: Reader,
     ) -> None:
         self._labels, self._is_truth, self._reader = labels, is_truth, reader
-        self.stability = Stability(judge.radius, options.rate)
+        vspw = options.protocol.name == "vspw"
+        self.stability = Stability(judge.radius, options.rate, vspw=vspw)
         self._correctness: Correctness | None = None
         if truth is not None and not is_truth:
             if options.task == "classes":
-                self._correctness = Classes(script=options.script)
+                self._correctness = VspwClasses() if vspw else Classes()
             elif options.task == "tracks":
                 self._correctness = ObjectTracks()
             else:
@@ -159,6 +201,10 @@ class _SystemPass:
         right = self._correctness.values() if self._correctness else {}
         return right | self.stability.values()
 
+    def pools(self) -> dict[str, Pool]:
+        right = self._correctness.pools() if self._correctness else {}
+        return {**right, **self.stability.pools()}
+
 
 def _advance_systems(
     scores: ClipScores,
@@ -179,7 +225,7 @@ def _advance_systems(
 
 
 def _usable_systems(
-    scores: ClipScores, frames: Files, systems: Mapping[str, Files]
+    scores: ClipScores, frames: Files, systems: Mapping[str, Files], protocol: Protocol
 ) -> dict[str, LabelSet]:
     """Return the systems that have a label file for every frame."""
     label_sets = {}
@@ -192,7 +238,7 @@ def _usable_systems(
                     f"{scores.name}: {system}: expected labels of all {len(frames)} frames, "
                     f"{len(missing)} are missing ({', '.join(missing[:3])}…)"
                 )
-            label_sets[system] = LabelSet(named)
+            label_sets[system] = LabelSet(named, numbered=protocol.name == "vspw")
         except InputError as error:
             scores.problems[system] = str(error)
     return label_sets

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.errors import ConfigError, InputError
+from stages.models.flow.registry import NetworkMethod, find_method
 from steadymask.evaluation.layouts import Files, find_labels
 from steadymask.evaluation.reference_flow import EstimatedFlow, Judge, KnownFlow, flow_used
 from steadymask.evaluation.score_clip import ClipScores, Options, add_excess, score_clip
@@ -16,14 +17,21 @@ SLOW_FLOW_SCALE = 0.5  # share of the size that DeepFlow works at unless told ot
 
 
 def reference_flow(
-    method: str, folders: Sequence[Path], *, scale: float | None, radius: int, workers: int
+    method: str,
+    folders: Sequence[Path],
+    *,
+    scale: float | None,
+    radius: int,
+    workers: int,
+    weights: str = "",
+    device: str = "cpu",
 ) -> EstimatedFlow:
     """Return the flow to judge with; by default not the one that made the masks in `folders`.
 
     Raises
     ------
     ConfigError
-        If a value is out of bounds.
+        If a value is out of bounds, a network has no weights, or weights are given to no network.
     """
     if method == OTHER_FLOW:
         method = "deepflow" if flow_used(folders) == "dis" else "dis"
@@ -32,7 +40,16 @@ def reference_flow(
         raise ConfigError(f"--flow-scale {size}: expected more than 0 and at most 1")
     if radius < 1:
         raise ConfigError(f"--radius {radius}: expected at least 1")
-    return EstimatedFlow(method, size, radius, workers or os.cpu_count() or 1)
+    network = isinstance(find_method(method), NetworkMethod)
+    if network and not weights:
+        raise ConfigError(
+            f"--flow {method}: expected --flow-weights, the name of one of its checkpoints "
+            "(things, sintel, …) or a file, got none"
+        )
+    if weights and not network:
+        raise ConfigError(f"--flow-weights {weights}: {method} has none; expected --flow NETWORK")
+    count = 1 if network else workers or os.cpu_count() or 1
+    return EstimatedFlow(method, size, radius, count, weights, device)
 
 
 def labels_by_clip(folder: Path, clips: Mapping[str, Files]) -> dict[str, Files]:
@@ -51,6 +68,7 @@ def score_library(
     options: Options,
     *,
     exact_flow: Path | None = None,
+    limit: EstimatedFlow | None = None,
     track: Callable[[Sequence[str]], Iterable[str]] = iter,
 ) -> tuple[list[ClipScores], list[str]]:
     """Return the scores of every clip that any system has, and why others have none.
@@ -67,6 +85,8 @@ def score_library(
     options : Options
     exact_flow : Path, optional
         Folder of known flow, ``<clip>.npz``, instead of `judge`.
+    limit : EstimatedFlow, optional
+        Where flow is known, only pixels that this one tracks too count.
     track : callable
         Wraps the names of the clips that are scored, for a progress bar.
 
@@ -86,7 +106,9 @@ def score_library(
         clip_systems = {system: files[name] for system, files in systems.items() if name in files}
         true = truth.get(name) if truth is not None else None
         try:
-            flow = KnownFlow(exact_flow / f"{name}.npz") if exact_flow else judge
+            flow: Judge = judge
+            if exact_flow is not None:
+                flow = KnownFlow(exact_flow / f"{name}.npz", limit=limit)
             clip_scores = score_clip(name, clips[name], clip_systems, true, flow, options)
         except InputError as error:
             failures.append(str(error))

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from pipeline.errors import ConfigError
 from stages.metrics.intervals import bootstrap_interval
+from steadymask.evaluation.pools import pooled_interval
 from steadymask.evaluation.score_clip import TRUTH, ClipScores
 
 HIGHER, LOWER, NEITHER = "higher", "lower", "neither"
@@ -22,7 +23,8 @@ MEASURES = {
     "F_recall": (HIGHER, "share of frames with F over 0.5"),
     "F_decay": (LOWER, "F in the first quarter minus F in the last"),
     "J&F": (HIGHER, "mean of J and F (DAVIS 2017)"),
-    "T": (LOWER, "instability of the contours (DAVIS-2016)"),
+    "T": (LOWER, "instability of the contours, as the program of DAVIS 2016 computes it"),
+    "contour_change": (LOWER, "change of the contours' shape, in a way of our own"),
     "recall": (HIGHER, "share of the true foreground that is found"),
     "mIoU": (HIGHER, "mean intersection over union of the classes"),
     "fwIoU": (HIGHER, "the same, weighted by frequency"),
@@ -30,18 +32,30 @@ MEASURES = {
     "class_accuracy": (HIGHER, "the same, mean over classes"),
     "VC8": (HIGHER, "share of unchanging pixels right in all of 8 frames (VSPW)"),
     "VC16": (HIGHER, "the same for 16 frames"),
-    "VC8_vspw": (HIGHER, "VC8 as the public VSPW script computes it"),
-    "VC16_vspw": (HIGHER, "VC16 as the public VSPW script computes it"),
+    "mIoU_vspw": (HIGHER, "mean IoU of the true classes, all clips together (VSPW's program)"),
+    "fwIoU_vspw": (HIGHER, "the same, weighted by frequency: VSPW's weighted IoU"),
+    "accuracy_vspw": (HIGHER, "share of pixels that are right, all clips together"),
+    "class_accuracy_vspw": (HIGHER, "the same, mean over the true classes"),
+    "VC8_vspw": (HIGHER, "VC8 as the public VSPW script computes it, over all windows"),
+    "VC16_vspw": (HIGHER, "VC16 as the public VSPW script computes it, over all windows"),
     "HOTA": (HIGHER, "objects and their numbers right together (Luiten et al.)"),
     "IDF1": (HIGHER, "share of masks with the right number, one number an object (Ristani et al.)"),
     "switches": (LOWER, "times that an object changes its number"),
     "track_AP": (HIGHER, "average precision of whole tracks (YouTube-VIS)"),
     "track_AR": (HIGHER, "average recall of whole tracks (YouTube-VIS)"),
-    "E_cons": (LOWER, "wrongly carried visible pixels per boundary pixel (Azulay et al., eq. 4)"),
+    "E_cons": (
+        LOWER,
+        "wrongly carried visible pixels per boundary pixel (Azulay et al., eq. 4): a "
+        "width in pixels of the size that was judged at",
+    ),
+    "E_cons_480": (LOWER, "E_cons times 480 / lines: the same width whatever the size"),
     "excess": (LOWER, "share left of the baseline's E_cons that the truth does not have"),
     "E_cons_mean": (LOWER, "E_cons before the division by the boundary"),
-    "E_smooth": (LOWER, "distance to the Gaussian mean in time (Azulay et al., eq. 2), a frame"),
+    "E_smooth": (LOWER, "distance to the Gaussian mean in time, over the clip (same, eq. 2)"),
+    "E_smooth_mean": (LOWER, "the same, mean a frame: does not grow with the length"),
+    "E_smooth_merged": (LOWER, "E_smooth with several classes merged by argmax, as in the paper"),
     "TC": (HIGHER, "IoU with the carried labels of the frame before (VSPW, eq. 5-6)"),
+    "TC_vspw": (HIGHER, "TC as the public VSPW script computes it, all clips together"),
     "STB": (HIGHER, "share of tracked pixels that keep their label (Coherent Loss, eq. 4)"),
     "STB_local": (HIGHER, "the same within 15 pixels around the true edges"),
     "band_visible": (NEITHER, "share of the 5-pixel band at edges that the flow calls visible"),
@@ -107,18 +121,28 @@ def summarise(scores: Sequence[ClipScores], systems: Sequence[str]) -> Summary:
     means: dict[str, dict[str, Mean]] = {system: {} for system in names}
     for system in names:
         for measure in MEASURES:
-            values = [
-                clip_scores.values[system][measure]
-                for clip_scores in common
-                if measure in clip_scores.values.get(system, {})
-            ]
-            known = [value for value in values if not math.isnan(value)]
-            if values:
-                mean = sum(known) / len(known) if known else math.nan
-                means[system][measure] = Mean(mean, *bootstrap_interval(known))
+            mean = _set_score(common, system, measure)
+            if mean is not None:
+                means[system][measure] = mean
     chosen = {clip_scores.name for clip_scores in common}
     left_out = tuple(clip_scores.name for clip_scores in scores if clip_scores.name not in chosen)
     return Summary(tuple(clip_scores.name for clip_scores in common), left_out, means)
+
+
+def _set_score(scores: Sequence[ClipScores], system: str, measure: str) -> Mean | None:
+    """Return the score of a set and its interval: over what clips add to it, else their mean."""
+    pools = [clip.pools.get(system, {}).get(measure) for clip in scores]
+    known_pools = [pool for pool in pools if pool is not None]
+    if known_pools:
+        return Mean(*pooled_interval(known_pools))
+    values = [
+        clip.values[system][measure] for clip in scores if measure in clip.values.get(system, {})
+    ]
+    if not values:
+        return None
+    known = [value for value in values if not math.isnan(value)]
+    mean = sum(known) / len(known) if known else math.nan
+    return Mean(mean, *bootstrap_interval(known))
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,17 @@ def test_the_public_script_samples_as_grid_sample_does():
     assert total.value() == pytest.approx(mean_iou([(ours, labels[0])]), abs=1e-12)
 
 
+def test_the_public_script_counts_the_classes_of_the_frame_alone():
+    frame, following = np.zeros(SIZE, np.uint8), np.zeros(SIZE, np.uint8)
+    following[:, :4] = 7  # a class that only the carried frame has
+    still = np.zeros((2, *SIZE), np.float32)
+    carried = vspw_carried_labels(following, still)
+    total = VspwTemporalOverlap()
+    total.add(frame, following, still)
+    assert total.value() == pytest.approx((carried == 0).mean())
+    assert mean_iou([(carried, frame)]) < total.value()
+
+
 def slow_video_consistency(predictions, truths, length, *, script):
     values = []
     for start in range(len(truths) - length + (0 if script else 1)):

@@ -1,7 +1,8 @@
+import cv2
 import numpy as np
 import pytest
 
-from stages.ops.corruption import corrupt, eroded
+from stages.ops.corruption import GRID, corrupt, eroded
 
 
 def square():
@@ -30,3 +31,15 @@ def test_corruption_grows_or_shrinks_and_displaces():
     assert (moved != square()).any()
     assert abs(int(moved.sum()) - 600) < 250
     np.testing.assert_array_equal(corrupt(square(), rng, growth=0, displacement=0), square())
+
+
+def test_between_the_knots_edges_move_by_seven_tenths_of_the_displacement():
+    """As `corrupt --help` says; the directions of neighbouring knots cancel in part."""
+    rng = np.random.default_rng(0)
+    shares = []
+    for _ in range(40):
+        angle = rng.uniform(0, 2 * np.pi, (GRID, GRID)).astype(np.float32)
+        field = [cv2.resize(f(angle), (160, 120), interpolation=cv2.INTER_LINEAR)
+                 for f in (np.cos, np.sin)]  # fmt: skip
+        shares.append(np.hypot(*field).mean())
+    assert np.mean(shares) == pytest.approx(0.71, abs=0.02)

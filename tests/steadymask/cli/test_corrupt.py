@@ -58,6 +58,18 @@ def test_nothing_asked_for_changes_nothing(tmp_path):
         np.testing.assert_array_equal(labels, before[path])
 
 
+def test_erosion_takes_off_the_same_side_of_all_frames(tmp_path):
+    truth = write_masks(tmp_path / "t", ("a",))
+    quiet = ["--growth", 0, "--displacement", 0, "--blobs", 0]
+    corrupt(truth, "--to", tmp_path / "o", *quiet, "--erosion", 4)
+    before, after = read(truth / "a"), read(tmp_path / "o" / "a")
+    gone = [(before[path] == 4) & (after[path] != 4) for path in before]
+    assert gone[0].any()
+    for path, lost in zip(before, gone, strict=True):
+        np.testing.assert_array_equal(lost, gone[0])
+        assert not (after[path] > 0)[before[path] == 0].any()
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [

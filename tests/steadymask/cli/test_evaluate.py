@@ -89,3 +89,57 @@ def test_masks_judged_by_the_flow_that_made_them_are_pointed_out(folders, tmp_pa
     printed = capsys.readouterr().out
     assert "judged with deepflow at 0.5 of the size" in printed
     assert "some masks" not in printed
+
+
+def test_tables_and_files_say_flow_size_and_protocol(folders, tmp_path, capsys):
+    frames, truth, torn = folders
+    asked = [str(frames), "--pred", f"x={torn}", "--gt", str(truth), "--radius", "1"]
+    wanted = tmp_path / "s.json"
+    assert main(["evaluate", *asked, "--protocol", "davis2017", "--json", str(wanted)]) == 0
+    printed = capsys.readouterr().out
+    assert "judged with dis at 1 of the size, up to 1 frames apart, masks at 96 x 64" in printed
+    assert "protocol davis2017: DAVIS 2017: first and last frame left out" in printed
+    content = json.loads(wanted.read_text())
+    assert content["protocol"] == "davis2017"
+    assert content["clips"]["a"]["size"] == [64, 96]
+
+
+def test_the_layout_of_vspw_is_scored_as_its_programs_do(folders, tmp_path, capsys):
+    frames, truth, torn = folders
+    root = tmp_path / "vspw" / "data"
+    for clip in ("a", "b"):
+        shutil.copytree(frames / clip, root / clip / "origin")
+        shutil.copytree(truth / clip, root / clip / "mask")
+    wanted = tmp_path / "s.json"
+    asked = [str(root.parent), "--pred", f"x={torn}", "--gt", str(root.parent), "--radius", "1"]
+    assert main(["evaluate", *asked, "--json", str(wanted)]) == 0
+    assert "protocol vspw" in capsys.readouterr().out
+    content = json.loads(wanted.read_text())
+    assert {"mIoU_vspw", "fwIoU_vspw", "VC8_vspw", "TC_vspw", "VC8", "TC"} <= set(
+        content["mean"]["x"]
+    )
+    assert content["mean"]["x"]["mIoU_vspw"][0] == pytest.approx(
+        content["clips"]["a"]["values"]["x"]["mIoU_vspw"]
+    )  # both clips are alike
+
+
+def test_a_network_judges_where_its_weights_are_named(folders, tmp_path, capsys):
+    frames, _, torn = folders
+    for kind, folder in (("frames", frames), ("torn", torn)):
+        for path in sorted((folder / "a").iterdir())[:2]:
+            (tmp_path / kind / "a").mkdir(parents=True, exist_ok=True)
+            shutil.copy(path, tmp_path / kind / "a")
+    asked = [str(tmp_path / "frames"), "--pred", f"x={tmp_path / 'torn'}", "--radius", "1"]
+    assert main(["evaluate", *asked, "--flow", "raft_small"]) == 2
+    assert "--flow raft_small: expected --flow-weights" in capsys.readouterr().err
+    assert main(["evaluate", *asked, "--flow-weights", "things"]) == 2
+    assert "dis has none" in capsys.readouterr().err
+    chosen = ["--flow", "raft_small", "--flow-weights", "random"]
+    assert main(["evaluate", *asked, *chosen]) == 0
+    assert "judged with raft_small at 1 of the size" in capsys.readouterr().out
+
+
+def test_a_protocol_needs_the_truth(folders, capsys):
+    frames, _, torn = folders
+    assert main(["evaluate", str(frames), "--pred", f"x={torn}", "--protocol", "davis2016"]) == 2
+    assert "--protocol davis2016: expected --gt" in capsys.readouterr().err

@@ -2,14 +2,14 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, InputError
-from steadymask.evaluation.layouts import find_frames, find_labels, pair
+from steadymask.evaluation.layouts import find_frames, find_labels, name_layout, pair
 from tests.support.scored_clips import label, write
 
 PICTURE, LABELS = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 6), np.uint8)
 
 LAYOUTS = {
     "davis": ("JPEGImages/480p/dog/00000.png", "Annotations/480p/dog/00000.png", "dog"),
-    "vspw": ("data/10_x/origin/00000001.png", "data/10_x/mask/00000001.png", "data/10_x"),
+    "vspw": ("data/10_x/origin/00000001.png", "data/10_x/mask/00000001.png", "10_x"),
     "run": ("nested/dog/00000.png", "nested/dog/masks/00000.png", "nested/dog"),
     "cityscapes": (
         "val/ulm/ulm_000003_000019_leftImg8bit.png",
@@ -28,6 +28,23 @@ def test_frames_and_labels_of_a_layout_come_together(tmp_path, layout):
     assert list(frames) == list(labels) == [clip]
     paired = pair(frames[clip], labels[clip], clip)
     assert [path.relative_to(tmp_path / "m").as_posix() for path in paired.values()] == [mask]
+
+
+@pytest.mark.parametrize("layout", ["davis", "vspw"])
+def test_frames_and_labels_may_be_png_below_one_folder(tmp_path, layout):
+    frame, mask, clip = LAYOUTS[layout]
+    write(tmp_path / frame, PICTURE)
+    label(tmp_path / mask, LABELS)
+    frames, labels = find_frames(tmp_path), find_labels(tmp_path)
+    assert [path.relative_to(tmp_path).as_posix() for path in frames[clip].values()] == [frame]
+    assert [path.relative_to(tmp_path).as_posix() for path in labels[clip].values()] == [mask]
+
+
+def test_a_layout_is_known_by_where_its_files_lie(tmp_path):
+    for layout, name in (("davis", "folders"), ("vspw", "vspw"), ("cityscapes", "cityscapes")):
+        write(tmp_path / layout / LAYOUTS[layout][0], PICTURE)
+        assert name_layout(tmp_path / layout) == name
+    assert name_layout(tmp_path / "none") == "folders"
 
 
 def files(*names):

@@ -5,10 +5,17 @@ from PIL import Image
 
 from pipeline.errors import InputError
 from stages.metrics.accuracy import boundary_f, jaccard
-from stages.metrics.stability import Consistency, boundary_pixels, disagreement, restlessness
+from stages.metrics.stability import (
+    Consistency,
+    boundary_pixels,
+    disagreement,
+    merged_restlessness,
+    restlessness,
+)
 from stages.models.flow.dis import DisFlow
 from stages.ops.visibility import visible
 from steadymask.evaluation.layouts import find_frames, find_labels
+from steadymask.evaluation.protocols import PROTOCOLS
 from steadymask.evaluation.reference_flow import EstimatedFlow, KnownFlow, flow_used
 from steadymask.evaluation.score_clip import TRUTH, Options, add_excess, score_clip
 from steadymask.evaluation.stability import Stability
@@ -54,8 +61,11 @@ def test_scores_equal_the_measures_on_the_whole_clip(root):
     boundary = np.median([boundary_pixels(mask) for mask in masks])
     expected = total.value(area=SIZE[0] * SIZE[1], boundary=boundary)
     assert found["E_cons"] == pytest.approx(expected, rel=1e-9)
-    smooth = np.mean(restlessness(np.stack(masks), range(FRAMES), sigma=0.15 * 24)) / boundary
+    assert found["E_cons_480"] == pytest.approx(expected * 480 / SIZE[0], rel=1e-9)
+    smooth = np.sum(restlessness(np.stack(masks), range(FRAMES), sigma=0.15 * 24)) / boundary
     assert found["E_smooth"] == pytest.approx(smooth, rel=1e-9)
+    assert found["E_smooth_mean"] == pytest.approx(smooth / FRAMES, rel=1e-9)
+    assert "E_smooth_merged" not in found  # of several classes only
 
 
 def test_the_truth_is_stabler_than_what_flickers_and_is_the_floor(root):
@@ -79,7 +89,9 @@ def test_smoothness_in_blocks_is_smoothness_of_the_whole():
         stream.add(frame)
         assert len(stream._held) <= 32 + 2 * 11 + 1
     whole = restlessness(labels, range(100), sigma=0.15 * 24)
-    np.testing.assert_allclose(stream.finish(), whole, rtol=1e-12)
+    merged = merged_restlessness(labels, range(100), sigma=0.15 * 24)
+    np.testing.assert_allclose(stream.finish(), (whole, merged), rtol=1e-12)
+    assert stream.several
 
 
 def test_true_masks_of_some_frames_are_enough_for_accuracy(root):
@@ -102,7 +114,9 @@ def test_without_truth_there_is_stability_alone(root):
 
 
 def test_classes_are_scored_over_all_frames_together(root):
-    values = score(root, systems=("torn", "good"), task="classes", script=True).values
+    options = {"task": "classes", "protocol": PROTOCOLS["vspw"]}
+    vspw = score(root, systems=("torn", "good"), **options).values
+    values = score(root, systems=("torn", "good"), task="classes").values
     masks, truths = np.stack(read(root / "torn")), np.stack(read(root / "truth"))
     iou = [
         ((masks == c) & (truths == c)).sum() / ((masks == c) | (truths == c)).sum() for c in (0, 1)
@@ -111,13 +125,17 @@ def test_classes_are_scored_over_all_frames_together(root):
     assert values["good"]["VC8"] == 1
     assert values["torn"]["VC8"] < 1
     assert np.isnan(values["torn"]["VC16"])
-    assert "VC8_vspw" in values["torn"]
+    assert vspw["torn"]["mIoU_vspw"] == values["torn"]["mIoU"]
+    assert vspw["torn"]["VC8"] == values["torn"]["VC8"]
+    assert vspw["good"]["VC8_vspw"] == 1
+    assert "VC8_vspw" not in values["torn"]
 
 
 def test_contours_are_scored_where_wanted(root):
     values = score(root, systems=("torn", "good"), contours=True).values
-    assert values["good"]["T"] < 1e-4
-    assert values["torn"]["T"] > 0.01
+    for name in ("T", "contour_change"):
+        assert values["good"][name] < 1e-4
+        assert values["torn"][name] > 0.01
 
 
 def test_zeros_and_255_are_a_binary_mask(root):
@@ -239,3 +257,51 @@ def test_known_flow_of_other_frames_is_refused(root):
     np.savez(root / "a.npz", forward=short, backward=short, seen=seen, seen_back=seen)
     with pytest.raises(InputError, match=r"expected flow of 4 frames or more of \(64, 96\), got 3"):
         score(root, KnownFlow(root / "a.npz"))
+
+
+def test_known_flow_counts_only_what_an_estimated_flow_tracks_too(root):
+    masks, frames = read(root / "torn"), read(root / "frames")
+    there = np.zeros((FRAMES - 1, 2, *SIZE), np.float32)
+    there[:, 0] = 2
+    visible_pixels = np.ones((FRAMES - 1, *SIZE), bool)
+    np.savez(
+        root / "a.npz",
+        forward=there,
+        backward=-there,
+        seen=visible_pixels,
+        seen_back=visible_pixels,
+    )
+    limited = score(root, KnownFlow(root / "a.npz", limit=JUDGE)).values["torn"]["STB"]
+    shares = []
+    search = DisFlow("medium")
+    for t in range(1, FRAMES):
+        own, back = search(frames[t], frames[t - 1]), search(frames[t - 1], frames[t])
+        tracked = visible(own, back)[:, 2:]
+        same = masks[t][:, 2:] == masks[t - 1][:, :-2]
+        shares.append(same[tracked].mean())
+    assert limited == pytest.approx(np.mean(shares))
+    assert limited != score(root, KnownFlow(root / "a.npz")).values["torn"]["STB"]
+
+
+def test_davis_leaves_out_the_first_and_the_last_frame(root):
+    whole = score(root, systems=("torn",)).values["torn"]
+    inner = score(root, systems=("torn",), protocol=PROTOCOLS["davis2017"]).values["torn"]
+    masks, truths = read(root / "torn"), read(root / "truth")
+    pairs = list(zip(masks, truths, strict=True))[1:-1]
+    assert inner["J"] == pytest.approx(np.mean([jaccard(m > 0, t > 0) for m, t in pairs]))
+    assert inner["J"] != pytest.approx(whole["J"])
+    assert inner["E_cons"] == whole["E_cons"]
+
+
+def test_a_protocol_without_its_truth_is_refused(root):
+    sorted((root / "truth" / "a").iterdir())[3].unlink()
+    with pytest.raises(InputError, match=r"a: protocol davis2016 .* 1 lack it \(00003, …\)"):
+        score(root, protocol=PROTOCOLS["davis2016"])
+
+
+def test_zero_and_255_are_a_class_and_void_for_vspw(root):
+    for path in (root / "truth" / "a").iterdir():
+        values = np.where(np.asarray(Image.open(path)) > 0, 255, 0).astype(np.uint8)
+        label(path, values)
+    values = score(root, task="classes", protocol=PROTOCOLS["vspw"]).values["torn"]
+    assert values["mIoU_vspw"] == 1  # class 0 alone, outside of what is void
