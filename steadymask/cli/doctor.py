@@ -58,8 +58,10 @@ def _no_noise() -> Iterator[None]:
 def _check_ffmpeg() -> str:
     path = ffmpeg_path()
     done = subprocess.run([path, "-version"], capture_output=True, text=True, check=True)
-    origin = "the system's" if shutil.which("ffmpeg") else "imageio-ffmpeg's"
-    return f"{done.stdout.split()[2]}, {origin}"
+    system = shutil.which("ffmpeg")
+    origin = "the system's" if path == system else "imageio-ffmpeg's"
+    passed_over = f"; {system} is too old or does not run" if system and path != system else ""
+    return f"{done.stdout.split()[2]}, {origin}{passed_over}"
 
 
 def _check_opencv() -> str:

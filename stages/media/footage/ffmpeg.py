@@ -24,6 +24,7 @@ DEMUXERS = ",".join(
 INPUT = "fd:"
 CONFINED = {"protocol_whitelist": "fd", "format_whitelist": DEMUXERS}
 
+ANSWER_S = 20.0  # that it may take to say its version
 OLDEST = 6  # major version that knows all options used here
 
 
@@ -36,9 +37,13 @@ def ffmpeg_path() -> str:
 
 def _is_new(program: str) -> bool:
     """Ask its version; one without a number is a build from the source of the day."""
-    version_text = subprocess.run(
-        [program, "-version"], capture_output=True, text=True, check=False
-    ).stdout
+    try:
+        version_text = subprocess.run(
+            [program, "-version"], capture_output=True, text=True, check=False,
+            stdin=subprocess.DEVNULL, timeout=ANSWER_S,
+        ).stdout  # fmt: skip
+    except (OSError, subprocess.TimeoutExpired):  # of another machine, or waiting for something
+        return False
     number = re.match(r"ffmpeg version n?(\d+)\.", version_text)
     return int(number[1]) >= OLDEST if number else version_text.startswith("ffmpeg version N-")
 

@@ -268,3 +268,17 @@ def test_pixels_that_are_not_square_are_recorded(whole, tmp_path):
     timeline = probe(path)
     assert timeline.aspect == (4, 3)
     assert Timeline.from_json(timeline.to_json()) == timeline
+
+
+@pytest.mark.parametrize("content", [b"\x7fELF of another machine", b"#!/bin/sh\nexec sleep 60\n"])
+def test_a_system_s_ffmpeg_that_does_not_run_is_passed_over(tmp_path, monkeypatch, content):
+    program = tmp_path / "ffmpeg"
+    program.write_bytes(content)
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    monkeypatch.setattr(ffmpeg, "ANSWER_S", 0.2)
+    ffmpeg.ffmpeg_path.cache_clear()
+    try:
+        assert ffmpeg.ffmpeg_path() != str(program)
+    finally:
+        ffmpeg.ffmpeg_path.cache_clear()
