@@ -28,7 +28,8 @@ from steadymask.cli.work_meter import WorkMeter
 
 SAVE_EVERY_S = 2.0
 ROWS = 40  # of the table of clips, at most
-NARROW = 70  # columns, in which the table of clips cannot be read
+NARROW = 100  # columns, in which the table of clips would cut their names
+CLIPS_TITLE = "clips (lower E is stabler; judged with the pipeline's own flow)"
 
 PACKAGES = ("numpy", "opencv-contrib-python", "numba", "numcodecs", "ray", "torch", "ptlflow", "av")
 
@@ -236,8 +237,10 @@ def _print_clips(console: Console, every: Sequence[tuple[str, dict[str, Any]]]) 
     """Print the clips in a table, or, where the window is too narrow for it, in lines."""
     table = Table(
         "clip", "frames", "E_cons in", "out", "E_smooth in", "out", "IoU in/out", "to look at",
-        title="clips (lower E is stabler; judged with the pipeline's own flow)",
+        title=CLIPS_TITLE,
     )  # fmt: skip
+    if every and console.width < NARROW:
+        console.print(CLIPS_TITLE)
     for clip, scores in every:
         values = [
             _number_text(scores[system][name])

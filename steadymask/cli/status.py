@@ -16,6 +16,7 @@ from pipeline.lock import at_work
 from steadymask.cli.terminal import line, plain_console
 from steadymask.cli.units import duration_text
 
+SILENT_S = 60.0  # from here on the time left is not worth telling
 EPILOG = "Exit status: 0 done or at work, 1 interrupted or with failed clips, 2 no run there."
 
 
@@ -112,6 +113,16 @@ def _of_clip(run: dict[str, Any], name: str, state: dict[str, Any]) -> dict[str,
     }
 
 
+def _outlook(state: dict[str, Any]) -> str:
+    """Return the time that a run at work has left, or why nobody can tell."""
+    if state["seconds_since_news"] > SILENT_S:
+        silence = duration_text(state["seconds_since_news"])
+        return f"nothing new for {silence}: long tasks are at work, or it is stopped, or asleep"
+    if state["seconds_left"] is None:
+        return "nothing is done yet to tell the time left by"
+    return f"about {duration_text(state['seconds_left'])} left at the speed so far"
+
+
 def _print_status(state: dict[str, Any]) -> None:
     console = plain_console()
 
@@ -123,8 +134,8 @@ def _print_status(state: dict[str, Any]) -> None:
         f"{state['state']}: {state['finished']} of {state['clips']} clips done, "
         f"{state['failed']} failed{share}, {duration_text(state['seconds'])} so far"
     )
-    if state["seconds_left"] is not None:
-        say(f"about {duration_text(state['seconds_left'])} left at the speed so far")
+    if state["state"] == "running":
+        say(_outlook(state))
     if state["state"] == "interrupted":
         silent = f"no sign of its command for {duration_text(state['seconds_since_news'])}: "
         say((silent if state["gone"] else "") + "the same command goes on from here")

@@ -52,6 +52,19 @@ def test_a_run_at_work_says_what_it_does_and_how_far_it_is(tmp_path, capsys):
     assert found["stages"]["flow"] == {"computed": 2, "hits": 0, "seconds": 3.0}
 
 
+def test_a_run_that_is_silent_is_not_said_to_be_nearly_done(tmp_path, capsys, monkeypatch):
+    out = begun(tmp_path / "out")
+    with locked(out):
+        status(out)
+        assert "left at the speed so far" in capsys.readouterr().out
+        now = time.time() + 3600
+        monkeypatch.setattr(time, "time", lambda: now)
+        assert status(out) == 0
+    told = capsys.readouterr().out
+    assert "nothing new for 1 h 0 min" in told
+    assert "left at the speed" not in told
+
+
 def test_a_run_whose_process_is_gone_was_interrupted(tmp_path, capsys):
     out = begun(tmp_path / "out")
     gone = subprocess.Popen([sys.executable, "-c", "pass"])
