@@ -22,6 +22,13 @@ class FrameView:
     half: Halved
     colours: NDArray[np.float32]
 
+    def only(self, chosen: NDArray[np.bool_]) -> FrameView:
+        """Return the same with some classes alone, (C,) bool."""
+        if chosen.all():
+            return self
+        half = Halved(self.half.image, self.half.mask[..., chosen])
+        return FrameView(self.image, self.mask[..., chosen], half, self.colours[chosen])
+
 
 def frame_view(image: NDArray[np.uint8], mask: NDArray[np.float32]) -> FrameView:
     """Return a frame, RGB, with its masks, ready to be looked at by its neighbours too."""

@@ -29,6 +29,7 @@ from stages.backend import Arithmetic, arithmetic_on
 from stages.facts import ClipFacts
 from stages.models.decoders.load import decoder_digest
 from stages.ops.fixed_point import pack_mask, unpack_mask
+from stages.refine.coarse import CoarseDecoder
 from stages.refine.decoding import (
     TRUST_REACH,
     Refined,
@@ -61,7 +62,7 @@ class Refine(Stage):
     """
 
     name: ClassVar[str] = "refine"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     writes: ClassVar[tuple[ArrayHandle, ...]] = (REFINED_MASKS, REFINED_LABELS, REFINE_TRUST)
     uses: ClassVar[tuple[str, ...]] = ("sparse",)
     outside_key: ClassVar[tuple[str, ...]] = ("weights", "device", "modules")
@@ -78,6 +79,9 @@ class Refine(Stage):
     appearance: Appearance = DEFAULT_APPEARANCE
     window: Literal[1, 3, 5, 7] = Field(7, description="frames that the aligned decoder looks at")
     weights: str = Field("", description="of a decoder: path; aligned comes with its own")
+    decode: bool = Field(
+        True, description="trust: also decode coarse masks with the aligned decoder after voting"
+    )
     device: str = Field("cpu", description="of voting and of a decoder: cpu or cuda")
 
     options: dict[str, Any] = Field(
@@ -97,6 +101,8 @@ class Refine(Stage):
     @cached_property
     def weights_digest(self) -> str:
         """Digest of a decoder's weights, or of the code of a user's method, for keys."""
+        if self.method == "trust":
+            return decoder_digest("aligned", self.weights) if self.decode else ""
         if self.method in ("aligned", "deeplab"):
             return decoder_digest(self.method, self.weights)
         if is_plugin(self.method):
@@ -116,7 +122,8 @@ class Refine(Stage):
         if self.method == "none":
             return (masks.within(), labels.within())
         if self.method == "trust":
-            reach = self.radius * self.passes + self.reach
+            near = min(self.window // 2, self.radius) if self.decode else 0
+            reach = max(self.radius * self.passes, near) + self.reach
             read = (masks, labels, FRAMES, FLOW, TRUST)
             key_frames = (EVIDENCE.within(),) if ClipFacts(facts).sparse else ()
             return (*(array.within(reach) for array in read), OUTLINES.within(POOLED), *key_frames)
@@ -171,7 +178,7 @@ class Refine(Stage):
         sparse = ClipFacts(window.facts).sparse
         key_frames = {t for t in window.frames if sparse and window[EVIDENCE][t][0] == KEY_FRAME}
         coarse = {t: mender.coarse(t) & (t not in key_frames) for t in window.frames}
-        voted = self._voted_runs(window, mender, [t for t in window.frames if coarse[t].any()], on)
+        voted = self._voted_runs(window, mender, coarse, on)
         for t in window.frames:
             restless = [] if t in key_frames else mender.restless(t)
             frame = mender.still(t, restless)
@@ -180,10 +187,17 @@ class Refine(Stage):
             yield frame, np.where(coarse[t], 0, 255).astype(np.uint8)
 
     def _voted_runs(
-        self, window: Window, mender: Mender, wanted: list[int], on: Arithmetic
+        self, window: Window, mender: Mender, coarse: dict[int, NDArray[np.bool_]], on: Arithmetic
     ) -> dict[int, NDArray[np.uint8]]:
         """Return the masks of some frames after the mended frames around have voted."""
         frames = window[FRAMES]
+        wanted = [t for t, classes in coarse.items() if classes.any()]
+        decoder = None
+        if wanted and self.decode:
+            decoder = CoarseDecoder(
+                frames, window[FLOW], lambda t: mender.mend(t).mask, look=self.window,
+                appearance=self.appearance, weights=self.weights, device=self.device,
+            )  # fmt: skip
         voted: dict[int, NDArray[np.uint8]] = {}
         for run in consecutive(wanted):
             reach = self.radius * self.passes
@@ -193,7 +207,11 @@ class Refine(Stage):
                 run, count=self.passes, radius=self.radius, appearance=self.appearance,
                 voters=voters, on=on,
             )  # fmt: skip
-            voted |= {t: pack_mask(on.get(mask)) for t, mask in zip(run, masks, strict=True)}
+            for t, mask in zip(run, masks, strict=True):
+                soft = on.get(mask)
+                if decoder is not None:
+                    soft = decoder.decode(t, soft, coarse[t])
+                voted[t] = pack_mask(soft)
         return voted
 
     def _refined(self, window: Window, on: Arithmetic) -> Iterator[Refined]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar, Literal
 
+import cv2
 import numpy as np
 from numpy.typing import NDArray
 from pydantic import Field
@@ -54,6 +55,9 @@ class Smooth(Stage):
     weighted: bool = Field(True, description="weigh pixels by how sure their mask is")
     weight_floor: float = Field(0.01, gt=0, le=1, description="weight of the least sure pixel")
     votes: int = Field(2, ge=0, le=5, description="passes of voting after the filter")
+    blur: float = Field(
+        1.0, ge=0, le=20, description="blur after voting, pixels (1 sigma): votes fray outlines"
+    )
     radius: Radius = DEFAULT_RADIUS
     appearance: Appearance = DEFAULT_APPEARANCE
     device: str = Field("cpu", description="cpu or cuda")
@@ -122,13 +126,16 @@ class Smooth(Stage):
             return window[INPUT_MASKS][t], window[INPUT_LABELS][t]
         return window[REFINED_MASKS][t], window[REFINED_LABELS][t]
 
-    @staticmethod
     def _kept(
-        mask: NDArray[np.float32], window: Window, t: int
+        self, mask: NDArray[np.float32], window: Window, t: int
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return a frame's mask and labels; as they came in where they are good."""
         if _is_key_frame(window, t):
             return window[INPUT_MASKS][t], window[INPUT_LABELS][t]
+        if self.votes and self.blur > 0 and mask.size:
+            # Pixel by pixel, what looks like its neighbours in time takes their mask and what does
+            # not keeps its own: in grass or fur that is a saw-tooth with islands of a few pixels.
+            mask = cv2.GaussianBlur(mask, (0, 0), self.blur).reshape(mask.shape)
         trust = window[REFINE_TRUST][t]
         mask = leave_alone(mask, window[REFINED_MASKS][t], trust)
         labels = keep_labels(winners(mask), window[REFINED_LABELS][t], trust)

@@ -1,0 +1,120 @@
+"""Coarse masks after voting: drawn along the picture's edges by the aligned decoder."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, cast
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.stage import Span
+from stages.arrays import offsets
+from stages.models.decoders.load import load_decoder
+from stages.ops.decoder_inputs import DecoderInputs, FrameView, decoder_inputs, frame_view
+from stages.ops.fixed_point import unpack_flow, unpack_mask
+from stages.ops.residual import add_residual
+from stages.ops.voting import appearance_table
+
+if TYPE_CHECKING:
+    from stages.models.decoders.aligned import AlignedDecoder
+
+UNSURE = 0.02  # a mask within that much of 0 or 1 has no outline there
+AROUND = 32  # pixels of picture that the decoder sees around an outline
+GRID = 32  # pixels: boxes begin at multiples, as the decoder folds and halves its input
+
+
+class CoarseDecoder:
+    """Decodes some classes of the frames of a window, one frame after the other.
+
+    Parameters
+    ----------
+    frames : Span
+        (H, W, 3) uint8.
+    flow : Span of (2 * radius, 2, h, w) int16
+    masks : callable
+        Returns the soft masks of a frame, (H, W, C) uint8, before voting.
+    look : int
+        Frames that the decoder may look at; no more than it was trained for.
+    appearance : float
+        See `stages.ops.voting.appearance_table`.
+    weights, device : str
+        See `stages.models.decoders.load.load_decoder`.
+    """
+
+    def __init__(
+        self, frames: Span, flow: Span, masks: Callable[[int], NDArray[np.uint8]], *,
+        look: int, appearance: float, weights: str, device: str,
+    ) -> None:  # fmt: skip
+        self._decoder = cast("AlignedDecoder", load_decoder("aligned", weights, device))
+        self._frames, self._flow, self._masks = frames, flow, masks
+        self._steps = offsets(flow.array.shape[1] // 2)
+        self._reach = min(self._decoder.window // 2, look // 2, len(self._steps) // 2)
+        self._table = appearance_table(appearance)
+        self._views: dict[int, FrameView] = {}
+
+    def decode(
+        self, t: int, voted: NDArray[np.float32], chosen: NDArray[np.bool_]
+    ) -> NDArray[np.float32]:
+        """Return the voted masks (H, W, C) of frame `t`, some classes (C,) of them decoded.
+
+        Frames have to rise from call to call.
+        """
+        inputs = self._inputs(t, voted, chosen)
+        residual = np.zeros((*voted.shape[:2], int(chosen.sum())), np.float32)
+        for c in range(residual.shape[-1]):
+            box = _box_around_outline(inputs.masks[c, :2])
+            if box is not None:
+                residual[(*box, c)] = self._decoder.refine(_part(inputs, c, box))[0][..., 0]
+        out = voted.copy()
+        out[..., chosen] = add_residual(np.ascontiguousarray(voted[..., chosen]), residual)
+        return out
+
+    def _inputs(
+        self, t: int, voted: NDArray[np.float32], chosen: NDArray[np.bool_]
+    ) -> DecoderInputs:
+        near = range(
+            max(t - self._reach, self._frames.start), min(t + self._reach + 1, self._frames.stop)
+        )
+        for j in near:
+            if j not in self._views:
+                self._views[j] = frame_view(self._frames[j], unpack_mask(self._masks(j)))
+        self._views = {j: view for j, view in self._views.items() if j >= near.start}
+        return decoder_inputs(
+            {j - t: self._views[j].only(chosen) for j in near},
+            np.ascontiguousarray(voted[..., chosen]),
+            {step: unpack_flow(self._flow[t][k]) for k, step in enumerate(self._steps)},
+            window=self._decoder.window,
+            table=self._table,
+        )
+
+
+Box = tuple[slice, slice]
+"""Rows and columns."""
+
+
+def _box_around_outline(masks: NDArray[np.float32]) -> Box | None:
+    """Return the box of all outlines of some masks (N, H, W), and what is around them."""
+    unsure = (np.abs(masks - np.float32(0.5)) < 0.5 - UNSURE).any(axis=0)
+    left, top, width, height = cv2.boundingRect(unsure.astype(np.uint8))
+    if not width:
+        return None
+    rows, columns = unsure.shape
+    return _side(top, top + height, rows), _side(left, left + width, columns)
+
+
+def _side(start: int, stop: int, size: int) -> slice:
+    """Return one side of a box, wider by what is around and rounded to the decoder's grid."""
+    first = max(start - AROUND, 0) // GRID * GRID
+    return slice(first, min(-(-(stop + AROUND) // GRID) * GRID, size))
+
+
+def _part(inputs: DecoderInputs, c: int, box: Box) -> DecoderInputs:
+    """Return the inputs of one class within a box that begins at even places."""
+    half = tuple(slice(side.start // 2, -(-side.stop // 2)) for side in box)
+    return DecoderInputs(
+        inputs.picture[(slice(None), *box)],
+        inputs.masks[(slice(c, c + 1), slice(None), *box)],
+        inputs.near[(slice(c, c + 1), slice(None), *half)],
+    )
