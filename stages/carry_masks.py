@@ -23,26 +23,38 @@ from stages.arrays import (
 )
 from stages.facts import ClipFacts
 from stages.ops.fixed_point import pack_mask, unpack_flow, unpack_mask
+from stages.ops.key_matching import (
+    KeyFrame,
+    Match,
+    describe_pixels,
+    match_key_frames,
+    matching_step,
+    thin_out,
+)
 from stages.ops.propagation import (
     CarriedMask,
     ColourModel,
     carry_on,
+    flow_targets,
     labelled_mask,
     learn_colours,
     local_separation,
     mix_sides,
+    sample_plane,
+    search_region,
 )
 from stages.ops.soft_masks import winners
 
 Floats = NDArray[np.float32]
 FORWARD, BACKWARD = 1, -1
+FAR_APART = 1e3  # of descriptors, in place of infinite
 
 
 class CarryMasks(Stage):
     """Masks for the frames between labelled ones; see `stages.ops.propagation`."""
 
     name: ClassVar[str] = "carry"
-    version: ClassVar[int] = 1
+    version: ClassVar[int] = 2
     writes: ClassVar[tuple[ArrayHandle, ...]] = (CARRIED_MASKS, CARRIED_LABELS)
     uses: ClassVar[tuple[str, ...]] = ("sparse",)
 
@@ -91,11 +103,35 @@ def _mixed_mask(sides: list[tuple[_CarryPath, int]], t: int, shape: tuple[int, .
     """Return the mask of a frame at working size from what its sides carry there."""
     rows, columns, classes = shape
     out = np.zeros(shape, np.float32)
+    picture = sides[0][0].frame_picture(t)
+    carried = [(path.at(t), frames) for path, frames in sides]
+    match = _match_frame(sides, t, search_region([mask for masks, _ in carried for mask in masks]))
+    distance = _on_grid(match.distance, picture)
     for k in range(classes):
-        both = [(path.at(t)[k], frames) for path, frames in sides]
-        small = mix_sides(both)
+        both = [(masks[k], frames) for masks, frames in carried]
+        matched = _on_grid(match.masks[..., k], picture), distance
+        small = mix_sides(both, picture, matched)
         out[..., k] = cv2.resize(small, (columns, rows), interpolation=cv2.INTER_LINEAR)
     return np.asarray(out / np.maximum(out.sum(axis=-1, keepdims=True), 1), np.float32)
+
+
+def _match_frame(sides: list[tuple[_CarryPath, int]], t: int, region: NDArray[np.bool_]) -> Match:
+    """Return the classes that a frame's pixels have in the labelled frames."""
+    step = matching_step(region.shape[0])
+    places: list[Floats] = [
+        np.asarray(np.stack([thin_out(axis, step) for axis in path.place(t)]) / step, np.float32)
+        for path, _ in sides
+    ]
+    descriptors = describe_pixels(sides[0][0].frame_picture(t))
+    wanted = thin_out(region, step)
+    return match_key_frames(descriptors, [path.key for path, _ in sides], places, wanted)
+
+
+def _on_grid(values: Floats, picture: NDArray[np.uint8]) -> Floats:
+    """Return values of the grid of matching on that of a picture."""
+    size = picture.shape[1], picture.shape[0]
+    finite = np.minimum(values, np.float32(FAR_APART))
+    return np.asarray(cv2.resize(finite, size, interpolation=cv2.INTER_LINEAR), np.float32)
 
 
 class _CarryPath:
@@ -106,7 +142,11 @@ class _CarryPath:
         self._size = (self._flow.array.shape[-1], self._flow.array.shape[-2])
         mask = unpack_mask(window[INPUT_MASKS][origin])
         small = [self._shrink_mask(mask[..., k]) for k in range(mask.shape[-1])]
-        picture = self._frame_picture(origin)
+        picture = self.frame_picture(origin)
+        every = matching_step(picture.shape[0])
+        self.key = KeyFrame(describe_pixels(picture), thin_out(np.stack(small, axis=-1), every))
+        rows, columns = np.mgrid[: picture.shape[0], : picture.shape[1]].astype(np.float32)
+        self._places: dict[int, Floats] = {origin: np.stack([columns, rows])}
         self._colours: list[ColourModel] = [learn_colours(picture, plane) for plane in small]
         self._local = [local_separation(picture, plane) for plane in small]
         self._masks: dict[int, list[CarriedMask]] = {origin: [labelled_mask(p) for p in small]}
@@ -118,9 +158,14 @@ class _CarryPath:
             self._carry_step()
         return self._masks[t]
 
+    def place(self, t: int) -> Floats:
+        """Return columns and rows (2, H, W) in the labelled frame of what frame `t` shows."""
+        self.at(t)
+        return self._places[t]
+
     def _carry_step(self) -> None:
         t, before = self._last + self._step, self._last
-        old, new = self._frame_picture(before), self._frame_picture(t)
+        old, new = self.frame_picture(before), self.frame_picture(t)
         back, there = self._frames_between(t, -self._step), self._frames_between(before, self._step)
         self._masks[t] = [
             carry_on(own, old, new, back, there, colours, local_weight=local)
@@ -128,13 +173,16 @@ class _CarryPath:
                 self._masks[before], self._colours, self._local, strict=True
             )
         ]
+        x, y, _ = flow_targets(back)
+        self._places[t] = np.stack([sample_plane(axis, x, y) for axis in self._places[before]])
         self._last = t
 
     def _frames_between(self, t: int, step: int) -> Floats:
         steps = offsets(self._flow.array.shape[1] // 2)
         return unpack_flow(self._flow[t][steps.index(step)])
 
-    def _frame_picture(self, t: int) -> NDArray[np.uint8]:
+    def frame_picture(self, t: int) -> NDArray[np.uint8]:
+        """Return a frame on the grid of the flow: (H, W, 3)."""
         small = cv2.resize(self._frames[t], self._size, interpolation=cv2.INTER_AREA)
         return np.asarray(small, np.uint8)
 

@@ -4,7 +4,8 @@ From each labelled frame a class's mask is carried from frame to frame: where fl
 with it, the carried mask counts; where they do not, the colours of the class and of what surrounds
 it decide, within reach of the carried outline. What both sides carry to a frame is mixed by
 distance and by how well it was carried (compare VSPW, CVPR 2021, sec. 3.2.2: from both sides, with
-checks).
+checks), and with the classes of the pixels that look most alike in the labelled frames themselves
+(`stages.ops.key_matching`), which do not drift.
 """
 
 from __future__ import annotations
@@ -35,6 +36,12 @@ ROUND_TRIP = 8.0  # squared pixels that flow there and back may miss
 FILTER_RADIUS, FILTER_EPS = 6, 90.0  # guided filter of the log odds, pixels and squared grey levels
 DECAY = 0.15  # of confidence in a step that flow and picture do not confirm
 DISTANCE_POWER = 1.5  # of the share of the way, in mixing both sides
+CONFIDENCE_POWER = 3  # of confidence, by which what was carried gives way to what looks alike
+MATCH_WEIGHT = 2.0  # of the log odds of pixels that look exactly alike
+UNLIKE = 0.1  # squared distance of descriptors at which a third of that weight is left
+EDGE_RADIUS, EDGE_EPS = 2, 30.0  # guided filter of the mixed log odds
+SUPPORT = 0.02  # probability from which a class may be at a pixel
+AROUND = 1 / 16  # of the height: how far from there pixels are looked for
 
 
 @dataclass(frozen=True)
@@ -117,12 +124,12 @@ def carry_on(
     local_weight : float, in [0, 1]
         Of local colours; see `local_separation`.
     """
-    x, y, inside = _flow_targets(back)
-    odd = back + np.stack([_sample_mask(axis, x, y) for axis in there])
+    x, y, inside = flow_targets(back)
+    odd = back + np.stack([sample_plane(axis, x, y) for axis in there])
     confirmed = np.exp(-(odd**2).sum(axis=0) / ROUND_TRIP) * inside
-    unlike = ((_sample_mask(before.astype(np.float32), x, y) - after) ** 2).sum(axis=-1)
+    unlike = ((sample_plane(before.astype(np.float32), x, y) - after) ** 2).sum(axis=-1)
     reliable = (confirmed * np.exp(-unlike / (2 * LOOK_ALIKE**2))).astype(np.float32)
-    prior = _sample_mask(own.probability, x, y)
+    prior = sample_plane(own.probability, x, y)
     distance = signed_distance(prior > 0.5, reach=FAR)
     doubtful = np.clip(distance / SOFT, -1, 1) * CERTAIN
     odds: Floats = reliable * _log_odds(prior) + (1 - reliable) * doubtful
@@ -133,7 +140,7 @@ def carry_on(
     odds = cv2.ximgproc.guidedFilter(after, odds.astype(np.float32), FILTER_RADIUS, FILTER_EPS)
     open_to_change = (np.abs(distance) < BAND) | ((reliable < 0.3) & (np.abs(distance) < FAR))
     odds = np.where(open_to_change, odds, np.sign(distance) * CERTAIN).astype(np.float32)
-    confidence = _sample_mask(own.confidence, x, y) * (1 - DECAY + DECAY * reliable)
+    confidence = sample_plane(own.confidence, x, y) * (1 - DECAY + DECAY * reliable)
     return CarriedMask(odds, np.clip(confidence, 1e-3, 1).astype(np.float32))
 
 
@@ -154,13 +161,22 @@ def labelled_mask(mask: Floats) -> CarriedMask:
     return CarriedMask(_log_odds(mask), np.ones(mask.shape, np.float32))
 
 
-def mix_sides(sides: Sequence[tuple[CarriedMask, int]]) -> Floats:
+def mix_sides(
+    sides: Sequence[tuple[CarriedMask, int]],
+    picture: NDArray[np.uint8],
+    matched: tuple[Floats, Floats],
+) -> Floats:
     """Return the probability of a class where one or two sides carried its mask to a frame.
 
     Parameters
     ----------
     sides : sequence of (CarriedMask, int)
         Each with the number of frames that it was carried, >= 1.
+    picture : ndarray, shape (H, W, 3), uint8
+        The frame, RGB.
+    matched : pair of ndarray, shape (H, W), float32
+        Of pixels that look alike in the labelled frames: the probability of the class, and the
+        squared distance of descriptors.
 
     Returns
     -------
@@ -168,12 +184,23 @@ def mix_sides(sides: Sequence[tuple[CarriedMask, int]]) -> Floats:
     """
     way = sum(frames for _, frames in sides)
     shape = sides[0][0].log_odds.shape
-    total, weights = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
+    total, weights = np.zeros(shape, np.float32), np.float32(0)
     for side, frames in sides:
         share = np.float32(1 if len(sides) == 1 else (1 - frames / way) ** DISTANCE_POWER)
-        total = total + share * side.confidence * side.log_odds
-        weights = weights + share * side.confidence
-    return np.asarray(1 / (1 + np.exp(-total / weights)), np.float32)
+        total = total + share * side.confidence**CONFIDENCE_POWER * side.log_odds
+        weights = weights + share
+    alike = np.float32(MATCH_WEIGHT) * np.exp(-matched[1] / np.float32(UNLIKE))
+    odds = np.asarray(total / weights + alike * _log_odds(matched[0]), np.float32)
+    odds = cv2.ximgproc.guidedFilter(picture, odds, EDGE_RADIUS, EDGE_EPS)
+    return np.asarray(1 / (1 + np.exp(-odds)), np.float32)
+
+
+def search_region(sides: Sequence[CarriedMask]) -> NDArray[np.bool_]:
+    """Return where any of the masks carried to a frame may be, and what surrounds it: (H, W)."""
+    support = np.any([side.probability > SUPPORT for side in sides], axis=0)
+    reach = 2 * max(round(AROUND * support.shape[0]), 1) + 1
+    wider = cv2.dilate(support.astype(np.uint8), np.ones((reach, reach), np.uint8))
+    return np.asarray(wider > 0)
 
 
 def _log_odds(mask: Floats) -> Floats:
@@ -230,15 +257,16 @@ def _box_sum(values: Floats) -> Floats:
     return total
 
 
-def _flow_targets(flow: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
-    """Return where flow leads, columns and rows, and whether that is inside the picture."""
+def flow_targets(flow: Floats) -> tuple[Floats, Floats, NDArray[np.bool_]]:
+    """Return where flow (2, H, W) leads, columns and rows, and whether that is in the picture."""
     rows, columns = flow.shape[1:]
     y, x = np.mgrid[:rows, :columns].astype(np.float32)
     x, y = x + flow[0], y + flow[1]
     return x, y, (x >= 0) & (y >= 0) & (x <= columns - 1) & (y <= rows - 1)
 
 
-def _sample_mask(values: Floats, x: Floats, y: Floats) -> Floats:
+def sample_plane(values: Floats, x: Floats, y: Floats) -> Floats:
+    """Return values (H, W, …) at columns x and rows y, those of the border beyond it."""
     sampled: Floats = cv2.remap(
         np.ascontiguousarray(values), x, y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
     )

@@ -9,6 +9,7 @@ from stages.ops.propagation import (
     learn_colours,
     local_separation,
     mix_sides,
+    search_region,
 )
 
 SIZE = (60, 80)
@@ -86,15 +87,38 @@ def test_colours_that_cannot_tell_have_no_weight():
     assert learn_colours(picture, np.zeros(SIZE, np.float32)).weight == 0
 
 
+ONES = np.ones(SIZE, np.float32)
+GREY = np.full((*SIZE, 3), 90, np.uint8)
+NOTHING_ALIKE = 0.5 * ONES, 1e3 * ONES
+
+
 def test_the_nearer_side_counts_more_and_a_doubtful_one_less():
-    ones = np.ones(SIZE, np.float32)
-    yes, no = CarriedMask(2 * ones, ones), CarriedMask(-2 * ones, ones)
-    assert (mix_sides([(yes, 1), (no, 5)]) > 0.5).all()
-    assert (mix_sides([(yes, 5), (no, 1)]) < 0.5).all()
-    np.testing.assert_allclose(mix_sides([(yes, 3), (no, 3)]), 0.5, atol=1e-6)
-    doubtful = CarriedMask(2 * ones, 0.01 * ones)
-    assert (mix_sides([(doubtful, 2), (no, 5)]) < 0.5).all()
-    assert (mix_sides([(yes, 7)]) > 0.5).all()
+    yes, no = CarriedMask(2 * ONES, ONES), CarriedMask(-2 * ONES, ONES)
+
+    def mixed(*sides):
+        return mix_sides(sides, GREY, NOTHING_ALIKE)
+
+    assert (mixed((yes, 1), (no, 5)) > 0.5).all()
+    assert (mixed((yes, 5), (no, 1)) < 0.5).all()
+    np.testing.assert_allclose(mixed((yes, 3), (no, 3)), 0.5, atol=1e-6)
+    doubtful = CarriedMask(2 * ONES, 0.01 * ONES)
+    assert (mixed((doubtful, 2), (no, 5)) < 0.5).all()
+    assert (mixed((yes, 7)) > 0.5).all()
+
+
+def test_what_looks_alike_in_the_labelled_frames_overrules_a_doubtful_side_only():
+    no, doubtful_no = CarriedMask(-4 * ONES, ONES), CarriedMask(-4 * ONES, 0.5 * ONES)
+    alike, unlike = (ONES, 0 * ONES), (ONES, 0.5 * ONES)
+    assert (mix_sides([(doubtful_no, 3)], GREY, alike) > 0.9).all()
+    assert (mix_sides([(no, 3)], GREY, unlike) < 0.1).all()
+    assert (mix_sides([(doubtful_no, 3)], GREY, unlike) < 0.5).all()
+
+
+def test_pixels_are_looked_for_where_a_mask_may_be_and_around_it():
+    mask = np.zeros(SIZE, np.float32)
+    mask[20:30, 20:30] = 1
+    region = search_region([labelled_mask(mask)])
+    assert not region.all()
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0])
