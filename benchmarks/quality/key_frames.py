@@ -87,7 +87,7 @@ def run(
     command += ["--masks", str(folder / "masks")] if kind else []
     command += ["--keyframes", str(folder / "keys")] if keys else []
     command += ["--out", str(folder / "out"), "--follow-links", "--set", "segment.union=true"]
-    command += ["--set", "report.enabled=false"]
+    command += ["--set", "report.enabled=false", "--executor", "inline", "--workers", "1"]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return folder / "out"
 
