@@ -12,7 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from stages.media.masks.raw import MOST_TINT, Raw, alpha_of, colours_of, grey_of, packed
+from stages.media.masks.raw import (
+    MOST_TINT,
+    Raw,
+    alpha_of,
+    colours_of,
+    count_values,
+    grey_of,
+    packed,
+    packed_colours,
+    widest_tint,
+)
 
 IGNORE = 255  # in 8-bit label files: neither class nor background; read as background
 MOST_COLOURS = 4096  # that are counted; more are a picture
@@ -62,7 +72,7 @@ class Levels:
     def add(self, values: NDArray[np.integer]) -> None:
         """Count one frame, (H, W) uint8 or uint16."""
         top = int(np.iinfo(values.dtype).max)
-        counts = np.bincount(values.ravel(), minlength=top + 1)
+        counts = count_values(values)
         self.counts[: top + 1] += counts
         self.appearances[: top + 1] += counts > 0
         self.narrow |= top == 255
@@ -175,14 +185,10 @@ class Census:
     def _add_colours(self, raw: Raw, alpha: NDArray[np.uint8] | None) -> None:
         self.has_palette |= raw.palette is not None
         self.has_colours |= raw.is_colour
-        colours = colours_of(raw)
-        numbers = packed(colours)
+        numbers = packed_colours(raw)
         if raw.palette is not None:
             self._add_palette(raw)
-        tint = 0 if raw.exact else MOST_TINT
-        low, high = colours.min(axis=2), colours.max(axis=2)
-        is_grey = int((high - low).max(initial=0)) <= tint
-        self.all_grey &= is_grey
+        self.all_grey &= widest_tint(raw) <= (0 if raw.exact else MOST_TINT)
         self.black_frames += not numbers.any()
         if len(self.colours) <= MOST_COLOURS:
             counted = _counted_values(numbers)
@@ -190,7 +196,7 @@ class Census:
             self.colour_frames.update(counted.keys())
             self.inner_colours |= _inner_values(numbers, counted, self.inner_colours)
         if not (raw.exact and len(self.colours) <= BLENDED):
-            self._add_flat(colours)
+            self._add_flat(colours_of(raw))
         if alpha is not None:
             grey = grey_of(raw)
             apart = np.count_nonzero((grey > 127) != (alpha > 127))
@@ -202,7 +208,7 @@ class Census:
         if raw.palette is None:
             return
         colours = packed(raw.palette[:, :3])
-        for index in np.flatnonzero(np.bincount(raw.values.ravel(), minlength=256)):
+        for index in np.flatnonzero(count_values(raw.values)):
             colour = int(colours[index])
             self.palettes_differ |= self.index_colours.setdefault(int(index), colour) != colour
 
