@@ -11,7 +11,7 @@ import socket
 import sys
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from functools import lru_cache, partial
 from itertools import count
@@ -189,8 +189,7 @@ def _make_artifact(task: Task, store: Store) -> Manifest:
 
 
 def _run_stage(task: Task, step: Stage, store: Store) -> Arrays:
-    spans = {name: _load_span(store, pieces) for name, pieces in task.pieces.items()}
-    window = Window(task.node.start, task.node.stop, task.facts, spans)
+    window = Window(task.node.start, task.node.stop, task.facts, _WantedSpans(task, store))
     arrays = step.run(window)
     for name, values in arrays.items():
         if len(values) != len(window.frames):
@@ -199,6 +198,28 @@ def _run_stage(task: Task, step: Stage, store: Store) -> Arrays:
             )
     check_arrays(step.writes, arrays)
     return arrays
+
+
+class _WantedSpans(Mapping[str, Span]):
+    """The inputs of a task, each read from the store when it is first asked for.
+
+    A step that finds nothing to do in one array need not wait for the others.
+    """
+
+    def __init__(self, task: Task, store: Store) -> None:
+        self._pieces, self._store = task.pieces, store
+        self._loaded: dict[str, Span] = {}
+
+    def __getitem__(self, name: str) -> Span:
+        if name not in self._loaded:
+            self._loaded[name] = _load_span(self._store, self._pieces[name])
+        return self._loaded[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._pieces)
+
+    def __len__(self) -> int:
+        return len(self._pieces)
 
 
 def _checked_emit(task: Task, append: Callable[[Arrays], None]) -> Callable[[Arrays], None]:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from stages.ops.object_views import ObjectView, describe_objects, shrink_labels, shrink_picture
 
@@ -185,7 +184,7 @@ class ObjectMatcher:
         self._note_joints(inside / np.maximum(areas, 1), inside, views)
         return {
             labels[column]: self.tracks[row].number
-            for row, column in zip(*linear_sum_assignment(score, maximize=True), strict=True)
+            for row, column in _best_pairs(score)
             if score[row, column] > 0
         }
 
@@ -196,7 +195,7 @@ class ObjectMatcher:
         if not views or not away:
             return
         score = np.array([[self._return_score(t, view) for view in views] for t in away])
-        for row, column in zip(*linear_sum_assignment(score, maximize=True), strict=True):
+        for row, column in _best_pairs(score):
             if score[row, column] > RETURN_SCORE:
                 numbers[views[column].label] = away[row].number
 
@@ -262,3 +261,11 @@ def _flow_between(start: NDArray[np.uint8], end: NDArray[np.uint8]) -> NDArray[n
         return np.zeros((*start.shape, 2), np.float32)
     method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
     return np.asarray(method.calc(start, end, None), np.float32)
+
+
+def _best_pairs(score: NDArray[np.float64]) -> list[tuple[int, int]]:
+    """Return rows and columns, each at most once, whose scores sum to the most."""
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
+    rows, columns = linear_sum_assignment(score, maximize=True)
+    return list(zip(rows.tolist(), columns.tolist(), strict=True))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import NamedTuple
 
 import cv2
@@ -65,16 +66,24 @@ class Mender:
     ) -> None:
         self._masks, self._labels = masks, labels
         self._trust, self._outlines = window[TRUST], window[OUTLINES]
-        flow = window[FLOW]
-        steps = offsets(radius)
-        self._flow = flow.array[:, [steps.index(-1), steps.index(1)]]
-        self._images = shrink_frames(window[FRAMES].array, flow.array.shape[-2:])
+        self._window, self._radius = window, radius
         unreliable = (self._trust.array < RELIABLE).any(axis=-1)
         self._weights = np.where(unreliable, np.uint8(WRONG), np.uint8(TRUSTED))
         self._reach = reach
         self._distances: dict[tuple[int, int], NDArray[np.int8]] = {}
         self._mended: dict[int, Mended] = {}
         self.classes = self._masks.array.shape[-1]
+
+    @cached_property
+    def _flow(self) -> NDArray[np.int16]:
+        """Flow to the frame before and the frame after; not read where nothing is carried."""
+        steps = offsets(self._radius)
+        return self._window[FLOW].array[:, [steps.index(-1), steps.index(1)]]
+
+    @cached_property
+    def _images(self) -> NDArray[np.uint8]:
+        """Pictures on the grid of the flow."""
+        return shrink_frames(self._window[FRAMES].array, self._flow.shape[-2:])
 
     def restless(self, t: int) -> list[int]:
         """Return the classes whose outlines jump around a frame."""

@@ -190,10 +190,12 @@ class Refine(Stage):
         self, window: Window, mender: Mender, coarse: dict[int, NDArray[np.bool_]], on: Arithmetic
     ) -> dict[int, NDArray[np.uint8]]:
         """Return the masks of some frames after the mended frames around have voted."""
-        frames = window[FRAMES]
         wanted = [t for t, classes in coarse.items() if classes.any()]
+        if not wanted:  # pictures and flow are not even read
+            return {}
+        frames = window[FRAMES]
         decoder = None
-        if wanted and self.decode:
+        if self.decode:
             decoder = CoarseDecoder(
                 frames, window[FLOW], lambda t: mender.mend(t).mask, look=self.window,
                 appearance=self.appearance, weights=self.weights, device=self.device,

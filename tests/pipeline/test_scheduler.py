@@ -5,6 +5,7 @@ import pytest
 from pipeline.errors import NowhereError
 from pipeline.executor import InlineExecutor
 from pipeline.scheduler import Run
+from pipeline.stage import Input
 from pipeline.store.store import Store
 from tests.support.toy_stages import STEPS, Difference, Mean, Numbers, Page, Some, clip_of, numbers
 
@@ -53,6 +54,26 @@ def test_a_run_that_can_run_nowhere_ends_at_once(tmp_path):
         made.go(clips)
     assert len(asked) == 1
     assert not any(event.kind == "failed" for event in events)
+
+
+def test_what_a_stage_does_not_ask_for_is_not_read(tmp_path, monkeypatch):
+    class Sparing(Difference):
+        name = "sparing"
+
+        def inputs(self, facts):
+            return (*super().inputs(facts), Input("numbers", "x"))
+
+    read, load = [], Store.read
+
+    def counted(store, *pieces, **options):
+        read.extend(piece.array for piece in pieces)
+        return load(store, *pieces, **options)
+
+    monkeypatch.setattr(Store, "read", counted)
+    clip = clip_of(tmp_path, "a", numbers(9))
+    events = run(tmp_path, [clip], steps=[Numbers(), Mean(), Sparing()], chunk=64)
+    assert computed(events) == ["numbers", "mean", "sparing"]
+    assert read == ["x", "y"]
 
 
 def test_neighbours_are_not_seen_across_a_cut(tmp_path):

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 from pipeline.errors import InputError
 from stages.media.masks.legend import Legend
@@ -143,6 +142,8 @@ def numbers_by_overlap(
     """
     if not ours or not theirs:
         return {number: number for number in ours}
+    from scipy.optimize import linear_sum_assignment  # slow to import
+
     pixels = np.array([[shared.get((a, b), 0) for b in theirs] for a in ours])
     rows, columns = linear_sum_assignment(pixels, maximize=True)
     pairs = zip(rows.tolist(), columns.tolist(), strict=True)

@@ -140,7 +140,7 @@ def packed(colours: NDArray[np.uint8]) -> NDArray[np.uint32]:
 def packed_colours(raw: Raw) -> NDArray[np.uint32]:
     """Return a frame's colours as numbers (H, W), by way of the palette where there is one."""
     if raw.palette is not None:
-        return packed(raw.palette[:, :3])[raw.values]
+        return np.asarray(packed(raw.palette[:, :3])[raw.values])
     return packed(colours_of(raw))
 
 
