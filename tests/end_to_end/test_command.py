@@ -58,19 +58,19 @@ def test_one_command_gives_one_mask_per_frame_and_everything_promised(tmp_path):
     assert done.returncode == 0, done.stderr
     assert "2 clips done, 0 failed" in done.stdout
     out = tmp_path / "out"
-    found = masks(out / "a")
-    assert found.shape == truth.shape
-    assert set(np.unique(found)) == {0, 3, 7}
-    given = np.stack([read_labels(p) for p in sorted((tmp_path / "masks" / "a").iterdir())])
-    assert (found != truth).mean() <= (given != truth).mean()
+    actual = masks(out / "a")
+    assert actual.shape == truth.shape
+    assert set(np.unique(actual)) == {0, 3, 7}
+    masks_in = np.stack([read_labels(p) for p in sorted((tmp_path / "masks" / "a").iterdir())])
+    assert (actual != truth).mean() <= (masks_in != truth).mean()
     assert stabilise(tmp_path, *VOTED, out="voted").returncode == 0
-    assert (masks(tmp_path / "voted" / "a") != truth).mean() < 0.6 * (given != truth).mean()
+    assert (masks(tmp_path / "voted" / "a") != truth).mean() < 0.6 * (masks_in != truth).mean()
     for name, frames in (("masks.mkv", 20), ("overlay.mp4", 20)):
         with av.open(str(out / "a" / name)) as container:
             assert sum(1 for _ in container.decode(video=0)) == frames
     with av.open(str(out / "a" / "masks.mkv")) as container:
         grey = np.stack([f.to_ndarray(format="gray") for f in container.decode(video=0)])
-    np.testing.assert_array_equal(grey, found)
+    np.testing.assert_array_equal(grey, actual)
     run = json.loads((out / "run.json").read_text())
     assert run["state"] == "done"
     assert run["settings"]["refine"]["passes"] == 2
@@ -140,21 +140,21 @@ def test_a_killed_run_is_taken_up_where_it_was(tmp_path, executor):
 
 def test_bad_clips_are_named_and_cost_the_good_one_nothing(tmp_path):
     write_clip(tmp_path, "good", 8)
-    footage, given = tmp_path / "footage", tmp_path / "masks"
+    footage, mask_folder = tmp_path / "footage", tmp_path / "masks"
     (footage / "zero.mp4").touch()
     (footage / "text.mkv").write_text("no video\n" * 50)
     write_clip(tmp_path, "short", 8)
-    (given / "short" / "00003.png").unlink()
+    (mask_folder / "short" / "00003.png").unlink()
     write_clip(tmp_path, "small", 8)
-    cv2.imwrite(str(given / "small" / "00002.png"), np.zeros((9, 9), np.uint8))
+    cv2.imwrite(str(mask_folder / "small" / "00002.png"), np.zeros((9, 9), np.uint8))
     write_clip(tmp_path, "mixed", 8)
     cv2.imwrite(str(footage / "mixed" / "00004.png"), np.zeros((9, 9, 3), np.uint8))
     write_clip(tmp_path, "alone", 4)
-    for path in (given / "alone").iterdir():
+    for path in (mask_folder / "alone").iterdir():
         path.unlink()
     for name in ("zero", "text"):
-        (given / name).mkdir()
-        cv2.imwrite(str(given / name / "0.png"), np.zeros((9, 9), np.uint8))
+        (mask_folder / name).mkdir()
+        cv2.imwrite(str(mask_folder / name / "0.png"), np.zeros((9, 9), np.uint8))
     done = stabilise(tmp_path)
     assert done.returncode == 1
     failures = json.loads((tmp_path / "out" / "run.json").read_text())["failures"]
@@ -213,10 +213,10 @@ def test_clips_whose_names_differ_only_in_extension_are_kept_apart(tmp_path):
 def test_footage_larger_than_the_working_size_gives_masks_of_its_own_size(tmp_path):
     write_clip(tmp_path, "a", 6, size=(120, 160))
     assert stabilise(tmp_path, "--set", "ingest.short_side=60").returncode == 0
-    found = masks(tmp_path / "out" / "a")
+    actual = masks(tmp_path / "out" / "a")
     truth = np.stack([scene(t, (120, 160))[1] for t in range(6)])
-    assert found.shape == truth.shape
-    assert (found != truth).mean() < 0.05
+    assert actual.shape == truth.shape
+    assert (actual != truth).mean() < 0.05
 
 
 def test_a_frame_that_cannot_be_read_is_told_and_shifts_nothing(tmp_path):
@@ -245,10 +245,10 @@ def test_sound_and_variable_frame_rate_reach_the_overlay(tmp_path, data):
     with av.open(str(tmp_path / "out" / "kitten" / "overlay.mp4")) as container:
         assert container.streams.audio
         base = container.streams.video[0].time_base
-        found = sorted(p.pts * base for p in container.demux(video=0) if p.pts is not None)
-    assert len(found) == len(wanted) == 149
+        actual = sorted(p.pts * base for p in container.demux(video=0) if p.pts is not None)
+    assert len(actual) == len(wanted) == 149
     drift = [
-        abs(float((a - found[0]) - (b - wanted[0]))) for a, b in zip(found, wanted, strict=True)
+        abs(float((a - actual[0]) - (b - wanted[0]))) for a, b in zip(actual, wanted, strict=True)
     ]
     assert max(drift) < 1e-3
 
@@ -371,13 +371,13 @@ def test_a_long_clip_is_read_and_written_in_parts(tmp_path):
     assert done.returncode == 0, done.stderr
     computed, out = stages_of(tmp_path), tmp_path / "out" / "a"
     assert (computed["ingest"], computed["segment"], computed["export"]) == (2, 2, 3)
-    found = masks(out)
+    actual = masks(out)
     with av.open(str(out / "masks.mkv")) as video:
-        np.testing.assert_array_equal(found, [f.to_ndarray() for f in video.decode(video=0)])
+        np.testing.assert_array_equal(actual, [f.to_ndarray() for f in video.decode(video=0)])
     with av.open(str(out / "overlay.mp4")) as video:
         times = [frame.pts for frame in video.decode(video=0)]
     assert np.unique(np.diff(times)).size == 1
-    assert len(found) == len(times) == 490
+    assert len(actual) == len(times) == 490
     again = stabilise(tmp_path)
     assert again.returncode == 0
     assert not any(stages_of(tmp_path).values())

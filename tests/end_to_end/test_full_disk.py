@@ -29,12 +29,12 @@ def disk(tmp_path):
 def test_a_full_disk_is_said_and_the_same_command_goes_on(tmp_path, disk):
     where, enlarge = disk
     write_clip(tmp_path, "a", 9)
-    given = [tmp_path / "footage", "--masks", tmp_path / "masks", "--executor", "inline"]
-    assert give(*given, "--out", tmp_path / "quiet").returncode == 0
+    arguments = [tmp_path / "footage", "--masks", tmp_path / "masks", "--executor", "inline"]
+    assert give(*arguments, "--out", tmp_path / "quiet").returncode == 0
     full = 0
     for size in ("200k", "400k", "1m", "3m", "100m"):
         enlarge(size)
-        done = give(*given, "--out", where / "out", "--store", tmp_path / "store")
+        done = give(*arguments, "--out", where / "out", "--store", tmp_path / "store")
         if done.returncode == 0:
             break
         assert "error: " in done.stderr
@@ -43,20 +43,20 @@ def test_a_full_disk_is_said_and_the_same_command_goes_on(tmp_path, disk):
     assert full >= 3
     assert (masks(where / "out" / "a") == masks(tmp_path / "quiet" / "a")).all()
     for name in ("masks.mkv", "overlay.mp4"):
-        made = (where / "out" / "a" / name).read_bytes()
-        assert made == (tmp_path / "quiet" / "a" / name).read_bytes()
+        first_bytes = (where / "out" / "a" / name).read_bytes()
+        assert first_bytes == (tmp_path / "quiet" / "a" / name).read_bytes()
 
 
 @pytest.mark.slow
 def test_a_store_on_a_full_disk_is_said_and_the_same_command_goes_on(tmp_path, disk):
     where, enlarge = disk
     write_clip(tmp_path, "a", 9)
-    given = [tmp_path / "footage", "--masks", tmp_path / "masks", "--executor", "inline"]
-    given += ["--out", tmp_path / "out", "--store", where / "store"]
+    arguments = [tmp_path / "footage", "--masks", tmp_path / "masks", "--executor", "inline"]
+    arguments += ["--out", tmp_path / "out", "--store", where / "store"]
     full = 0
     for size in ("100k", "200k", "500k", "100m"):
         enlarge(size)
-        done = give(*given)
+        done = give(*arguments)
         full += done.returncode == 1
     assert full >= 2
     assert done.returncode == 0, done.stderr

@@ -58,10 +58,10 @@ def test_odd_names_are_only_names(tmp_path, executor):
     for name in names:
         assert len(masks(tmp_path / "out" / name)) == 2
     assert {path.name for path in tmp_path.iterdir()} == {"footage", "masks", "out"}
-    for said in (done.stdout, done.stderr):
-        assert "\x1b]0" not in said
-        assert "\x1b[2J" not in said
-        assert "\nfailed: b" not in said
+    for output in (done.stdout, done.stderr):
+        assert "\x1b]0" not in output
+        assert "\x1b[2J" not in output
+        assert "\nfailed: b" not in output
     page = (tmp_path / "out" / "report" / "index.html").read_text(encoding="utf-8")
     assert "<img src=x" not in page
     assert "&lt;img src=x onerror=alert(1)&gt;" in page

@@ -116,10 +116,10 @@ def test_a_signal_from_outside_is_ctrl_c(tmp_path, name, expected):
             assert time.monotonic() < deadline
             time.sleep(0.05)
         run.send_signal(getattr(signal, name))
-        said = run.communicate(timeout=20)[1]
+        output = run.communicate(timeout=20)[1]
     assert run.returncode == expected
-    assert f"stopped by {name}: what is done stays" in said
-    assert "Traceback" not in said
+    assert f"stopped by {name}: what is done stays" in output
+    assert "Traceback" not in output
     assert list(manifests.glob("*/*/manifest.json"))
 
 

@@ -55,10 +55,10 @@ class Deadly:
 def run(tmp_path, clips, steps=STEPS, start=None, *, chunk=4, out="out", retry=False):
     events, store = [], Store(str(tmp_path / "store"))
     start = start or (lambda: InlineExecutor(store.url, 2))
-    made = Run(
+    library_run = Run(
         steps, store, tmp_path / out, start, chunk=chunk, listener=events.append, retry=retry
     )
-    made.go(clips)
+    library_run.go(clips)
     return events
 
 
@@ -71,9 +71,11 @@ def page(tmp_path, name="a", out="out"):
 
 
 def artifacts(tmp_path, stage):
-    found = sorted((tmp_path / "store" / "objects").rglob("manifest.json"))
+    manifests = sorted((tmp_path / "store" / "objects").rglob("manifest.json"))
     return [
-        path.parent for path in found if json.loads(path.read_text())["record"]["stage"] == stage
+        path.parent
+        for path in manifests
+        if json.loads(path.read_text())["record"]["stage"] == stage
     ]
 
 
@@ -84,14 +86,14 @@ def test_damaged_artifacts_are_made_again(tmp_path, stage, harm):
     run(tmp_path, [clip])
     before = page(tmp_path)
     (tmp_path / "out" / "a" / "page.txt").unlink()
-    for place in artifacts(tmp_path, stage):
-        frame = min(place.rglob("c.*"))
+    for artifact in artifacts(tmp_path, stage):
+        frame = min(artifact.rglob("c.*"))
         if harm == "flipped":
             frame.write_bytes(frame.read_bytes()[:-1] + b"!")
         elif harm == "arrays gone":
             frame.unlink()
         else:
-            (place / "manifest.json").write_text("{")
+            (artifact / "manifest.json").write_text("{")
     changed = (*STEPS[:1], Mean(scale=2.0), *STEPS[2:])
     for steps in (changed, STEPS):  # as input of something new, and of what is there
         events = run(tmp_path, [clip], steps)
@@ -270,7 +272,7 @@ def test_each_node_costs_the_same_in_a_clip_of_any_length(tmp_path, monkeypatch)
 
 
 def arrays_held(tmp_path, stage):
-    return [any(place.glob("*/c.*")) for place in artifacts(tmp_path, stage)]
+    return [any(artifact.glob("*/c.*")) for artifact in artifacts(tmp_path, stage)]
 
 
 def test_what_nothing_reads_any_more_is_dropped_and_made_again_where_it_is_wanted(tmp_path):
@@ -288,7 +290,7 @@ def test_what_nothing_reads_any_more_is_dropped_and_made_again_where_it_is_wante
         return kinds(events)
 
     go(steps, drop=("mean",))
-    made = page(tmp_path)
+    first_page = page(tmp_path)
     assert sorted(arrays_held(tmp_path, "mean")) == [False] * 5 + [True] * 5
     assert all(arrays_held(tmp_path, "difference"))
     assert go(steps)["done"] == 0  # a warm run finds all that it needs
@@ -297,7 +299,7 @@ def test_what_nothing_reads_any_more_is_dropped_and_made_again_where_it_is_wante
     assert go((*steps[:2], Difference(step=2), Page()))["again"] > 0
     assert all(arrays_held(tmp_path, "mean"))
     assert go(steps)["done"] == 1
-    assert page(tmp_path) == made
+    assert page(tmp_path) == first_page
 
 
 def test_a_clip_that_does_not_fit_on_the_disk_is_refused_or_steps_down(tmp_path, monkeypatch):
@@ -321,8 +323,8 @@ def test_a_clip_that_does_not_fit_on_the_disk_is_refused_or_steps_down(tmp_path,
     assert "deleted after use" in go(5e9)[0]
     assert kinds(events)["finished"] >= 1
     assert kinds(events)["again"] == 0  # nothing was tried twice
-    for place in artifacts(tmp_path, "mean"):
-        Store(str(tmp_path / "store")).remove(place.name)
+    for artifact in artifacts(tmp_path, "mean"):
+        Store(str(tmp_path / "store")).remove(artifact.name)
     assert go(1e12) == []
 
 
@@ -337,7 +339,9 @@ def test_results_and_intermediates_share_a_disk_or_have_one_each(tmp_path, monke
 
     with pytest.raises(FullError, match=r"about 6\.0 GB in the store .* 5\.0 GB are free beside 5"):
         room().admit("a", {}, ())
-    monkeypatch.setattr("pipeline.disk_admission._disk_of", lambda place: "out" in Path(place).name)
+    monkeypatch.setattr(
+        "pipeline.disk_admission._disk_of", lambda folder: "out" in Path(folder).name
+    )
     apart = room()
     apart.admit("a", {}, ())
     apart.admit("a", {}, ())

@@ -68,9 +68,9 @@ def process(tmp_path, **resources):
 
 @pytest.fixture
 def clip(tmp_path):
-    made = clip_of(tmp_path, "a", numbers(20))
-    run_inline(tmp_path, [made], out="quiet")
-    return made
+    number_clip = clip_of(tmp_path, "a", numbers(20))
+    run_inline(tmp_path, [number_clip], out="quiet")
+    return number_clip
 
 
 def test_early_workers_do_a_run_by_themselves_and_end_with_it(tmp_path, clip):

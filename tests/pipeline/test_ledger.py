@@ -31,9 +31,9 @@ def test_an_entry_of_an_older_version_is_found(tmp_path):
     book.record_event(ClipFailed("a", "its worker died", quarantined=True))
     (path,) = (tmp_path / "store" / "ledger").rglob("*.json")
     old = hashlib.sha256(os.fsencode(str(tmp_path / "out")) + b"\\0" + b"a").hexdigest()
-    place = tmp_path / "store" / "ledger" / old[:2] / f"{old}.json"
-    place.parent.mkdir(exist_ok=True)
-    path.rename(place)
+    entry_path = tmp_path / "store" / "ledger" / old[:2] / f"{old}.json"
+    entry_path.parent.mkdir(exist_ok=True)
+    path.rename(entry_path)
     assert ledger(tmp_path).entry("a").state == "quarantined"
 
 

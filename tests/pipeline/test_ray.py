@@ -32,16 +32,16 @@ def run(tmp_path, clips, trap, *, limits=None, address="", retry=False, chunk=8)
         return RayExecutor(store.url, 2, address=address, resources={}, limits=limits_of_run)
 
     out = tmp_path / "out"
-    made = Run(steps, store, out, start, chunk=chunk, listener=events.append, retry=retry)
-    made.go(clips)
+    library_run = Run(steps, store, out, start, chunk=chunk, listener=events.append, retry=retry)
+    library_run.go(clips)
     return events
 
 
 @pytest.fixture
 def clip(tmp_path):
-    made = clip_of(tmp_path, "a", numbers(20))
-    run_inline(tmp_path, [made], out="quiet")
-    return made
+    number_clip = clip_of(tmp_path, "a", numbers(20))
+    run_inline(tmp_path, [number_clip], out="quiet")
+    return number_clip
 
 
 @pytest.mark.parametrize("needs", [{"gpus": 0.5}, {"cpus": 2}, {"memory_bytes": 10**15}])

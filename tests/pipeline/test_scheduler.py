@@ -49,9 +49,9 @@ def test_a_run_that_can_run_nowhere_ends_at_once(tmp_path):
         raise NowhereError("no GPU")
 
     store = Store(str(tmp_path / "store"))
-    made = Run(STEPS, store, tmp_path / "out", start, chunk=4, listener=events.append)
+    library_run = Run(STEPS, store, tmp_path / "out", start, chunk=4, listener=events.append)
     with pytest.raises(NowhereError, match="no GPU"):
-        made.go(clips)
+        library_run.go(clips)
     assert len(asked) == 1
     assert not any(event.kind == "failed" for event in events)
 

@@ -13,9 +13,9 @@ FIRST = [0, 8, 16, 24, 32]  # frames of parts
 def written(tmp_path):
     """Return the first frames of the parts written since the last call."""
     log = tmp_path / "written.log"
-    found = [int(line) for line in log.read_text().split()] if log.exists() else []
+    frames = [int(line) for line in log.read_text().split()] if log.exists() else []
     log.unlink(missing_ok=True)
-    return sorted(found)
+    return sorted(frames)
 
 
 def book(tmp_path, out="out"):

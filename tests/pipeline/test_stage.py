@@ -91,7 +91,7 @@ def test_an_optional_array_may_be_left_out():
 
 
 @pytest.mark.parametrize(
-    ("made", "message"),
+    ("own_arrays", "message"),
     [
         (arrays(x_type=np.float32), r"some\.x: expected int16 .* got float32"),
         (arrays(x_shape=(5, 3, 3, 4, 6)), r"some\.x: expected int16 \(T, K, 2, h, w\)"),
@@ -100,6 +100,6 @@ def test_an_optional_array_may_be_left_out():
         ({"x": arrays()["x"]}, "expected the arrays x, y, got x"),
     ],
 )
-def test_arrays_that_differ_from_what_is_declared_are_refused(made, message):
+def test_arrays_that_differ_from_what_is_declared_are_refused(own_arrays, message):
     with pytest.raises(ShapeError, match=message):
-        check_arrays((X, Y), made)
+        check_arrays((X, Y), own_arrays)

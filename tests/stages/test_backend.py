@@ -61,15 +61,15 @@ def test_the_filter_gives_the_same_mask(clip, on, size, start):
     weight = np.random.default_rng(1).random((4, *frames.shape[1:3]), np.float32)
     weight[:, :40, :60] = 0  # some boxes hold nothing
     part = slice(start, start + 4)
-    made = []
+    results = []
     for arithmetic in (HOST, on):
         fits = [
             arithmetic.fitted(frames[part], masks[part], weight, size=size, eps=eps)
             for eps in (1e-4, 1e-2)
         ]
-        made.append(arithmetic.get(arithmetic.applied(fits, frames[start])))
-    assert np.ptp(made[0]) > 0.1
-    np.testing.assert_allclose(made[1], made[0], atol=1e-4)
+        results.append(arithmetic.get(arithmetic.applied(fits, frames[start])))
+    assert np.ptp(results[0]) > 0.1
+    np.testing.assert_allclose(results[1], results[0], atol=1e-4)
 
 
 def test_the_coefficients_of_a_box_without_trust_are_zero(clip, on):
@@ -81,23 +81,23 @@ def test_the_coefficients_of_a_box_without_trust_are_zero(clip, on):
 @pytest.mark.parametrize("far", [0.0, 300.0])
 def test_a_vote_gives_the_same_mask(clip, on, far):
     frames, masks, flow = clip
-    made = []
+    results = []
     for arithmetic in (HOST, on):
-        held = [arithmetic.put(masks[t].astype(np.float32) / 255) for t in (3, 2, 4)]
+        placed = [arithmetic.put(masks[t].astype(np.float32) / 255) for t in (3, 2, 4)]
         flows = [arithmetic.flow(flow[3][2]) + far, arithmetic.flow(flow[3][3]) - far]
-        made.append(
+        results.append(
             arithmetic.get(
                 arithmetic.vote(
-                    held,
+                    placed,
                     [arithmetic.put(frames[t]) for t in (3, 2, 4)],
                     flows,
                     table=arithmetic.put(appearance_table(12.0)),
-                    flat=[arithmetic.flat_tiles(mask) for mask in held],
+                    flat=[arithmetic.flat_tiles(mask) for mask in placed],
                 )
             )
         )
-    assert (np.abs(made[0] - masks[3] / 255).max() > 0.05) == (far < 300)
-    np.testing.assert_allclose(made[1], made[0], atol=1e-4)
+    assert (np.abs(results[0] - masks[3] / 255).max() > 0.05) == (far < 300)
+    np.testing.assert_allclose(results[1], results[0], atol=1e-4)
 
 
 def test_a_neighbour_has_no_vote_on_what_lies_outside_its_picture(on):
@@ -115,27 +115,27 @@ def test_what_is_carried_is_the_same(clip, on):
     frames, masks, flow = clip
     weight = np.random.default_rng(2).random(frames.shape[1:3], np.float32)
     parts = [frames[2] / np.float32(255), frames[3] / np.float32(255), masks[3] / np.float32(255)]
-    made = []
+    results = []
     for arithmetic in (HOST, on):
         along = arithmetic.flow(flow[2][3], frames.shape[1:3])
         placed = [arithmetic.put(part) for part in (*parts, weight)]
         table = arithmetic.put(appearance_table(12.0))
-        found = arithmetic.carried(*placed, along, table=table)
-        made.append([arithmetic.get(part) for part in (along, *found)])
-    for ours, theirs in zip(made[1], made[0], strict=True):
+        actual = arithmetic.carried(*placed, along, table=table)
+        results.append([arithmetic.get(part) for part in (along, *actual)])
+    for ours, theirs in zip(results[1], results[0], strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 def test_marks_of_what_is_seen_are_the_same(clip, on):
     there, back = clip[2][4][3], clip[2][5][2]
-    made = [
+    results = [
         arithmetic.get(
             arithmetic.visible(arithmetic.flow(there), arithmetic.flow(back), slack=0.01, floor=0.5)
         )
         for arithmetic in (HOST, on)
     ]
-    assert 0.01 < made[0].mean() < 0.99
-    np.testing.assert_array_equal(made[1], made[0])
+    assert 0.01 < results[0].mean() < 0.99
+    np.testing.assert_array_equal(results[1], results[0])
 
 
 def window_of(clip, start=0, stop=FRAMES, **more):

@@ -37,8 +37,8 @@ def write_library(root, keys, masks=False, cut=None, size=SIZE):
 def run(root, *, masks=False, chunk=8, out="out", settings=None):
     files = {"footage": root / "footage/a", "keyframes": root / "keys/a"}
     files |= {"masks": root / "masks/a"} if masks else {}
-    given = {"ingest": {"cuts": []}} | (settings or {})
-    steps, _ = build_steps(given, "test", key_frames=True)
+    sections = {"ingest": {"cuts": []}} | (settings or {})
+    steps, _ = build_steps(sections, "test", key_frames=True)
     store, events = Store(str(root / f"{out}-store")), []
     start = lambda: InlineExecutor(store.url, 2)  # noqa: E731
     Run(steps, store, root / out, start, chunk=chunk, listener=events.append).go([Clip("a", files)])

@@ -53,12 +53,12 @@ def test_what_one_stage_brought_the_next_one_finds(clip, monkeypatch):  # noqa: 
     bare = window_of(clip)
     window = named(bare)
     stages = Visibility(), Refine(method="vote"), Smooth()
-    made = [stage.run(window) for stage in stages]
+    outputs = [stage.run(window) for stage in stages]
     for name in ("flow.flow", "ingest.frames"):
         for frame in window[name].names:
             assert on.brought.count(frame) == 1
     on.brought.clear()
-    for stage, first in zip(stages, made, strict=True):
+    for stage, first in zip(stages, outputs, strict=True):
         for name, values in stage.run(bare).items():
             np.testing.assert_array_equal(values, first[name])
     assert len(on.brought) > 3 * len(window["flow.flow"].names)
@@ -90,6 +90,6 @@ def test_frames_are_asked_for_by_their_number_in_the_clip():
     span = Span(7, np.arange(6).reshape(3, 2), ["x", "y", "z"])
     placed = TorchArithmetic("cpu").placed(span)
     assert placed[8].tolist() == [2, 3]
-    assert [one.tolist() for one in placed.between(8, 10)] == [[2, 3], [4, 5]]
+    assert [tensor.tolist() for tensor in placed.between(8, 10)] == [[2, 3], [4, 5]]
     with pytest.raises(IndexError, match="frame 10: expected 7 to 9"):
         placed[10]

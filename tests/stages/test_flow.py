@@ -23,10 +23,10 @@ def test_far_flow_is_composed_of_flow_between_neighbours_or_estimated():
     frames = clip["ingest.frames"]
     chain = [model(frames[k], frames[k - 1]) for k in (3, 2, 1)]
     composed = compose_flows(compose_flows(chain[0], chain[1]), chain[2])
-    given = {"radius": 3, "scale": 1.0}
-    flow = Flow(far="composed", **given).run(clip)["flow"]
+    sections = {"radius": 3, "scale": 1.0}
+    flow = Flow(far="composed", **sections).run(clip)["flow"]
     np.testing.assert_array_equal(flow[3, 0], pack_flow(composed))
-    flow = Flow(far="direct", **given).run(clip)["flow"]
+    flow = Flow(far="direct", **sections).run(clip)["flow"]
     np.testing.assert_array_equal(flow[3, 0], pack_flow(model(frames[3], frames[0])))
     assert not flow[3, 3:].any()  # the shot ends there
 
@@ -67,7 +67,7 @@ def test_a_setting_of_networks_is_refused_with_dis():
 
 
 def test_iterations_of_far_flow_are_refused_where_none_is_estimated():
-    given = {"method": "raft_small", "weights": "random", "far_iterations": 4}
+    sections = {"method": "raft_small", "weights": "random", "far_iterations": 4}
     with pytest.raises(ConfigError, match=r"flow\.far_iterations = 4: .*flow\.far=direct"):
-        Flow(**given)
-    assert Flow(far="direct", **given).far_iterations == 4
+        Flow(**sections)
+    assert Flow(far="direct", **sections).far_iterations == 4

@@ -74,18 +74,18 @@ def everything(root, where, settings, chunk, executor, workers):
 
     Run(steps, store, where / "out", start, chunk=chunk, listener=events.append).go([clip])
     assert [event.text for event in events if event.kind == "failed"] == []
-    found = {}
+    results = {}
     for path in sorted((where / "store" / "objects").rglob("manifest.json")):
         manifest = json.loads(path.read_text())
         for name, entry in manifest["arrays"].items():
-            frames = found.setdefault(f"{manifest['record']['stage']}.{name}", {})
+            frames = results.setdefault(f"{manifest['record']['stage']}.{name}", {})
             frames |= {manifest["start"] + k: d for k, d in enumerate(entry["digests"])}
     written = {
         str(path.relative_to(where / "out")): path.read_bytes()
         for path in sorted((where / "out").rglob("*"))
         if path.is_file() and not path.name.startswith(".")
     }
-    return found, written
+    return results, written
 
 
 @pytest.fixture(scope="module")
@@ -99,9 +99,9 @@ def whole(library, tmp_path_factory):
 
 def test_every_stage_is_under_the_law(whole):
     stages = {"ingest", "segment", "flow", "visibility", "trust", "refine", "smooth", "measure"}
-    found, written = whole["default"]
-    assert {name.partition(".")[0] for name in found} == stages
-    assert all(sorted(frames) == list(range(FRAMES)) for frames in found.values())
+    actual, written = whole["default"]
+    assert {name.partition(".")[0] for name in actual} == stages
+    assert all(sorted(frames) == list(range(FRAMES)) for frames in actual.values())
     assert {"a/masks.mkv", "a/overlay.mp4", "a/metrics.json", "a/masks/00037.png"} <= set(written)
 
 
@@ -134,9 +134,9 @@ def test_no_neighbour_is_seen_across_the_cut(library, whole, tmp_path):
         for path in sorted((library / kind / "a").iterdir())[CUT:]:
             (tmp_path / kind / "a" / path.name).write_bytes(path.read_bytes())
     part, _ = everything(tmp_path, tmp_path / "run", "default", 1000, "inline", 1)
-    found, _ = whole["default"]
+    actual, _ = whole["default"]
     for name in ("refine.masks", "smooth.masks", "flow.flow"):
-        late = [found[name][t] for t in range(CUT, FRAMES)]
+        late = [actual[name][t] for t in range(CUT, FRAMES)]
         assert [part[name][t] for t in range(FRAMES - CUT)] == late
 
 

@@ -24,8 +24,8 @@ DAZZLED = "tests.support.blank_segmenters:see_everything"
 def run(root, settings=None):
     """Run clip a below `root`; return its scores."""
     clip = Clip("a", {kind: root / kind / "a" for kind in ("footage", "masks")})
-    given = {"export": {"formats": []}, "report": {"enabled": False}, **(settings or {})}
-    steps, _ = build_steps(given, "test")
+    sections = {"export": {"formats": []}, "report": {"enabled": False}, **(settings or {})}
+    steps, _ = build_steps(sections, "test")
     store, events = Store(str(root / "store")), []
 
     def start():

@@ -11,7 +11,7 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 def start():
     """Return a browser that is not in a window and reads only what a test gives it."""
-    chrome = next((found for name in NAMES if (found := shutil.which(name))), None)
+    chrome = next((path for name in NAMES if (path := shutil.which(name))), None)
     driver = shutil.which("chromedriver")
     if chrome is None or driver is None:
         pytest.skip("no chromium and chromedriver on the PATH: apt-get install chromium-driver")

@@ -77,9 +77,9 @@ def with_reference(mov, target):
     out = bytearray(mov[:at] + struct.pack(">I", len(payload) + 8) + b"dref" + payload)
     out += mov[at + old :]
     for parent in (b"moov", b"trak", b"mdia", b"minf", b"dinf"):
-        place = mov.rindex(parent, 0, at) - 4
-        (size,) = struct.unpack_from(">I", mov, place)
-        struct.pack_into(">I", out, place, size + len(payload) + 8 - old)
+        start = mov.rindex(parent, 0, at) - 4
+        (size,) = struct.unpack_from(">I", mov, start)
+        struct.pack_into(">I", out, start, size + len(payload) + 8 - old)
     return bytes(out)
 
 
@@ -148,24 +148,24 @@ def npy_header(shape, dtype="|u1", order=False):
 
 def npz_bomb(shape, dtype="|u1", stored=None, order=False):
     """Return a .npz with a member of zeros that unpacks to far more than it is."""
-    place = io.BytesIO()
+    buffer = io.BytesIO()
     left = int(np.prod(shape) * np.dtype(dtype).itemsize) if stored is None else stored
     with (
-        zipfile.ZipFile(place, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
+        zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED, compresslevel=9) as archive,
         archive.open("m.npy", "w", force_zip64=True) as member,
     ):
         member.write(npy_header(shape, dtype, order))
         for _ in range(left >> 20):
             member.write(bytes(1 << 20))
         member.write(bytes(left & ((1 << 20) - 1)))
-    return place.getvalue()
+    return buffer.getvalue()
 
 
 def flipped(data, rng, bits=16, within=None):
     """Return data with some bits the other way round."""
     out, end = bytearray(data), min(within or len(data), len(data))
-    for place in rng.integers(0, 8 * end, bits):
-        out[place >> 3] ^= 1 << (place & 7)
+    for bit in rng.integers(0, 8 * end, bits):
+        out[bit >> 3] ^= 1 << (bit & 7)
     return bytes(out)
 
 
@@ -176,7 +176,7 @@ def cut(data, rng):
 
 def moved(data, rng):
     """Return data of which a part is left out, doubled, emptied or noise."""
-    start, stop = sorted(int(place) for place in rng.integers(0, len(data) + 1, 2))
+    start, stop = sorted(int(cut) for cut in rng.integers(0, len(data) + 1, 2))
     part = data[start:stop]
     new = [b"", part * 2, bytes(len(part)), rng.bytes(len(part)), b"\xff" * len(part)]
     return data[:start] + new[int(rng.integers(len(new)))] + data[stop:]
@@ -187,8 +187,8 @@ def numbered(data, rng):
     out = bytearray(data)
     extremes = (0, 1, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0x10000, 0xFFFF)
     for _ in range(int(rng.integers(1, 5))):
-        place = int(rng.integers(0, max(min(len(data), 4096) - 4, 1)))
-        out[place : place + 4] = struct.pack(">I", extremes[int(rng.integers(len(extremes)))])
+        offset = int(rng.integers(0, max(min(len(data), 4096) - 4, 1)))
+        out[offset : offset + 4] = struct.pack(">I", extremes[int(rng.integers(len(extremes)))])
     return bytes(out[: len(data)])
 
 

@@ -64,5 +64,5 @@ def colour(path, values):
 
 
 def rle(mask):
-    found = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
-    return {"size": found["size"], "counts": found["counts"].decode()}
+    encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    return {"size": encoded["size"], "counts": encoded["counts"].decode()}

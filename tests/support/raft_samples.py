@@ -65,8 +65,8 @@ def assert_chunks_do_not_show(model, frames):
 class InThrees(RaftFamily):
     """Keeps how many pairs it ran at once."""
 
-    def __init__(self, *given):
-        super().__init__(*given)
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
         self.ran, inner = [], self.update
 
         def update(state, *more):
@@ -86,8 +86,8 @@ class AsOnGpu(RaftFamily):
     What it records it runs again; `recorded` counts them.
     """
 
-    def __init__(self, *given):
-        super().__init__(*given)
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
         self.recordings = Recordings(self.room_bytes, self.record)
         self.ahead, self.recorded, self._most = True, 0, 4
 
@@ -105,5 +105,5 @@ def torch_volumes(first, second, *, size, levels, radius):
     """Return what `stages.models.flow.raft.correlation.correlate` makes on a GPU."""
     volume = first @ second.T * first.shape[1] ** -0.5
     both = (volume, volume.T.contiguous())
-    ahead, behind = (TorchVolume(one.view(-1, *size), levels, radius) for one in both)
+    ahead, behind = (TorchVolume(features.view(-1, *size), levels, radius) for features in both)
     return ahead, behind

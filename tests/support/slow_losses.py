@@ -19,13 +19,13 @@ def bilinear(values, y, x):
 def carried(values, flow):
     """Return values(x + F(x)) as a dict by (row, column), without what lies outside."""
     rows, columns = flow.shape[-2:]
-    found = {}
+    values_at = {}
     for y in range(rows):
         for x in range(columns):
             value = bilinear(values, y + flow[1, y, x], x + flow[0, y, x])
             if value is not None:
-                found[y, x] = value
-    return found
+                values_at[y, x] = value
+    return values_at
 
 
 def cross_entropy(logits, labels):
@@ -132,9 +132,9 @@ def embedding(lstm, maps):
     )  # fmt: skip
     peep = weights["peephole"][..., 0, 0]
     hidden = cell = np.zeros((d, *maps.shape[1:]))
-    for one in maps:
+    for similarity in maps:
         gates = [
-            convolved(one[None], outer[k * d : k * d + d])
+            convolved(similarity[None], outer[k * d : k * d + d])
             + convolved(hidden, inner[k * d : k * d + d])
             + bias[k * d : k * d + d, None, None]
             for k in range(4)
@@ -176,19 +176,19 @@ def boundary_coherency(here, there, flow, back, width):
         halves = []
         for own, other, way in ((here[b], there[b], flow[b]), (there[b], here[b], back[b])):
             labels, moved = own.argmax(axis=0), carried(other, way)
-            band = [place for place in moved if near_edge(labels, *place, width)]
-            halves.append(lovasz([moved[place] for place in band], [labels[p] for p in band]))
+            band = [position for position in moved if near_edge(labels, *position, width)]
+            halves.append(lovasz([moved[position] for position in band], [labels[p] for p in band]))
         items.append(sum(halves) / 2)
     return np.mean(items)
 
 
-def global_coherency(here, there, flow, back, seen, seen_back, margin):
+def global_coherency(here, there, flow, back, visible, seen_back, margin):
     """CL, eq. 2."""
     items = []
     for b in range(len(here)):
         total = 0.0
         ways = (
-            (here[b], there[b], flow[b], seen[b, 0]),
+            (here[b], there[b], flow[b], visible[b, 0]),
             (there[b], here[b], back[b], seen_back[b, 0]),
         )
         for own, other, way, tracked in ways:

@@ -29,11 +29,11 @@ class Bucket(LocalFileSystem):
 
     def pipe_file(self, path, value, mode="overwrite", **options):
         """Write an object, which appears whole."""
-        place = Path(self._strip_protocol(path))
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft = place.parent.parent / f"{uuid.uuid4().hex}.part"
+        target = Path(self._strip_protocol(path))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        draft = target.parent.parent / f"{uuid.uuid4().hex}.part"
         draft.write_bytes(value)
-        draft.replace(place)
+        draft.replace(target)
 
 
 fsspec.register_implementation("bucket", Bucket, clobber=True)
@@ -43,8 +43,8 @@ KINDS = ("folder", "bucket", "memory")
 
 def store_of(kind, tmp_path):
     """Return an empty store of a kind; one in a bucket outlives the process."""
-    place = {"folder": "", "bucket": "bucket://", "memory": "memory:/"}[kind]
-    return Store(f"{place}{tmp_path / 'store'}")
+    prefix = {"folder": "", "bucket": "bucket://", "memory": "memory:/"}[kind]
+    return Store(f"{prefix}{tmp_path / 'store'}")
 
 
 def values_of(name, frames=6, width=9000):
@@ -57,10 +57,10 @@ def put(store, name, stage="flow", clip="a", seconds=1.0, finished=0.0, **size):
     """Write an artifact and return its key."""
     record = {"stage": stage, "name": name}
     key = digest_json(record)
-    made = {"clip": clip, "seconds": seconds, "finished": finished}
+    provenance = {"clip": clip, "seconds": seconds, "finished": finished}
     with store.draft(key) as draft:
         draft.append({"x": values_of(name, **size)})
-        store.publish(draft, Manifest(key, 10, draft.arrays, {}, record, made))
+        store.publish(draft, Manifest(key, 10, draft.arrays, {}, record, provenance))
     return key
 
 
@@ -69,7 +69,7 @@ def last_used(store, key, when):
     os.utime(Path(store.artifact_folder(key), MANIFEST), (when, when))
 
 
-def held(store):
+def stored_keys(store):
     """Return the keys of the finished artifacts."""
     return {entry.key for entry in take_stock(store).entries}
 

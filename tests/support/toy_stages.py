@@ -104,8 +104,8 @@ class Some(Sink):
         return (Input("numbers", "x"),)
 
     def run(self, clip, facts, read, folder):
-        found = [float(value[0]) for value in read(ArrayHandle("numbers", "x"), self.frames)]
-        (folder / "some.txt").write_text(repr(found))
+        values = [float(value[0]) for value in read(ArrayHandle("numbers", "x"), self.frames)]
+        (folder / "some.txt").write_text(repr(values))
         return ["some.txt"]
 
 
@@ -164,8 +164,8 @@ class Parted(Numbers):
         emit({"x": np.array(values[part[0] : part[1]])[:, None]})
         return {"frames": part[1] - part[0]}
 
-    def conclude(self, said):
-        total = sum(facts["frames"] for facts in said)
+    def conclude(self, part_facts):
+        total = sum(facts["frames"] for facts in part_facts)
         return {"frames": total, "shots": [[0, total]], "colour": "red"}
 
 

@@ -78,12 +78,12 @@ def test_frames_after_the_last_are_an_error(tmp_path):
         array.read(20, np.zeros((2, 3), np.uint8))
 
 
-@pytest.mark.parametrize("place", [4, 5, 6, 7, 12, 13, 14, 15])
-def test_an_object_that_claims_other_sizes_is_not_unpacked(tmp_path, place):
+@pytest.mark.parametrize("member", [4, 5, 6, 7, 12, 13, 14, 15])
+def test_an_object_that_claims_other_sizes_is_not_unpacked(tmp_path, member):
     array = written(tmp_path / "x", noise(1, (5000,), "int16"))
     file = tmp_path / "x" / "c.0.0"
     packed = bytearray(file.read_bytes())
-    packed[place] ^= 1
+    packed[member] ^= 1
     file.write_bytes(packed)
     with pytest.raises(ValueError, match="expected 10000 bytes in"):
         array.read(0, np.zeros((1, 5000), np.int16))

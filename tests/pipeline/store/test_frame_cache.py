@@ -59,20 +59,20 @@ def test_what_was_read_to_be_remembered_is_read_once(tmp_path):
     np.testing.assert_array_equal(store.read(manifest.piece("x", 10, 16)), expected)
 
 
-@pytest.mark.parametrize("held", [(10, 11), (12, 14), (15, 16)])
-def test_what_is_held_and_what_is_not_are_joined(tmp_path, held):
+@pytest.mark.parametrize("cached", [(10, 11), (12, 14), (15, 16)])
+def test_what_is_held_and_what_is_not_are_joined(tmp_path, cached):
     store = Store(str(tmp_path), recent=1000)
-    one, other = put(store), put(store, OTHER, np.arange(12.0).reshape(6, 2) + 100)
-    expected = store.read(other.piece("x", 14, 16), one.piece("x", 10, 16))
-    store.read(one.piece("x", *held), remember=True)
+    first, other = put(store), put(store, OTHER, np.arange(12.0).reshape(6, 2) + 100)
+    expected = store.read(other.piece("x", 14, 16), first.piece("x", 10, 16))
+    store.read(first.piece("x", *cached), remember=True)
     read, inner = [], store._read_piece
     store._read_piece = lambda piece, *more: (
         read.append((piece.start, piece.frames)),
         inner(piece, *more),
     )
-    found = store.read(other.piece("x", 14, 16), one.piece("x", 10, 16))
-    np.testing.assert_array_equal(found, expected)
-    assert sum(frames for _, frames in read) == 2 + 6 - (held[1] - held[0])
+    actual = store.read(other.piece("x", 14, 16), first.piece("x", 10, 16))
+    np.testing.assert_array_equal(actual, expected)
+    assert sum(frames for _, frames in read) == 2 + 6 - (cached[1] - cached[0])
 
 
 @pytest.mark.parametrize("recent", [0, 1000])
@@ -90,10 +90,10 @@ def run(tmp_path, name, recent):
     events, store, read = [], Store(str(tmp_path / name)), []
 
     def start():
-        made = InlineExecutor(store.url, 1, recent=recent)
-        inner = made._store._read_piece
-        made._store._read_piece = lambda piece, *more: (read.append(piece), inner(piece, *more))
-        return made
+        executor = InlineExecutor(store.url, 1, recent=recent)
+        inner = executor._store._read_piece
+        executor._store._read_piece = lambda piece, *more: (read.append(piece), inner(piece, *more))
+        return executor
 
     out = tmp_path / f"out-{name}"
     clip = clip_of(tmp_path, "a", numbers(20))

@@ -20,11 +20,11 @@ from pipeline.store.store import MANIFEST, USED_EVERY_S, Store
 from tests.support.stored_artifacts import (
     KINDS,
     damage,
-    held,
     last_used,
     places,
     put,
     store_of,
+    stored_keys,
     values_of,
 )
 
@@ -65,10 +65,10 @@ def test_a_folder_counts_as_du_does_and_an_object_store_by_the_sizes_of_objects(
     folder, bucket = store_of("folder", tmp_path), store_of("bucket", tmp_path / "b")
     key = put(folder, "one")
     put(bucket, "one")
-    said = subprocess.run(
+    output = subprocess.run(
         ["du", "-s", "--block-size=1", folder.artifact_folder(key)], capture_output=True, check=True
     )
-    assert size_of(folder, key) == int(said.stdout.split()[0])
+    assert size_of(folder, key) == int(output.stdout.split()[0])
     files = [p for p in Path(bucket.artifact_folder(key)).rglob("*") if p.is_file()]
     assert size_of(bucket, key) == sum(path.stat().st_size for path in files)
 
@@ -79,22 +79,22 @@ def test_what_the_writer_measured_is_not_measured_again(store):
     with store.draft(key) as draft:
         draft.append({"x": values_of("one")})
         size = room_of(store, draft.folder)
-        made = {"stored_bytes": size}
-        store.publish(draft, Manifest(key, 0, draft.arrays, {}, record, made))
+        provenance = {"stored_bytes": size}
+        store.publish(draft, Manifest(key, 0, draft.arrays, {}, record, provenance))
     assert take_stock(store).entries[0].stored_bytes == size
     assert 0 < size < size_of(store, key)  # that is with the manifest
 
 
 def test_what_was_measured_is_remembered_and_what_is_gone_forgotten(store):
-    one, two = put(store, "one"), put(store, "two")
+    earlier, second = put(store, "one"), put(store, "two")
     first = [replace(entry, used=0) for entry in take_stock(store).entries]
-    damage(store, one, "no JSON")  # read again, this would show
+    damage(store, earlier, "no JSON")  # read again, this would show
     assert [replace(entry, used=0) for entry in take_stock(store).entries] == first
-    store.remove(one)
-    assert held(store) == {two}
-    assert not store.local or one not in store.note(f"index/{one[:2]}.json")
+    store.remove(earlier)
+    assert stored_keys(store) == {second}
+    assert not store.local or earlier not in store.note(f"index/{earlier[:2]}.json")
     put(store, "one")
-    assert held(store) == {one, two}
+    assert stored_keys(store) == {earlier, second}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"%s": [1]}', '{"%s": 5}'])
@@ -110,7 +110,7 @@ def test_names_that_are_no_keys_are_left_alone(tmp_path):
     key = put(store, "one")
     for name in ("lost+found", key[:2] + "/note", "zz/" + key):
         Path(store.root, "objects", name).mkdir(parents=True)
-    assert places(store) == held(store) == {key}
+    assert places(store) == stored_keys(store) == {key}
 
 
 def test_an_artifact_that_cannot_be_understood_counts_with_its_room(store):
@@ -121,35 +121,37 @@ def test_an_artifact_that_cannot_be_understood_counts_with_its_room(store):
     assert entry.stored_bytes == size_of(store, key)
 
 
-@pytest.mark.parametrize("made", [{"seconds": "x"}, {"seconds": float("nan")}, {"finished": []}])
-def test_an_artifact_with_nonsense_in_its_provenance_counts_too(store, made):
+@pytest.mark.parametrize(
+    "provenance", [{"seconds": "x"}, {"seconds": float("nan")}, {"finished": []}]
+)
+def test_an_artifact_with_nonsense_in_its_provenance_counts_too(store, provenance):
     record = {"stage": "toy"}
     key = digest_json(record)
     with store.draft(key) as draft:
         draft.append({"x": values_of("one")})
-        store.publish(draft, Manifest(key, 0, draft.arrays, {}, record, made))
+        store.publish(draft, Manifest(key, 0, draft.arrays, {}, record, provenance))
     (entry,) = take_stock(store).entries
     assert entry.stored_bytes == size_of(store, key)
     assert prune(store, 0).freed_bytes == entry.stored_bytes
 
 
 def test_what_is_removed_is_absent_and_can_be_made_again(store):
-    one, two = put(store, "one"), put(store, "two")
-    store.remove(one)
-    store.remove(one)
-    assert store.find(one) is None
-    assert places(store) == {two}
+    first, second = put(store, "one"), put(store, "two")
+    store.remove(first)
+    store.remove(first)
+    assert store.find(first) is None
+    assert places(store) == {second}
     put(store, "one")
-    assert np.array_equal(store.read(store.find(one).piece("x", 10, 16)), values_of("one"))
+    assert np.array_equal(store.read(store.find(first).piece("x", 10, 16)), values_of("one"))
 
 
 def test_who_reads_what_is_removed_gets_an_error_and_finds_it_absent(store):
     key = put(store, "one")
-    found = store.find(key)
-    store.read(found.piece("x", 10, 12))
+    manifest = store.find(key)
+    store.read(manifest.piece("x", 10, 12))
     store.remove(key)
     with pytest.raises(CacheError, match=key):
-        store.read(found.piece("x", 12, 14))
+        store.read(manifest.piece("x", 12, 14))
     assert store.find(key) is None
 
 
@@ -169,7 +171,7 @@ def test_a_process_killed_while_it_removes_leaves_nothing_that_can_be_read(tmp_p
     command = [sys.executable, "-c", DIE_WHILE_REMOVING, kind, str(tmp_path), key]
     assert subprocess.run(command, cwd=ROOT, check=False).returncode == -9
     assert store.find(key) is None
-    assert held(store) == {other}
+    assert stored_keys(store) == {other}
     stock = take_stock(store)
     (left,) = leftovers(store, stock, before=time.time() + 1)
     assert left.stored_bytes > 0
@@ -232,11 +234,11 @@ def reading(store, key, truth):
 
     def read():
         while not over.is_set():
-            found = store.find(key)
-            if found is not None:
+            manifest = store.find(key)
+            if manifest is not None:
                 begun.set()
                 with suppress(CacheError):
-                    np.testing.assert_array_equal(store.read(found.piece("x", 10, 16)), truth)
+                    np.testing.assert_array_equal(store.read(manifest.piece("x", 10, 16)), truth)
 
     def begin():
         begun.clear()

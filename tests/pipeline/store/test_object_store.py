@@ -58,13 +58,13 @@ class Server:
 
 @pytest.fixture(scope="module")
 def server():
-    made = Server()
+    server = Server()
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("AWS_ACCESS_KEY_ID", "test")
         patched.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patched.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{made.port}")
-        yield made
-    made.stop()
+        patched.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+        yield server
+    server.stop()
 
 
 @pytest.fixture
@@ -89,8 +89,8 @@ def test_artifacts_are_written_found_read_and_removed(url):
         draft.append({"x": values})
         assert store.find(key) is None
         store.publish(draft, Manifest(key, 10, draft.arrays, {}, {"stage": "toy"}))
-    found = Store(url, create=False).find(key)
-    np.testing.assert_array_equal(store.read(found.piece("x", 12, 15)), values[2:5])
+    manifest = Store(url, create=False).find(key)
+    np.testing.assert_array_equal(store.read(manifest.piece("x", 12, 15)), values[2:5])
     assert store.holds(key)
     store.remove(key)
     assert store.find(key) is None

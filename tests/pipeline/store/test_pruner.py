@@ -12,7 +12,7 @@ from pipeline.store.inventory import take_stock
 from pipeline.store.retention import in_use, prune
 from pipeline.store.store import Store
 from pipeline.store.verify import verify
-from tests.support.stored_artifacts import held, put
+from tests.support.stored_artifacts import put, stored_keys
 from tests.support.toy_stages import STEPS, clip_of, numbers
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -54,14 +54,14 @@ def test_a_run_that_is_in_the_store_loses_nothing_to_a_pruner_beside_it(tmp_path
         pruner = pruner_of(store)
         try:
             events = run(tmp_path, clips, store, "out")
-            count = len(held(store))
+            count = len(stored_keys(store))
             assert pruner.poll() is None
         finally:
             pruner.kill()
             pruner.wait()
             pruner.stdout.close()
     assert [event.text for event in events if event.kind == "failed"] == []
-    assert count == len(held(Store(str(tmp_path / "quiet"))))
+    assert count == len(stored_keys(Store(str(tmp_path / "quiet"))))
     for clip in clips:
         pages = [(tmp_path / out / clip.name / "page.txt").read_text() for out in ("out", "quiet")]
         assert pages[0] == pages[1]
@@ -78,7 +78,7 @@ def test_a_pruner_killed_at_any_moment_leaves_only_whole_artifacts(tmp_path):
         pruner.send_signal(signal.SIGKILL)
         pruner.wait()
         pruner.stdout.close()
-        assert [v for v in verify(store, sorted(held(store)), workers=1) if v.problem] == []
+        assert [v for v in verify(store, sorted(stored_keys(store)), workers=1) if v.problem] == []
         assert take_stock(store).unfinished == []
     prune(store, 0)
     assert list(Path(store.root, "drafts").iterdir()) == []

@@ -10,7 +10,7 @@ from pipeline.store import retention as keeping
 from pipeline.store.inventory import size_of, take_stock
 from pipeline.store.retention import Budget, in_use, prune, running
 from pipeline.store.store import USED_EVERY_S, Store
-from tests.support.stored_artifacts import KINDS, held, last_used, put, store_of
+from tests.support.stored_artifacts import KINDS, last_used, put, store_of, stored_keys
 
 HOUR, DAY = 3600.0, 86400.0
 
@@ -20,10 +20,10 @@ def store(request, tmp_path):
     return store_of(request.param, tmp_path)
 
 
-def note(store, name="other", host="elsewhere", pid=1, since=0.0, seen=0.0):
+def note(store, name="other", host="elsewhere", pid=1, since=0.0, refreshed=0.0):
     """Leave the note of another run; times are seconds before now."""
     now = time.time()
-    who = {"host": host, "pid": pid, "out": "there", "since": now - since, "seen": now - seen}
+    who = {"host": host, "pid": pid, "out": "there", "since": now - since, "seen": now - refreshed}
     store.write_note(f"runs/{name}", json.dumps(who))
 
 
@@ -38,9 +38,9 @@ def test_what_costs_least_per_byte_goes_first(store):
     large = put(store, "large", seconds=10, width=1_000_000)  # cheapest for its size
     order = [entry.key for entry in prune(store, 0, dry_run=True).removed]
     assert order == [large, cheap, middle, dear]
-    assert held(store) == {dear, middle, cheap, large}
+    assert stored_keys(store) == {dear, middle, cheap, large}
     prune(store, total(store) - size_of(store, large) - 1)
-    assert held(store) == {dear, middle}
+    assert stored_keys(store) == {dear, middle}
 
 
 def test_among_equals_the_least_recently_used_goes_first(store):
@@ -50,22 +50,22 @@ def test_among_equals_the_least_recently_used_goes_first(store):
         if store.local:
             last_used(store, keys[name], now - age)
     prune(store, total(store) - 1)
-    assert held(store) == {keys["b"], keys["c"]}
+    assert stored_keys(store) == {keys["b"], keys["c"]}
 
 
 def test_nothing_goes_that_does_not_have_to(store):
     keys = {put(store, name) for name in "abc"}
     done = prune(store, total(store))
     assert (done.removed, done.left_bytes) == ((), total(store))
-    assert held(store) == keys
+    assert stored_keys(store) == keys
 
 
 def test_what_is_told_to_be_spared_stays(store):
-    one, two = put(store, "one", seconds=1), put(store, "two", seconds=50)
-    done = prune(store, 0, {one})
-    assert held(store) == {one}
-    assert [entry.key for entry in done.removed] == [two]
-    assert done.left_bytes == size_of(store, one)
+    first, second = put(store, "one", seconds=1), put(store, "two", seconds=50)
+    done = prune(store, 0, {first})
+    assert stored_keys(store) == {first}
+    assert [entry.key for entry in done.removed] == [second]
+    assert done.left_bytes == size_of(store, first)
 
 
 def test_what_was_not_used_for_long_goes_whatever_it_costs(store):
@@ -76,7 +76,7 @@ def test_what_was_not_used_for_long_goes_whatever_it_costs(store):
         last_used(store, old, now - 31 * DAY)
         last_used(store, young, now - 29 * DAY)
     prune(store, keep_s=30 * DAY)
-    assert held(store) == {young}
+    assert stored_keys(store) == {young}
 
 
 def test_age_and_size_together_hold_both(store):
@@ -86,9 +86,9 @@ def test_age_and_size_together_hold_both(store):
         keys[name] = put(store, name, seconds=seconds, finished=now - age * DAY)
         if store.local:
             last_used(store, keys[name], now - age * DAY)
-    one = size_of(store, keys["dear"])
-    prune(store, 1.5 * one, keep_s=30 * DAY)
-    assert held(store) == {keys["dear"]}
+    entry_size = size_of(store, keys["dear"])
+    prune(store, 1.5 * entry_size, keep_s=30 * DAY)
+    assert stored_keys(store) == {keys["dear"]}
 
 
 def test_a_run_is_seen_while_it_lasts(store):
@@ -114,8 +114,8 @@ def test_the_note_of_a_run_is_refreshed(store, monkeypatch):
 @pytest.mark.parametrize(
     ("who", "lives"),
     [
-        ({"seen": 60}, True),
-        ({"seen": 3600}, False),
+        ({"refreshed": 60}, True),
+        ({"refreshed": 3600}, False),
         ({"host": socket.gethostname(), "pid": os.getpid()}, True),
         ({"host": socket.gethostname(), "pid": 2**22 + 1}, False),
     ],
@@ -140,7 +140,7 @@ def test_what_a_run_may_be_using_is_not_removed(tmp_path):
     last_used(store, old, now - DAY)
     last_used(store, used, now - 2 * HOUR - USED_EVERY_S + 1)  # found again, it tells of no use
     done = prune(store, 0)
-    assert held(store) == {used, new}
+    assert stored_keys(store) == {used, new}
     assert [run.name for run in done.others] == ["other"]
     assert done.left_bytes == total(store)
 
@@ -169,7 +169,7 @@ def test_a_run_that_begins_while_something_is_removed_is_seen(tmp_path, monkeypa
     monkeypatch.setattr(Store, "remove", then_a_run_begins)
     prune(store, 0)
     assert len(gone) == 1
-    assert held(store) == set(keys) - set(gone)
+    assert stored_keys(store) == set(keys) - set(gone)
 
 
 def test_pruning_takes_away_what_dead_removers_left_and_no_live_writers_draft(tmp_path):
@@ -202,14 +202,14 @@ def test_a_budget_costs_nothing_until_it_is_exceeded_and_then_keeps_to_it(store,
     real = keeping.take_stock
     monkeypatch.setattr(keeping, "take_stock", lambda s: scans.append(s) or real(s))
     with in_use(store, "here") as mine:
-        one = size_of(store, put(store, "first", seconds=0.1))
-        budget = Budget(store, 5 * one, mine=mine)
+        entry_size = size_of(store, put(store, "first", seconds=0.1))
+        budget = Budget(store, 5 * entry_size, mine=mine)
         assert budget.make_room(set()) == 0
-        assert budget.stored_bytes == one
+        assert budget.stored_bytes == entry_size
         for k in range(20):
             budget.added(size_of(store, put(store, str(k))))
             budget.make_room(set())
-            assert total(store) <= 5 * one
+            assert total(store) <= 5 * entry_size
         assert len(scans) <= 22
         assert budget.stored_bytes == total(store)
 
@@ -220,17 +220,17 @@ def test_a_budget_spares_what_open_clips_need(store):
     size = size_of(store, other)
     budget = Budget(store, size)
     assert budget.make_room(needed) == size
-    assert held(store) == needed
+    assert stored_keys(store) == needed
     assert budget.over
 
 
 def test_a_budget_counts_what_others_write(store, monkeypatch):
-    one = size_of(store, put(store, "one"))
-    budget = Budget(store, 2 * one)
+    entry_size = size_of(store, put(store, "one"))
+    budget = Budget(store, 2 * entry_size)
     budget.make_room(set())
     for name in "abc":
         put(store, name)
     assert budget.make_room(set()) == 0
     monkeypatch.setattr(budget, "_scan_after", 0.0)
     assert budget.make_room(set()) > 0
-    assert total(store) <= 2 * one
+    assert total(store) <= 2 * entry_size

@@ -31,15 +31,15 @@ def everything_under(root):
 def test_what_was_stored_is_found_and_read_by_its_number_in_the_clip(tmp_path):
     store = Store(str(tmp_path))
     put(store, facts={"colour": "red"})
-    found = store.find(KEY)
-    assert found.facts == {"colour": "red"}
-    np.testing.assert_array_equal(store.read(found.piece("x", 12, 15)), [[4, 5], [6, 7], [8, 9]])
+    manifest = store.find(KEY)
+    assert manifest.facts == {"colour": "red"}
+    np.testing.assert_array_equal(store.read(manifest.piece("x", 12, 15)), [[4, 5], [6, 7], [8, 9]])
 
 
 def test_pieces_are_read_one_after_the_other(tmp_path):
     store = Store(str(tmp_path))
-    one, two = put(store), put(store, "cd" + "0" * 62, np.arange(12.0).reshape(6, 2) + 100)
-    read = store.read(one.piece("x", 14, 16), two.piece("x", 10, 11), one.piece("x", 10, 11))
+    first, second = put(store), put(store, "cd" + "0" * 62, np.arange(12.0).reshape(6, 2) + 100)
+    read = store.read(first.piece("x", 14, 16), second.piece("x", 10, 11), first.piece("x", 10, 11))
     np.testing.assert_array_equal(read, [[8, 9], [10, 11], [100, 101], [0, 1]])
 
 

@@ -23,9 +23,9 @@ def test_every_kind_of_damage_is_found_and_only_that(tmp_path, kind):
         harmed[put(store, harm)] = harm
     for key, harm in harmed.items():
         damage(store, key, harm)
-    found = problems(store)
-    assert set(found) == set(harmed)
-    assert not good & set(found)
+    problems_before = problems(store)
+    assert set(problems_before) == set(harmed)
+    assert not good & set(problems_before)
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_a_ragged_outline_is_less_stable_than_a_smooth_one():
 def test_shape_contexts_equal_counting_by_hand():
     rng = np.random.default_rng(1)
     points = rng.uniform(0, 50, (9, 2))
-    found = shape_contexts(points)
+    actual = shape_contexts(points)
     pairs = [(i, j) for i in range(9) for j in range(9) if i != j]
     scale = np.mean([np.linalg.norm(points[j] - points[i]) for i, j in pairs])
     for i in range(9):
@@ -50,7 +50,7 @@ def test_shape_contexts_equal_counting_by_hand():
             ring = next((k for k, edge in enumerate(edges) if np.hypot(dx, dy) <= edge), None)
             if ring is not None:
                 counts[ring * 12 + int(np.degrees(np.arctan2(dy, dx)) % 360 // 30)] += 1
-        np.testing.assert_allclose(found[i], counts / counts.sum())
+        np.testing.assert_allclose(actual[i], counts / counts.sum())
 
 
 def slow_cheapest(cost):
@@ -71,8 +71,8 @@ def slow_cheapest(cost):
 
     best = []
     for start in range(count):
-        found = paths(count - 1, count - 1, np.roll(cost, -start, axis=1))
-        total, length = min(found)
+        actual = paths(count - 1, count - 1, np.roll(cost, -start, axis=1))
+        total, length = min(actual)
         best.append(total / length)
     return min(best)
 

@@ -35,36 +35,36 @@ def test_boundary_pixels_are_those_of_scikit_image(labels):
 def test_a_mask_that_moves_with_the_flow_is_consistent():
     flow = np.zeros((2, 40, 60), np.float32)
     flow[0] = 5
-    seen = np.ones((40, 60), bool)
-    assert disagreement(square(20), square(25), flow, seen) == (0, 40 * 55)
+    visible = np.ones((40, 60), bool)
+    assert disagreement(square(20), square(25), flow, visible) == (0, 40 * 55)
 
 
 def test_a_mask_that_stays_while_the_picture_moves_is_wrong_on_both_sides():
     flow = np.zeros((2, 40, 60), np.float32)
     flow[0] = 5
-    seen = np.ones((40, 60), bool)
-    assert disagreement(square(20), square(20), flow, seen) == (100, 40 * 55)
+    visible = np.ones((40, 60), bool)
+    assert disagreement(square(20), square(20), flow, visible) == (100, 40 * 55)
 
 
 def test_disagreement_equals_its_sum(labels):
     rng = np.random.default_rng(12)
     flow = rng.uniform(-6, 6, (2, *labels.shape[1:])).astype(np.float32)
-    seen = rng.random(labels.shape[1:]) < 0.7
+    visible = rng.random(labels.shape[1:]) < 0.7
     wrong = count = 0
-    for y, x in zip(*np.nonzero(seen), strict=True):
+    for y, x in zip(*np.nonzero(visible), strict=True):
         px, py = round(float(x + flow[0, y, x])), round(float(y + flow[1, y, x]))
         if 0 <= px < labels.shape[2] and 0 <= py < labels.shape[1]:
             count += 1
             wrong += labels[0, y, x] != labels[1, py, px]
-    assert disagreement(labels[0], labels[1], flow, seen) == (wrong, count)
+    assert disagreement(labels[0], labels[1], flow, visible) == (wrong, count)
 
 
 def test_areas_and_overlaps_are_those_of_each_label(labels):
-    found = object_overlap(labels[0], labels[1], 5)
+    actual = object_overlap(labels[0], labels[1], 5)
     for label in range(5):
         here, there = labels[0] == label, labels[1] == label
         assert label_areas(labels[0], 5)[label] == here.sum()
-        assert found[label].tolist() == [(here & there).sum(), (here | there).sum()]
+        assert actual[label].tolist() == [(here & there).sum(), (here | there).sum()]
 
 
 def test_consistency_is_the_mean_over_pairs_per_boundary_pixel():
@@ -86,7 +86,7 @@ def test_empty_masks_have_no_consistency_rather_than_a_perfect_one():
 
 def test_restlessness_equals_its_formula(labels):
     sigma = 1.7
-    found = restlessness(labels, range(12), sigma=sigma)
+    actual = restlessness(labels, range(12), sigma=sigma)
     for t in range(12):
         near = np.arange(max(t - 6, 0), min(t + 7, 12))
         weights = np.exp(-0.5 * ((near - t) / sigma) ** 2)
@@ -95,8 +95,8 @@ def test_restlessness_equals_its_formula(labels):
         for label in (1, 2, 3):
             hot = (labels == label).astype(float)
             total += ((hot[t] - np.tensordot(weights, hot[near], 1)) ** 2).sum()
-        assert found[t] == pytest.approx(np.sqrt(total), rel=1e-9)
-    assert restlessness(labels, range(4, 9), sigma=sigma) == found[4:9]
+        assert actual[t] == pytest.approx(np.sqrt(total), rel=1e-9)
+    assert restlessness(labels, range(4, 9), sigma=sigma) == actual[4:9]
 
 
 def test_masks_that_do_not_move_are_perfectly_smooth(labels):

@@ -59,17 +59,17 @@ def test_measures_along_real_flow_equal_their_sums(libby):
     rows, columns = np.mgrid[: masks[0].shape[0], : masks[0].shape[1]].astype(np.float32)
     for t in range(1, 4):
         there, back = search(pictures[t], pictures[t - 1]), search(pictures[t - 1], pictures[t])
-        seen = visible(there, back)
+        visible_pixels = visible(there, back)
         overlap.add(masks[t], masks[t - 1], there)
-        rate.add(masks[t], masks[t - 1], there, seen)
-        wrong, count = disagreement(masks[t], masks[t - 1], there, seen)
+        rate.add(masks[t], masks[t - 1], there, visible_pixels)
+        wrong, count = disagreement(masks[t], masks[t - 1], there, visible_pixels)
         places = np.floor(np.stack([rows + there[1], columns + there[0]]) + np.float32(0.5))
         carried = map_coordinates(masks[t - 1], places, order=0, mode="constant", cval=9)
         inside = carried != 9
         for c in (0, 1):
             inter[c] += ((masks[t] == c) & (carried == c)).sum()
             union[c] += (((masks[t] == c) | (carried == c)) & inside).sum()
-        counted = seen & inside
+        counted = visible_pixels & inside
         rates.append((carried == masks[t])[counted].mean())
         assert (wrong, count) == ((carried != masks[t])[counted].sum(), counted.sum())
     assert overlap.value() == pytest.approx((inter / union).mean(), abs=1e-9)
@@ -80,15 +80,15 @@ def test_classes_on_a_drive_equal_their_definitions(data):
     root = data / "sequences" / "camvid-0016E5-15hz"
     if not root.is_dir():
         pytest.skip(f"real footage not there: {root}")
-    given, true = (
+    predicted, true = (
         [read_labels(path) for path in sorted((root / name).glob("*.png"))[:9]]
         for name in ("Predictions_deeplab-edgetpu-cityscapes", "Annotations")
     )
     total, run = Confusion(12), VideoConsistency(8)
-    for prediction, truth in zip(given, true, strict=True):
+    for prediction, truth in zip(predicted, true, strict=True):
         total.add(prediction, truth)
         run.add(prediction, truth)
-    prediction, truth = np.stack(given), np.stack(true)
+    prediction, truth = np.stack(predicted), np.stack(true)
     counted = (truth != 255) & (truth < 12)
     iou = []
     for c in range(12):

@@ -10,7 +10,7 @@ from stages.metrics.temporal import carried_labels
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
 
 
-def made(seed):
+def random_pair(seed):
     rng = np.random.default_rng(seed)
     labels, others = rng.integers(0, 6, (2, 20, 30), np.uint8)
     labels[:2] = 255
@@ -23,9 +23,9 @@ def made(seed):
 def test_counts_of_tensors_are_those_of_arrays(seed, device):
     if device == "cuda" and not torch.cuda.is_available():
         pytest.skip("no CUDA device")
-    labels, others, flow, seen = made(seed)
-    tensors = [torch.from_numpy(array).to(device) for array in (labels, others, flow, seen)]
-    assert on_torch.disagreement(*tensors) == disagreement(labels, others, flow, seen)
+    labels, others, flow, visible = random_pair(seed)
+    tensors = [torch.from_numpy(array).to(device) for array in (labels, others, flow, visible)]
+    assert on_torch.disagreement(*tensors) == disagreement(labels, others, flow, visible)
     carried = on_torch.carried_labels(tensors[1], tensors[2])
     np.testing.assert_array_equal(carried.cpu().numpy(), carried_labels(others, flow))
     total = Confusion(5)

@@ -19,7 +19,7 @@ def labels():
     return out
 
 
-def slow_counts(labels, others, flow, seen, count):
+def slow_counts(labels, others, flow, visible, count):
     """Pixel by pixel, with the flow enlarged as a whole."""
     rows, columns = labels.shape
     along = resize_flow(unpack_flow(flow), labels.shape)
@@ -27,7 +27,7 @@ def slow_counts(labels, others, flow, seen, count):
     for y in range(rows):
         for x in range(columns):
             px, py = np.floor(np.array([x, y]) + along[:, y, x] + 0.5).astype(int)
-            shown = seen[y * seen.shape[0] // rows, x * seen.shape[1] // columns]
+            shown = visible[y * visible.shape[0] // rows, x * visible.shape[1] // columns]
             if shown and 0 <= px < columns and 0 <= py < rows:
                 counts[labels[y, x], 0] += 1
                 counts[others[py, px], 1] += 1
@@ -35,9 +35,9 @@ def slow_counts(labels, others, flow, seen, count):
     return counts
 
 
-def counts_of(pairs, flow, seen, count=3):
+def counts_of(pairs, flow, visible, count=3):
     tiles = [tuple(map(tile_labels, pair)) for pair in pairs]
-    return count_agreement(pairs, tiles, pack_flow(flow), seen, count)
+    return count_agreement(pairs, tiles, pack_flow(flow), visible, count)
 
 
 @pytest.mark.parametrize("grid", [SIZE, (46, 75), (40, 61)])
@@ -46,10 +46,10 @@ def test_tiles_counted_as_a_whole_change_no_count(labels, grid, strength):
     rng = np.random.default_rng(5)
     flow = (strength * rng.standard_normal((2, 3, 4))).astype(np.float32)
     flow = resize_flow(flow, grid).astype(np.float32) / 10 + np.float32(0.004)
-    seen = rng.random(grid) < 0.7
+    visible = rng.random(grid) < 0.7
     pairs = [(labels[0], labels[1]), (labels[1], labels[1])]
-    for counts, pair in zip(counts_of(pairs, flow, seen), pairs, strict=True):
-        slow = slow_counts(*pair, pack_flow(flow), seen, 3)
+    for counts, pair in zip(counts_of(pairs, flow, visible), pairs, strict=True):
+        slow = slow_counts(*pair, pack_flow(flow), visible, 3)
         # A last bit may decide to which of two pixels a place between them is rounded.
         assert np.abs(counts - slow).max() <= 2
         assert counts[:, 0].sum() > 0.3 * labels[0].size or strength > 2
@@ -57,9 +57,9 @@ def test_tiles_counted_as_a_whole_change_no_count(labels, grid, strength):
 
 def test_labels_add_up_to_the_disagreement_of_all(labels):
     flow = pack_flow(np.full((2, *SIZE), 3.25, np.float32))
-    seen = np.random.default_rng(6).random(SIZE) < 0.6
-    own, other, both = counts_of([tuple(labels)], unpack_flow(flow), seen)[0].T
-    wrong, count = disagreement(*labels, unpack_flow(flow), seen)
+    visible = np.random.default_rng(6).random(SIZE) < 0.6
+    own, other, both = counts_of([tuple(labels)], unpack_flow(flow), visible)[0].T
+    wrong, count = disagreement(*labels, unpack_flow(flow), visible)
     assert own.sum() == other.sum() == count
     assert count - both.sum() == wrong > 0
 
@@ -72,12 +72,12 @@ def test_without_motion_every_pixel_counts_once(labels):
 
 
 def test_a_tile_has_its_one_label_or_is_mixed(labels):
-    found = tile_labels(labels[0])
-    assert found.shape == (6, 10)
+    actual = tile_labels(labels[0])
+    assert actual.shape == (6, 10)
     for i in range(6):
         for j in range(10):
             inside = np.unique(labels[0][16 * i : 16 * i + 16, 16 * j : 16 * j + 16])
-            assert found[i, j] == (inside[0] if len(inside) == 1 else MIXED)
+            assert actual[i, j] == (inside[0] if len(inside) == 1 else MIXED)
 
 
 def test_flow_and_visibility_of_different_grids_are_refused(labels):

@@ -36,10 +36,10 @@ def doubted(**changes):
     return replace(evidence(**changes), untrusted=untrusted)
 
 
-def reason(found):
+def reason(evidence_values):
     risk = np.zeros((T, 1))
     risk[12] = 0.9
-    (row,) = review_rows(risk, found, [7], SHOTS, least=0.5)
+    (row,) = review_rows(risk, evidence_values, [7], SHOTS, least=0.5)
     assert (row["frame"], row["frames"], row["object"]) == (12, [12, 13], 7)
     return row["reason"]
 
@@ -48,10 +48,10 @@ def reason(found):
     "changes", [{"changed": 0.6}, {"earlier": 0.7}, {"later": 0.7}, {"misfit": 0.9}]
 )
 def test_each_quantity_raises_the_risk_of_its_frame_most(changes):
-    calm, found = frame_risk(evidence(), SHOTS), frame_risk(evidence(**changes), SHOTS)
-    assert found[12] > calm[12]
-    assert found.argmax() == 12 or "misfit" in changes
-    assert found[12 - POOL - 1] == calm[12 - POOL - 1]
+    calm, actual = frame_risk(evidence(), SHOTS), frame_risk(evidence(**changes), SHOTS)
+    assert actual[12] > calm[12]
+    assert actual.argmax() == 12 or "misfit" in changes
+    assert actual[12 - POOL - 1] == calm[12 - POOL - 1]
 
 
 def test_risk_is_a_probability_and_nothing_is_at_no_risk():
@@ -86,11 +86,11 @@ def test_pooled_values_are_means_over_the_window_of_the_shot():
     rng = np.random.default_rng(5)
     values, shots = rng.random((25, 2)), [(0, 11), (11, 25)]
     values[4, 0] = np.nan
-    found = pool(values, shots)
+    actual = pool(values, shots)
     for start, stop in shots:
         for t in range(start, stop):
             near = values[max(t - POOL, start) : min(t + POOL + 1, stop)]
-            np.testing.assert_allclose(found[t], np.nanmean(near, axis=0))
+            np.testing.assert_allclose(actual[t], np.nanmean(near, axis=0))
     assert (pool(np.full((4, 1), np.nan), [(0, 4)]) == 0).all()
 
 
@@ -124,16 +124,16 @@ def test_with_trust_the_risk_is_that_of_what_is_not_trusted_not_of_what_was_chan
     calm = frame_risk(doubted(), SHOTS)
     np.testing.assert_array_equal(frame_risk(doubted(changed=0.9), SHOTS), calm)
     for changes in ({"untrusted": 0.6}, {"earlier": 0.7}, {"misfit": 0.9}):
-        found = frame_risk(doubted(**changes), SHOTS)
-        assert found[12] > calm[12]
-        assert found[12 - POOL - 1] == calm[12 - POOL - 1]
+        actual = frame_risk(doubted(**changes), SHOTS)
+        assert actual[12] > calm[12]
+        assert actual[12 - POOL - 1] == calm[12 - POOL - 1]
 
 
 def test_the_reason_names_the_frames_of_which_it_is_true():
-    found, risk = evidence(), np.full((T, 1), 0.9)
-    found.area[12:15] = 400
+    frame_evidence, risk = evidence(), np.full((T, 1), 0.9)
+    frame_evidence.area[12:15] = 400
     risk[13] = 0.95
-    (row,) = review_rows(risk, found, [7], SHOTS, least=0.5)
+    (row,) = review_rows(risk, frame_evidence, [7], SHOTS, least=0.5)
     assert (row["frames"], row["reason"]) == ([0, T], "half of it missing, frames 12–14")
 
 
@@ -158,18 +158,18 @@ def test_evidence_is_that_of_the_counts():
     carried[2, 1] = 0
     objects = np.stack([rng.integers(0, 9, (5, 2)), rng.integers(9, 20, (5, 2))], axis=-1)
     areas = rng.integers(0, 99, (5, 2, 3))
-    found = gather_evidence(carried, objects, areas, np.zeros((5, 2)))
+    actual = gather_evidence(carried, objects, areas, np.zeros((5, 2)))
     own, other, both = np.moveaxis(carried[1, 1, :, 2].astype(float), -1, 0)
     apart = 1 - both / (own + other - both)
-    assert found.earlier[1, 1] == pytest.approx(np.mean(apart[:2]))
-    assert found.later[1, 1] == pytest.approx(np.mean(apart[2:]))
-    assert np.isnan(found.earlier[2]).all()
-    np.testing.assert_array_equal(found.changed, 1 - objects[..., 0] / objects[..., 1])
-    np.testing.assert_array_equal(found.area, areas[:, 1, 1:])
-    assert found.untrusted is None
+    assert actual.earlier[1, 1] == pytest.approx(np.mean(apart[:2]))
+    assert actual.later[1, 1] == pytest.approx(np.mean(apart[2:]))
+    assert np.isnan(actual.earlier[2]).all()
+    np.testing.assert_array_equal(actual.changed, 1 - objects[..., 0] / objects[..., 1])
+    np.testing.assert_array_equal(actual.area, areas[:, 1, 1:])
+    assert actual.untrusted is None
     shares = rng.random((5, 2, 2))
-    found = gather_evidence(carried, objects, areas, np.zeros((5, 2)), shares)
-    np.testing.assert_array_equal(found.untrusted, shares[..., 1])
+    actual = gather_evidence(carried, objects, areas, np.zeros((5, 2)), shares)
+    np.testing.assert_array_equal(actual.untrusted, shares[..., 1])
 
 
 def test_colours_fit_where_the_mask_is_the_object_and_not_where_it_leaks():

@@ -10,11 +10,11 @@ from stages.metrics.stability import excess, visible_band, warping_error
 
 def test_statistics_are_those_of_the_benchmark():
     values = [0.9, 0.9, 0.8, 0.6, 0.5, 0.4, 0.4, 0.2, 0.2]
-    found = statistics(values)
-    assert found.mean == pytest.approx(np.mean(values))
-    assert found.recall == pytest.approx(4 / 9)
+    actual = statistics(values)
+    assert actual.mean == pytest.approx(np.mean(values))
+    assert actual.recall == pytest.approx(4 / 9)
     # nine frames: quarters 0-2, 2-4, 4-6, 6-8, ends shared
-    assert found.decay == pytest.approx(np.mean(values[:3]) - np.mean(values[6:]))
+    assert actual.decay == pytest.approx(np.mean(values[:3]) - np.mean(values[6:]))
 
 
 def test_frames_without_a_value_are_left_out():
@@ -27,8 +27,8 @@ def test_frames_without_a_value_are_left_out():
 def test_objects_are_measured_one_by_one_and_ignored_pixels_not_at_all():
     truth = np.array([[1, 1, 2, 2, 255, 0]], np.uint8)
     prediction = np.array([[1, 2, 2, 2, 1, 0]], np.uint8)
-    found = objects(prediction, truth, [1, 2, 3])
-    assert [jaccard(*found[label]) for label in (1, 2, 3)] == [0.5, pytest.approx(2 / 3), 1]
+    actual = objects(prediction, truth, [1, 2, 3])
+    assert [jaccard(*actual[label]) for label in (1, 2, 3)] == [0.5, pytest.approx(2 / 3), 1]
 
 
 def test_recall_is_the_share_of_the_truth_that_is_found():
@@ -47,10 +47,10 @@ def test_excess_is_what_the_truth_does_not_explain():
 def test_the_visible_band_is_counted_around_the_edges():
     labels = np.zeros((10, 20), np.uint8)
     labels[:, 10:] = 1
-    seen = np.zeros((10, 20), bool)
-    seen[:, :9] = True
-    assert visible_band(labels, seen) == (10, 40)
-    assert visible_band(np.zeros((10, 20), np.uint8), seen) == (0, 0)
+    visible = np.zeros((10, 20), bool)
+    visible[:, :9] = True
+    assert visible_band(labels, visible) == (10, 40)
+    assert visible_band(np.zeros((10, 20), np.uint8), visible) == (0, 0)
 
 
 def test_the_warping_error_is_the_squared_difference_to_the_carried_mask():
@@ -58,16 +58,16 @@ def test_the_warping_error_is_the_squared_difference_to_the_carried_mask():
     mask, other = rng.random((2, 8, 9, 2)).astype(np.float32)
     flow = np.zeros((2, 8, 9), np.float32)
     flow[0] = 2
-    seen = rng.random((8, 9)) < 0.8
-    found, pixels = warping_error(mask, other, flow, seen)
+    visible = rng.random((8, 9)) < 0.8
+    actual, pixels = warping_error(mask, other, flow, visible)
     slow = [
         ((mask[y, x] - other[y, x + 2]) ** 2).mean()
         for y in range(8)
         for x in range(7)
-        if seen[y, x]
+        if visible[y, x]
     ]
     assert pixels == len(slow)
-    assert found == pytest.approx(sum(slow), rel=1e-6)
+    assert actual == pytest.approx(sum(slow), rel=1e-6)
 
 
 def test_the_interval_holds_the_mean_and_narrows_with_more_clips():

@@ -24,11 +24,11 @@ def folder(tmp_path):
     return tmp_path / "model"
 
 
-@pytest.mark.parametrize("place", ["../secret.bin", "link.bin", "{absolute}", "/dev/zero"])
-def test_a_model_reads_no_file_of_elsewhere(folder, place):
-    place = place.replace("{absolute}", str(folder.parent / "secret.bin"))
+@pytest.mark.parametrize("location", ["../secret.bin", "link.bin", "{absolute}", "/dev/zero"])
+def test_a_model_reads_no_file_of_elsewhere(folder, location):
+    location = location.replace("{absolute}", str(folder.parent / "secret.bin"))
     path = folder / "m.onnx"
-    path.write_bytes(adding(place))
+    path.write_bytes(adding(location))
     for ask in (load_segmenter, segmenter_digest):
         with pytest.raises(InputError, match=r"m\.onnx: expected tensors in its own folder, got"):
             ask(str(path))
@@ -56,17 +56,17 @@ def test_any_damage_to_a_model_is_refused_or_harmless(folder):
     path = folder / "m.onnx"
     for k in range(150):
         data = bytearray(whole if k % 3 else whole[: int(rng.integers(1, len(whole)))])
-        for place in rng.integers(0, len(data), 2):
-            data[place] = rng.integers(0, 256)
+        for index in rng.integers(0, len(data), 2):
+            data[index] = rng.integers(0, 256)
         path.write_bytes(data)
         load_segmenter.cache_clear()
         try:
             load_segmenter(str(path))
         except InputError as error:
-            said = str(error)
+            output = str(error)
         else:
             continue
-        assert str(path) in said
+        assert str(path) in output
 
 
 def safetensors(header, content=b""):
@@ -133,13 +133,13 @@ def test_any_damage_to_a_checkpoint_is_refused_or_harmless(tmp_path):
         whole = path.read_bytes()
         for _ in range(150):
             data = bytearray(whole)
-            for place in rng.integers(0, len(data), 3):
-                data[place] = rng.integers(0, 256)
+            for index in rng.integers(0, len(data), 3):
+                data[index] = rng.integers(0, 256)
             path.write_bytes(data)
             try:
                 load_checkpoint(path)
             except InputError as error:
-                said = str(error)
+                output = str(error)
             else:
                 continue
-            assert str(path) in said
+            assert str(path) in output

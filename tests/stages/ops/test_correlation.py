@@ -58,10 +58,10 @@ def test_a_look_up_is_what_the_paper_says_sample_by_sample(rng, volume, radius):
     np.testing.assert_allclose(fast, slow_look_up(volume, at, 3, radius), atol=1e-5)
 
 
-@pytest.mark.parametrize("place", [np.nan, np.inf, -np.inf, 1e30, -1e30, 40.0])
-def test_far_away_there_is_nothing(volume, place):
+@pytest.mark.parametrize("position", [np.nan, np.inf, -np.inf, 1e30, -1e30, 40.0])
+def test_far_away_there_is_nothing(volume, position):
     at = np.full((2, len(volume)), 4, np.float32)
-    at[0] = place
+    at[0] = position
     assert not look_up(correlation_pyramid(volume, 2), at, radius=4).any()
 
 
@@ -102,13 +102,13 @@ def test_without_a_volume_it_is_the_same(rng, features, radius):
     np.testing.assert_allclose(from_features, slow_look_up(volume, at, 3, radius), atol=1e-4)
 
 
-@pytest.mark.parametrize("place", [np.nan, np.inf, -np.inf, 1e30, -1e30, 40.0])
-def test_without_a_volume_far_away_there_is_nothing_either(features, place):
+@pytest.mark.parametrize("position", [np.nan, np.inf, -np.inf, 1e30, -1e30, 40.0])
+def test_without_a_volume_far_away_there_is_nothing_either(features, position):
     own, other = features
     at = np.full((2, SIZE[0] * SIZE[1]), 4, np.float32)
-    at[0] = place
-    found = look_up_features(own.reshape(-1, 16), feature_pyramid(other, 2), at, radius=4)
-    assert not found.any()
+    at[0] = position
+    actual = look_up_features(own.reshape(-1, 16), feature_pyramid(other, 2), at, radius=4)
+    assert not actual.any()
 
 
 def test_channels_must_agree(features):

@@ -17,32 +17,32 @@ def clip(frames=3, classes=2):
     return [frame_view(image, mask) for image, mask in zip(images, masks, strict=True)]
 
 
-def inputs(seen, voted):
+def inputs(views, voted):
     still = np.zeros((2, 20, 25), np.float32)
-    around = {-1: seen[0], 0: seen[1], 1: seen[2]}
+    around = {-1: views[0], 0: views[1], 1: views[2]}
     return decoder_inputs(around, voted, {-1: still, 1: still}, window=3, table=TABLE)
 
 
 def test_a_class_is_seen_with_the_picture_its_masks_and_what_its_colours_say():
-    seen = clip()
+    views = clip()
     voted = np.full((*SIZE, 2), 0.25, np.float32)
-    given = inputs(seen, voted)
-    planes = given.planes(1)
-    np.testing.assert_array_equal(np.round(planes[:3] * 255), np.moveaxis(seen[1].image, -1, 0))
-    np.testing.assert_array_equal(planes[3], seen[1].mask[..., 1])
+    frame_inputs = inputs(views, voted)
+    planes = frame_inputs.planes(1)
+    np.testing.assert_array_equal(np.round(planes[:3] * 255), np.moveaxis(views[1].image, -1, 0))
+    np.testing.assert_array_equal(planes[3], views[1].mask[..., 1])
     assert (planes[4] == 0.25).all()
-    counts = np.mean([count_colours(s.image, s.mask) for s in seen], axis=0, dtype=np.float32)
-    evidence = colour_evidence(seen[1].image, counts)[..., 1]
+    counts = np.mean([count_colours(s.image, s.mask) for s in views], axis=0, dtype=np.float32)
+    evidence = colour_evidence(views[1].image, counts)[..., 1]
     np.testing.assert_allclose((planes[5] - 0.5) * 2 * STRONGEST, evidence, atol=1e-5)
 
 
 def test_neighbours_that_stand_still_and_look_alike_are_seen_where_they_are():
-    seen = clip()
-    given = inputs([seen[1]] * 3, seen[1].mask)
-    assert given.near.shape == (2, 4, 20, 25)
+    views = clip()
+    frame_inputs = inputs([views[1]] * 3, views[1].mask)
+    assert frame_inputs.near.shape == (2, 4, 20, 25)
     for c in range(2):
-        for mask, weight in (given.near[c, :2], given.near[c, 2:]):
-            np.testing.assert_allclose(mask, seen[1].half.mask[..., c], atol=1e-6)
+        for mask, weight in (frame_inputs.near[c, :2], frame_inputs.near[c, 2:]):
+            np.testing.assert_allclose(mask, views[1].half.mask[..., c], atol=1e-6)
             assert (weight == 1).all()
 
 

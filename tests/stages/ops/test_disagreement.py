@@ -18,7 +18,7 @@ def slow_uniform(labels, margin):
 
 def slow_marks(labels, flow, frame, reach):
     """Follow each block's middle to either side; mark the block if another label comes near."""
-    uniform = [slow_uniform(one, MARGIN) for one in labels]
+    uniform = [slow_uniform(frame_labels, MARGIN) for frame_labels in labels]
     rows, columns = labels.shape[1:]
     out = np.zeros((rows, columns), np.bool_)
     for top, left in np.ndindex(-(-rows // 4), -(-columns // 4)):

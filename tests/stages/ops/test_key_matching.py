@@ -34,9 +34,9 @@ def slow_match(own, keys, places, reach):
     masks = np.zeros((rows, columns, keys[0].masks.shape[-1]))
     for y in range(rows):
         for x in range(columns):
-            distances, said = [], []
-            for key, place in zip(keys, places, strict=True):
-                left, top = (int(v) for v in np.rint(place[:, y, x]))
+            distances, output = [], []
+            for key, target in zip(keys, places, strict=True):
+                left, top = (int(v) for v in np.rint(target[:, y, x]))
                 near = [
                     (((own[y, x] - key.descriptors[r, c]) ** 2).sum(), key.masks[r, c])
                     for r in range(max(top - reach, 0), min(top + reach + 1, rows))
@@ -44,9 +44,9 @@ def slow_match(own, keys, places, reach):
                 ]
                 near.sort(key=lambda pair: pair[0])
                 distances += [d for d, _ in near[:NEAREST]]
-                said += [m for _, m in near[:NEAREST]]
+                output += [m for _, m in near[:NEAREST]]
             weight = np.exp((min(distances) - np.array(distances)) / LIKE)
-            masks[y, x] = (weight[:, None] * np.array(said)).sum(axis=0) / weight.sum()
+            masks[y, x] = (weight[:, None] * np.array(output)).sum(axis=0) / weight.sum()
     return masks
 
 

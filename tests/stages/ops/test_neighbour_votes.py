@@ -53,10 +53,10 @@ def test_a_frame_has_no_vote_on_itself():
     images, labels, trust, flow = tiny_clip()
     other = labels.copy()
     other[FRAME] = 0
-    for one, two in zip(
+    for first, second in zip(
         counted((images, labels, trust, flow)), counted((images, other, trust, flow)), strict=True
     ):
-        np.testing.assert_array_equal(one, two)
+        np.testing.assert_array_equal(first, second)
 
 
 def test_where_it_is_not_asked_a_pixel_has_its_own_label():

@@ -12,13 +12,13 @@ from stages.ops.pictures import flow_colours, label_colours, lay_over, mask_laye
 def test_flow_has_the_hue_of_its_angle_and_the_strength_of_its_length():
     rng = np.random.default_rng(1)
     flow = rng.normal(0, 3, (2, 6, 7)).astype(np.float32)
-    found = flow_colours(flow, strongest=4.0)
+    actual = flow_colours(flow, strongest=4.0)
     for y in range(6):
         for x in range(7):
             u, v = flow[:, y, x]
             hue = np.arctan2(v, u) / (2 * np.pi) % 1
             colour = colorsys.hsv_to_rgb(hue, min(np.hypot(u, v) / 4, 1), 1)
-            np.testing.assert_allclose(found[y, x], 255 * np.array(colour), atol=10)
+            np.testing.assert_allclose(actual[y, x], 255 * np.array(colour), atol=10)
 
 
 @pytest.mark.parametrize(
@@ -35,9 +35,9 @@ def test_flow_has_the_hue_of_its_angle_and_the_strength_of_its_length():
 )
 def test_flow_is_a_colour_by_direction_and_strength(motion, colour):
     flow = np.broadcast_to(np.array(motion, np.float32)[:, None, None], (2, 3, 4)).copy()
-    found = flow_colours(flow, strongest=4.0)
-    assert found.shape == (3, 4, 3)
-    np.testing.assert_allclose(found[1, 2], colour, atol=5)
+    actual = flow_colours(flow, strongest=4.0)
+    assert actual.shape == (3, 4, 3)
+    np.testing.assert_allclose(actual[1, 2], colour, atol=5)
 
 
 def test_labels_take_their_own_colour():

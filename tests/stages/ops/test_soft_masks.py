@@ -82,5 +82,5 @@ def test_a_class_trusted_by_more_than_half_neither_loses_nor_gains_a_pixel():
         ([0, 0], labels),
         ([255, 255], before),
     ):
-        found = keep_labels(labels, before, np.array(trust, np.uint8))
-        np.testing.assert_array_equal(found, kept)
+        actual = keep_labels(labels, before, np.array(trust, np.uint8))
+        np.testing.assert_array_equal(actual, kept)

@@ -35,7 +35,7 @@ def test_edges_count_and_nothing_else():
     assert sureness([(trusted, edges)]).tolist() == [0, 0]
 
 
-def seen(own, *others, weight=1.0):
+def neighbourhood(own, *others, weight=1.0):
     """The mask, and its neighbours as they would be carried to it."""
     near = [plane for other in others for plane in (other, np.full(own.shape, weight))]
     return own[..., None].astype(np.float32), np.stack(near)[None].astype(np.float32)
@@ -44,7 +44,7 @@ def seen(own, *others, weight=1.0):
 def test_pieces_are_counted_as_by_erosion_and_dilation():
     rng = np.random.default_rng(0)
     masks = [np.kron(rng.random((60, 80)) > 0.5, np.ones((4, 4))) for _ in range(3)]
-    changed, outline = pieces(*seen(*masks))
+    changed, outline = pieces(*neighbourhood(*masks))
     side = np.ones((3, 3))
     parts = [binary_opening(masks[0] != other, side).sum() for other in masks[1:]]
     assert changed[0] == np.mean(parts)
@@ -56,15 +56,15 @@ def test_a_line_along_the_outline_is_no_piece():
     own = np.zeros((240, 320))
     own[60:180, 80:240] = 1
     shifted = np.roll(own, 2, axis=1)
-    assert pieces(*seen(own, shifted, shifted))[0] == 0
-    assert pieces(*seen(own, np.roll(own, 5, axis=1), own))[0] == 2 * 120 * 5 / 2
+    assert pieces(*neighbourhood(own, shifted, shifted))[0] == 0
+    assert pieces(*neighbourhood(own, np.roll(own, 5, axis=1), own))[0] == 2 * 120 * 5 / 2
 
 
 def test_what_looks_different_or_lies_outside_is_not_counted():
     own = np.zeros((240, 320))
     own[60:180, 80:240] = 1
-    assert pieces(*seen(own, 1 - own, 1 - own, weight=0.4))[0] == 0
-    assert pieces(*seen(own, 1 - own, 1 - own, weight=0.6))[0] == 240 * 320
+    assert pieces(*neighbourhood(own, 1 - own, 1 - own, weight=0.4))[0] == 0
+    assert pieces(*neighbourhood(own, 1 - own, 1 - own, weight=0.6))[0] == 240 * 320
 
 
 def test_masks_are_steady_if_few_pieces_come_and_go_in_all_frames_together():

@@ -23,8 +23,8 @@ def slow_vote(masks, images, flows):
     """METHOD: P ← (P + Σ g·warp(P_j)) / (1 + Σ g), in float64."""
     total, weight = masks[0].astype(float), np.ones(masks[0].shape[:2])
     for mask, image, flow in zip(masks[1:], images[1:], flows, strict=True):
-        seen = warp(image.astype(np.float32), flow).astype(float)
-        g = np.exp(-((images[0] - seen) ** 2).sum(-1) / (2 * SIGMA**2))
+        warped = warp(image.astype(np.float32), flow).astype(float)
+        g = np.exp(-((images[0] - warped) ** 2).sum(-1) / (2 * SIGMA**2))
         g[np.isnan(g)] = 0
         weight += g
         total += g[..., None] * np.nan_to_num(warp(mask, flow))

@@ -73,9 +73,9 @@ def test_visibility_equals_its_inequality():
     gap = ((np.moveaxis(there, 0, -1) + home) ** 2).sum(-1)
     motion = (there**2).sum(0) + (home**2).sum(-1)
     expected = gap < 0.01 * motion + 0.5  # False where home is NaN
-    found = visible(there, back)
+    actual = visible(there, back)
     assert 0.1 < expected.mean() < 0.9
-    np.testing.assert_array_equal(found, expected)
+    np.testing.assert_array_equal(actual, expected)
 
 
 def test_stored_flow_is_right_to_a_hundred_and_twenty_eighth_of_a_pixel():

@@ -6,8 +6,8 @@ from stages.pseudo_labels.sampling import by_diversity, by_motion, thumbnail
 def slow_by_diversity(thumbs, count):
     chosen = [0]
     while len(chosen) < count:
-        gaps = [min(sum((int(a) - int(b)) ** 2 for a, b in zip(one, thumbs[c], strict=True))
-                    for c in chosen) for one in thumbs]  # fmt: skip
+        gaps = [min(sum((int(a) - int(b)) ** 2 for a, b in zip(thumb, thumbs[c], strict=True))
+                    for c in chosen) for thumb in thumbs]  # fmt: skip
         if max(gaps) == 0:
             break
         chosen.append(gaps.index(max(gaps)))

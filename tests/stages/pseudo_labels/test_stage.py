@@ -79,9 +79,9 @@ class Arrays:
         clip = Clip("a", {k: root / k / "a" for k in ("footage", "masks")})
         plan = ClipPlan(clip, steps, 8, str(root / "none"))
         while (task := plan.next_ready()) is not None:
-            found = store.find(task.key)
-            if found is not None:  # sinks keep nothing in the store
-                plan.complete(task.node, found)
+            manifest = store.find(task.key)
+            if manifest is not None:  # sinks keep nothing in the store
+                plan.complete(task.node, manifest)
         self.facts = plan.facts
         for stage, array in (
             *(("ingest", "frames"), ("smooth", "masks"), ("smooth", "labels")),
@@ -111,14 +111,14 @@ def slow_passed(arrays, t, *, support, least_seen, passes_agree, radius=3):
     near = [j for j in range(t - radius, t + radius + 1) if j != t and shot[0] <= j < shot[1]]
     voted = winners(unpack_mask(arrays["refine", "masks"][t]))
     out = np.zeros(SIZE, bool)
-    flow, seen = arrays["flow", "flow"][t] / 64, arrays["visibility", "seen"][t]
+    flow, visible = arrays["flow", "flow"][t] / 64, arrays["visibility", "seen"][t]
     rows, columns = flow.shape[2:]
     for y, x in np.ndindex(SIZE):
         there = same = 0
         for j in near:
             k = offsets(radius).index(j - t)
             u, v = bilinear(flow[k], y, x)
-            if not seen[k, y * rows // SIZE[0], x * columns // SIZE[1]]:
+            if not visible[k, y * rows // SIZE[0], x * columns // SIZE[1]]:
                 continue
             px, py = math.floor(x + u + 0.5), math.floor(y + v + 0.5)
             if 0 <= px < SIZE[1] and 0 <= py < SIZE[0]:
@@ -151,23 +151,27 @@ def bilinear(flow, y, x):
 def test_what_passes_matches_the_definitions(arrays, support, least_seen, passes_agree):
     chosen = [0, 1, 5, CUT - 1, CUT, FRAMES - 1]
     demands = Demands(support, least_seen, passes_agree, 3)
-    found = list(judged(arrays, chosen, arrays.facts["shots"], demands))
-    assert [one.frame for one in found] == chosen
-    for one in found:
+    actual = list(judged(arrays, chosen, arrays.facts["shots"], demands))
+    assert [judged_frame.frame for judged_frame in actual] == chosen
+    for judged_frame in actual:
         wanted = slow_passed(
-            arrays, one.frame, support=support, least_seen=least_seen, passes_agree=passes_agree
+            arrays,
+            judged_frame.frame,
+            support=support,
+            least_seen=least_seen,
+            passes_agree=passes_agree,
         )
         # where flow points between two pixels the last bit decides
-        assert (one.passed != wanted).mean() < 0.002
-        assert 0 < one.passed.mean() < 1
+        assert (judged_frame.passed != wanted).mean() < 0.002
+        assert 0 < judged_frame.passed.mean() < 1
 
 
 def test_motion_is_the_mean_length_of_the_flow_in_working_pixels(arrays):
-    found = moved(arrays, 3, SIZE)
+    actual = moved(arrays, 3, SIZE)
     for t in (0, 4):
         flow = arrays["flow", "flow"][t][3] / 64
         scale = SIZE[0] / flow.shape[1]
-        assert found[t] == pytest.approx(np.hypot(*flow).mean() * scale, rel=1e-4)
+        assert actual[t] == pytest.approx(np.hypot(*flow).mean() * scale, rel=1e-4)
 
 
 def test_files_hold_the_stabilised_labels_where_they_are_trusted(library, arrays):
@@ -179,32 +183,32 @@ def test_files_hold_the_stabilised_labels_where_they_are_trusted(library, arrays
         t, name = sample["frame"], sample["name"]
         mask = arrays["smooth", "masks"][t]
         wanted = IDS[arrays["smooth", "labels"][t]]
-        found = read_labels(folder / "labels" / f"{name}.png")
-        np.testing.assert_array_equal(found[found != 255], wanted[found != 255])
+        actual = read_labels(folder / "labels" / f"{name}.png")
+        np.testing.assert_array_equal(actual[actual != 255], wanted[actual != 255])
         everything = np.concatenate([255 - mask.sum(-1, keepdims=True, dtype=int), mask], axis=-1)
         sure = np.take_along_axis(everything, arrays["smooth", "labels"][t][..., None].astype(int),
                                   axis=-1)[..., 0]  # fmt: skip
         np.testing.assert_array_equal(read_labels(folder / "confidence" / f"{name}.png"), sure)
-        assert (found[sure < 0.8 * 255] == 255).all()
-        assert sample["trusted"] == (found != 255).sum()
+        assert (actual[sure < 0.8 * 255] == 255).all()
+        assert sample["trusted"] == (actual != 255).sum()
         assert sample["time_s"] == pytest.approx(t / 24, abs=1e-6)
         picture = read_labels(folder / "images" / f"{name}.png")
         np.testing.assert_array_equal(picture, arrays["ingest", "frames"][t])
         soft = np.load(folder / "soft" / f"{name}.npz")
         np.testing.assert_array_equal(soft["soft"], mask)
         np.testing.assert_array_equal(soft["classes"], IDS[1:])
-        trusted += (found != 255).sum()
+        trusted += (actual != 255).sum()
     assert trusted == sum(entry["trusted"] for entry in text["statistics"].values())
 
 
 def test_trusted_labels_are_right_more_often(library, arrays):
     truth = np.load(library / "truth.npy")
     folder, _ = left(library)
-    found = np.stack([read_labels(path) for path in sorted((folder / "labels").iterdir())])
+    actual = np.stack([read_labels(path) for path in sorted((folder / "labels").iterdir())])
     stabilised = IDS[arrays["smooth", "labels"]]
-    kept = found != 255
+    kept = actual != 255
     assert kept.mean() > 0.7
-    assert (found != truth)[kept].mean() < 0.5 * (stabilised != truth).mean()
+    assert (actual != truth)[kept].mean() < 0.5 * (stabilised != truth).mean()
 
 
 def test_the_best_share_of_a_class_is_kept_and_thresholds_are_its_own(library):
@@ -238,8 +242,8 @@ def test_the_best_share_of_a_class_is_kept_and_thresholds_are_its_own(library):
 def test_frames_are_sampled_and_two_runs_give_the_same_bytes(library, fields):
     for out, chunk in (("one", 8), ("two", 3)):
         run(library, "a", out=out, chunk=chunk, keep=0.6, soft=True, **fields)
-    (one, text), (two, _) = left(library, out="one"), left(library, out="two")
-    assert files(one) == files(two)
+    (first, text), (second, _) = left(library, out="one"), left(library, out="two")
+    assert files(first) == files(second)
     frames = [sample["frame"] for sample in text["samples"]]
     assert frames == sorted(set(frames))
     if fields["sample"] == "every":
@@ -316,7 +320,7 @@ def test_an_interrupted_clip_leaves_what_was_there_or_nothing(library, tmp_path,
 def test_killed_while_old_labels_are_replaced_they_are_whole_or_absent(
     tmp_path, monkeypatch, killed_at, left
 ):
-    place = tmp_path / "pseudo_labels" / "labels" / "00000.png"
+    label_file = tmp_path / "pseudo_labels" / "labels" / "00000.png"
 
     def write(value):
         values = np.full((2, 2), value, np.uint8)
@@ -334,14 +338,14 @@ def test_killed_while_old_labels_are_replaced_they_are_whole_or_absent(
         return act(*arguments, **named)
 
     with monkeypatch.context() as patched:
-        patched.setattr(Path, "rename", lambda *given: step(rename, *given))
-        patched.setattr(shutil, "rmtree", lambda *given, **named: step(remove, *given, **named))
+        patched.setattr(Path, "rename", lambda *paths: step(rename, *paths))
+        patched.setattr(shutil, "rmtree", lambda *paths, **named: step(remove, *paths, **named))
         with pytest.raises(KeyboardInterrupt):
             write(2)
-    assert (int(read_labels(place)[0, 0]) if place.exists() else None) == left
+    assert (int(read_labels(label_file)[0, 0]) if label_file.exists() else None) == left
     assert (tmp_path / "pseudo_labels" / "clip.json").exists() == (left is not None)
     write(3)
-    assert read_labels(place)[0, 0] == 3
+    assert read_labels(label_file)[0, 0] == 3
     assert [path.name for path in tmp_path.iterdir()] == ["pseudo_labels"]
 
 

@@ -31,7 +31,7 @@ def window_of(clip, outlines, frames=range(FRAMES)):
     pictures, truth, flow = clip
     rng = np.random.default_rng(0)
     labels = [flicker(labels, rng) for labels in truth]
-    soft = np.stack([pack_mask(soften(one, (3, 7), sigma=1.5)) for one in labels])
+    soft = np.stack([pack_mask(soften(first, (3, 7), sigma=1.5)) for first in labels])
     arrays = {
         "ingest.frames": pictures,
         "flow.flow": flow,

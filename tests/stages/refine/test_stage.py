@@ -17,18 +17,18 @@ FRAMES, SIZE = 12, (96, 144)
 @pytest.fixture(scope="module")
 def clip():
     """Pictures, true labels and flow of a short clip."""
-    made = [scene(t, SIZE) for t in range(FRAMES)]
-    frames, truth = (np.stack(part) for part in zip(*made, strict=True))
+    scenes = [scene(t, SIZE) for t in range(FRAMES)]
+    frames, truth = (np.stack(part) for part in zip(*scenes, strict=True))
     window = Window(0, FRAMES, {}, {"ingest.frames": Span(0, frames)})
     return frames, truth, Flow().run(window)["flow"]
 
 
 def window_of(clip, labels, start=0, stop=FRAMES):
     frames, _, flow = clip
-    soft = np.stack([pack_mask(soften(one, (3, 7), sigma=1.5)) for one in labels])
+    soft = np.stack([pack_mask(soften(first, (3, 7), sigma=1.5)) for first in labels])
     spans = {"ingest.frames": frames, "segment.masks": soft, "flow.flow": flow}
     spans["segment.labels"] = np.stack(
-        [np.searchsorted([0, 3, 7], one).astype(np.uint8) for one in labels]
+        [np.searchsorted([0, 3, 7], first).astype(np.uint8) for first in labels]
     )
     return Window(start, stop, {}, {name: Span(0, array) for name, array in spans.items()})
 
@@ -80,10 +80,10 @@ def test_the_decoder_may_look_at_fewer_frames(clip, window):
 def test_the_papers_decoder_runs_and_refuses_another_number_of_classes(clip, tmp_path):
     for classes in (3, 5):
         path = tmp_path / f"{classes}.safetensors"
-        made = build_decoder("deeplab", window=3, classes=classes, encoder_weights="random")
-        save_decoder(path, made)
+        decoder = build_decoder("deeplab", window=3, classes=classes, encoder_weights="random")
+        save_decoder(path, decoder)
     refine = Refine(method="deeplab", weights=str(tmp_path / "3.safetensors"))
-    assert {one.array: one.reach for one in refine.inputs({})} == {
+    assert {needed.array: needed.reach for needed in refine.inputs({})} == {
         "masks": 2,
         "frames": 2,
         "labels": 0,
@@ -105,14 +105,14 @@ def test_the_place_of_the_weights_and_the_device_are_not_in_the_key():
 
 def test_true_masks_that_are_sure_and_steady_come_out_as_they_went_in(clip):
     window = window_of(clip, clip[1])
-    found = Refine(method="aligned").run(window)
-    kept = found["trust"] > 250
+    actual = Refine(method="aligned").run(window)
+    kept = actual["trust"] > 250
     assert kept.mean() > 0.3
-    masks = np.moveaxis(found["masks"], -1, 1)[kept]
-    given = np.moveaxis(window["segment.masks"].array, -1, 1)[kept]
-    assert np.abs(masks.astype(int) - given).max() <= 5
+    masks = np.moveaxis(actual["masks"], -1, 1)[kept]
+    masks_in = np.moveaxis(window["segment.masks"].array, -1, 1)[kept]
+    assert np.abs(masks.astype(int) - masks_in).max() <= 5
     jaccards = [
-        jaccard(found["masks"][t, ..., c] > 127, clip[1][t] == label)
+        jaccard(actual["masks"][t, ..., c] > 127, clip[1][t] == label)
         for t in range(FRAMES)
         for c, label in enumerate((3, 7))
     ]

@@ -43,7 +43,7 @@ def run(root, *names, settings=SETTINGS, out="out"):
     return root / out
 
 
-def said(folder):
+def clip_page(folder):
     """Return clip.json; a NaN or an infinity in it is an error, as it is for a browser."""
 
     def refuse(name):
@@ -74,12 +74,12 @@ def clip(library):
 
 
 def test_the_film_shows_frame_k_at_the_middle_of_its_time_and_misses_none(clip):
-    film, rate = decoded(clip), said(clip)["rate"]
+    film, rate = decoded(clip), clip_page(clip)["rate"]
     assert [time for time, _ in film] == pytest.approx([k / rate for k in range(FRAMES)], abs=1e-3)
 
 
 def test_the_film_holds_the_picture_and_the_masks_before_and_after(library, clip):
-    width, height = said(clip)["pane"]
+    width, height = clip_page(clip)["pane"]
     before, after = masks(library / "masks" / "a"), masks(clip / "masks")
     for t, (_, panes) in enumerate(decoded(clip)):
         frame, _ = scene(t, picture="coffee" if t >= CUT else "astronaut")
@@ -103,19 +103,19 @@ def test_the_film_holds_the_picture_and_the_masks_before_and_after(library, clip
 
 
 def test_flicker_is_that_of_the_scores_by_boundary_length(clip):
-    scores, flicker = json.loads((clip / "metrics.json").read_text()), said(clip)["flicker"]
+    scores, flicker = json.loads((clip / "metrics.json").read_text()), clip_page(clip)["flicker"]
     for system, named in (("before", "input"), ("after", "output")):
         assert flicker[system]["frame"] == list(range(FRAMES))
         unit = AREA / scores[named]["boundary_pixels"]
         wanted = [v if v is None else v * unit for v in scores[named]["flicker"]]
         assert [v is None for v in flicker[system]["value"]] == [v is None for v in wanted]
         assert wanted[CUT - 1] is None
-        found = [v for v in flicker[system]["value"] if v is not None]
-        assert found == pytest.approx([v for v in wanted if v is not None], abs=2e-3)
+        actual = [v for v in flicker[system]["value"] if v is not None]
+        assert actual == pytest.approx([v for v in wanted if v is not None], abs=2e-3)
 
 
 def test_the_moments_are_the_worst_ones_and_lie_apart(clip):
-    text = said(clip)
+    text = clip_page(clip)
     values = text["flicker"]["after"]["value"]
     frames = [moment["frame"] for moment in text["moments"]]
     assert values[frames[0]] == max(v for v in values if v is not None)
@@ -124,10 +124,10 @@ def test_the_moments_are_the_worst_ones_and_lie_apart(clip):
 
 
 def test_areas_are_those_of_the_masks(library, clip):
-    given = {"before": masks(library / "masks" / "a"), "after": masks(clip / "masks")}
-    for entry in said(clip)["classes"]:
+    masks_by_side = {"before": masks(library / "masks" / "a"), "after": masks(clip / "masks")}
+    for entry in clip_page(clip)["classes"]:
         assert entry["colour"] == palette()[entry["label"]].tolist()
-        for system, labels in given.items():
+        for system, labels in masks_by_side.items():
             areas = np.count_nonzero(labels == entry["label"], axis=(1, 2))
             assert entry[system]["area"] == areas.tolist()
             pairs = pairwise(areas)
@@ -136,7 +136,7 @@ def test_areas_are_those_of_the_masks(library, clip):
 
 
 def test_a_slice_is_one_row_of_every_frame_in_order(clip):
-    text = said(clip)
+    text = clip_page(clip)
     (width, height), film = text["pane"], decoded(clip)
     error = np.zeros((2, 2))  # of each slice to the rows of each side
     for number, row in enumerate(text["slices"]["rows"]):
@@ -155,7 +155,7 @@ def test_a_slice_is_one_row_of_every_frame_in_order(clip):
 
 
 def test_every_file_that_is_named_is_there_and_is_a_picture(clip):
-    text = said(clip)
+    text = clip_page(clip)
     named = ["thumb.jpg", *(moment["strip"] for moment in text["moments"])]
     named += [flow[kind] for flow in text["flows"] for kind in ("flow", "seen")]
     assert len(text["flows"]) == 6
@@ -174,14 +174,14 @@ def test_a_very_short_clip_has_a_report(tmp_path, frames):
     write_clip(tmp_path, "a", frames)
     folder = run(tmp_path, "a", settings={}) / "a"
     assert len(decoded(folder)) == frames
-    assert said(folder)["flicker"]["after"]["value"][-1] is None
+    assert clip_page(folder)["flicker"]["after"]["value"][-1] is None
 
 
 def test_a_clip_without_any_foreground_has_a_report(tmp_path):
     write_clip(tmp_path, "a", 4)
     for path in (tmp_path / "masks" / "a").iterdir():
         write_indexed_png(path, np.zeros(SIZE, np.uint16))
-    text = said(run(tmp_path, "a", settings={}) / "a")
+    text = clip_page(run(tmp_path, "a", settings={}) / "a")
     assert text["moments"] == []
     assert text["flicker"]["after"]["value"] == [None] * 4
 
@@ -221,15 +221,15 @@ def test_pair_errors_match_the_definition_pair_by_pair():
     rng, radius, shots = np.random.default_rng(8), 2, [[0, 4], [4, 9]]
     pairs = np.stack([rng.integers(0, 50, (9, 2, 4)), rng.integers(60, 99, (9, 2, 4))], axis=-1)
     boundary = rng.integers(20, 40, (9, 2))
-    found = pair_errors(pairs, boundary, shots, radius=radius, area=500)
+    actual = pair_errors(pairs, boundary, shots, radius=radius, area=500)
     for which in (0, 1):
         for t in range(9):
             if t in (3, 8):
-                assert np.isnan(found[which, t])
+                assert np.isnan(actual[which, t])
                 continue
             there, back = pairs[t, which, 2], pairs[t + 1, which, 1]  # offsets: -2, -1, 1, 2
             error = there[0] / there[1] + back[0] / back[1]
-            assert found[which, t] == pytest.approx(error * 500 / np.median(boundary[:, which]))
+            assert actual[which, t] == pytest.approx(error * 500 / np.median(boundary[:, which]))
 
 
 def test_flow_is_shown_at_the_worst_moments_first_and_never_across_a_cut():
@@ -275,7 +275,7 @@ def test_a_clip_opens_where_most_was_changed_else_where_most_flicker_is_left():
 def test_pictures_are_as_large_as_the_setting_allows_and_never_enlarged(tmp_path):
     write_clip(tmp_path, "a", 3, size=(120, 160))
     for side, pane in ((480, [160, 120]), (64, [86, 64])):
-        text = said(run(tmp_path, "a", settings={"report": {"picture_side": side}}) / "a")
+        text = clip_page(run(tmp_path, "a", settings={"report": {"picture_side": side}}) / "a")
         assert text["pane"] == pane
 
 

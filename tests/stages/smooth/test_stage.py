@@ -24,7 +24,7 @@ def window():
     labels = [flicker(labels, rng) for _, labels in pairs]
     arrays = {
         "ingest.frames": frames,
-        "refine.masks": np.stack([pack_mask(soften(one, (3, 7), sigma=1.5)) for one in labels]),
+        "refine.masks": np.stack([pack_mask(soften(first, (3, 7), sigma=1.5)) for first in labels]),
         "refine.labels": np.searchsorted([0, 3, 7], labels).astype(np.uint8),
         "refine.trust": np.tile(np.array([0, 255], np.uint8), (FRAMES, 1)),
     }
@@ -34,8 +34,8 @@ def window():
 
 
 def outline_length(labels):
-    contours = [cv2.findContours((one == 1).astype(np.uint8), cv2.RETR_CCOMP,
-                                 cv2.CHAIN_APPROX_NONE)[0] for one in labels]  # fmt: skip
+    contours = [cv2.findContours((frame_labels == 1).astype(np.uint8), cv2.RETR_CCOMP,
+                                 cv2.CHAIN_APPROX_NONE)[0] for frame_labels in labels]  # fmt: skip
     return sum(cv2.arcLength(contour, True) for frame in contours for contour in frame)
 
 

@@ -13,9 +13,9 @@ def test_shares_are_of_the_mask_and_of_what_is_missing_beside_it():
     trust[:10, :2, 0] = WRONG  # 20 of them
     trust[:10, 2:3, 0] = DOUBTED  # 10
     trust[:10, 10:20, 1] = WRONG  # of a class that the frame lacks
-    found = trust_shares(trust, labels)
-    np.testing.assert_allclose(found[:2], [[0.2, 0.3], [1, 1]])
-    assert np.isnan(found[2]).all()
+    actual = trust_shares(trust, labels)
+    np.testing.assert_allclose(actual[:2], [[0.2, 0.3], [1, 1]])
+    assert np.isnan(actual[2]).all()
     trust[:10, 10:20, 0] = WRONG
     np.testing.assert_allclose(trust_shares(trust, labels)[0], [120 / 200, 130 / 200])
     assert (trust_shares(np.full_like(trust, TRUSTED), labels)[0] == 0).all()

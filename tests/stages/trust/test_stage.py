@@ -20,8 +20,8 @@ BAD = range(6, 9)
 @pytest.fixture(scope="module")
 def clip():
     """Pictures, true labels (1 a disc, 2 a bar) and flow of a short clip."""
-    made = [scene(t, SIZE) for t in range(FRAMES)]
-    frames, truth = (np.stack(part) for part in zip(*made, strict=True))
+    scenes = [scene(t, SIZE) for t in range(FRAMES)]
+    frames, truth = (np.stack(part) for part in zip(*scenes, strict=True))
     window = Window(0, FRAMES, {}, {"ingest.frames": Span(0, frames)})
     return frames, np.searchsorted([0, 3, 7], truth).astype(np.uint8), Flow().run(window)["flow"]
 
@@ -30,7 +30,12 @@ def refined(clip, labels, part=range(FRAMES)):
     """Return trust, and what refine makes of labels; of the frames of `part` alone."""
     frames, _, flow = (array[part.start : part.stop] for array in clip)
     labels = labels[part.start : part.stop]
-    soft = np.stack([pack_mask(soften(one.astype(np.uint16), (1, 2), sigma=1.5)) for one in labels])
+    soft = np.stack(
+        [
+            pack_mask(soften(frame_labels.astype(np.uint16), (1, 2), sigma=1.5))
+            for frame_labels in labels
+        ]
+    )
     spans = {
         "ingest.frames": Span(0, frames),
         "segment.labels": Span(0, labels),

@@ -11,7 +11,15 @@ from pipeline.store.retention import in_use
 from pipeline.store.store import Store
 from steadymask.cli.main import main
 from tests.support.small_library import write_clip
-from tests.support.stored_artifacts import KINDS, damage, held, last_used, places, put, store_of
+from tests.support.stored_artifacts import (
+    KINDS,
+    damage,
+    last_used,
+    places,
+    put,
+    store_of,
+    stored_keys,
+)
 
 DAY = 86400.0
 
@@ -36,8 +44,8 @@ def library(tmp_path_factory):
 
 
 def run(root):
-    given = [str(root / "footage"), "--masks", str(root / "masks"), "--out", str(root / "out")]
-    return main([*given, "--executor", "inline", "--workers", "1"])
+    arguments = [str(root / "footage"), "--masks", str(root / "masks"), "--out", str(root / "out")]
+    return main([*arguments, "--executor", "inline", "--workers", "1"])
 
 
 def computed(root):
@@ -50,14 +58,14 @@ def test_it_tells_what_each_stage_and_clip_take(store, capsys):
     flows = [put(store, k, "flow", clip, seconds=2.0, finished=now) for k, clip in enumerate("ab")]
     put(store, "s", "smooth", "b", finished=now)
     assert cache("ls", store, "--json", "--clips") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert list(found["stages"]) == ["flow", "smooth"]
-    flow = found["stages"]["flow"]
+    content = json.loads(capsys.readouterr().out)
+    assert list(content["stages"]) == ["flow", "smooth"]
+    flow = content["stages"]["flow"]
     assert (flow["artifacts"], flow["seconds"]) == (2, 4.0)
     assert flow["bytes"] == sum(size_of(store, key) for key in flows)
     assert flow["used"] == pytest.approx(now, abs=20)
-    assert {name: row["artifacts"] for name, row in found["clips"].items()} == {"a": 1, "b": 2}
-    assert found["bytes"] == take_stock(store).stored_bytes
+    assert {name: row["artifacts"] for name, row in content["clips"].items()} == {"a": 1, "b": 2}
+    assert content["bytes"] == take_stock(store).stored_bytes
     assert cache("ls", store) == 0
     printed = capsys.readouterr().out
     assert "smooth" in printed
@@ -93,7 +101,7 @@ def test_what_is_damaged_is_named_and_removed_but_not_in_a_dry_run(store, capsys
     good, bad = put(store, "good"), put(store, "bad", "smooth", "b")
     damage(store, bad, "flipped")
     assert cache("verify", store, "--dry-run") == 1
-    assert held(store) == {good, bad}
+    assert stored_keys(store) == {good, bad}
     assert cache("verify", store) == 1
     assert places(store) == {good}
     printed = capsys.readouterr().out
@@ -127,10 +135,10 @@ def test_what_was_pruned_is_made_again_just_as_it_was(library, tmp_path):
     before = {entry.key for entry in take_stock(store).entries}
     masks = [path.read_bytes() for path in sorted((root / "out" / "a" / "masks").iterdir())]
     assert cache("prune", root / "out", "--max-size", "0") == 0
-    assert held(store) == set()
+    assert stored_keys(store) == set()
     shutil.rmtree(root / "out" / "a")
     assert run(root) == 0
-    assert held(store) == before
+    assert stored_keys(store) == before
     assert masks == [p.read_bytes() for p in sorted((root / "out" / "a" / "masks").iterdir())]
 
 
@@ -151,10 +159,10 @@ def test_old_leftovers_are_reported_and_removed_but_not_young_ones(tmp_path, cap
 def test_what_a_killed_remover_left_in_an_object_store_no_longer_counts(tmp_path, capsys):
     store = store_of("bucket", tmp_path)
     key, other = put(store, "one"), put(store, "two")
-    assert held(store) == {key, other}
+    assert stored_keys(store) == {key, other}
     store.fs.rm_file(f"{store.artifact_folder(key)}/manifest.json")
     assert cache("verify", store) == 0
-    assert held(store) == {other}
+    assert stored_keys(store) == {other}
 
 
 def test_pruning_to_a_size_says_what_went(store, capsys):
@@ -162,9 +170,9 @@ def test_pruning_to_a_size_says_what_went(store, capsys):
     cheap = put(store, "cheap", "flow", seconds=1)
     size = size_of(store, dear)
     assert cache("prune", store, "--max-size", f"{size}B", "--dry-run") == 0
-    assert held(store) == {dear, cheap}
+    assert stored_keys(store) == {dear, cheap}
     assert cache("prune", store, "--max-size", f"{size}B") == 0
-    assert held(store) == {dear}
+    assert stored_keys(store) == {dear}
     printed = capsys.readouterr().out
     assert "flow: 1 artifacts would be removed" in printed
     assert "1 artifacts removed" in printed
@@ -176,14 +184,14 @@ def test_pruning_by_age_keeps_what_was_used_since(tmp_path):
     last_used(store, old, now - 31 * DAY)
     last_used(store, new, now - 29 * DAY)
     assert cache("prune", store, "--keep-last", "30") == 0
-    assert held(store) == {new}
+    assert stored_keys(store) == {new}
 
 
 def test_what_is_in_use_stays_and_the_status_says_that_it_is_too_much(store, capsys):
     with in_use(store, "there"):
         key = put(store, "one")
         assert cache("prune", store, "--max-size", "1B") == 1
-        assert held(store) == {key}
+        assert stored_keys(store) == {key}
     assert "in use by there" in capsys.readouterr().out
 
 
@@ -201,7 +209,7 @@ def test_what_is_in_use_stays_and_the_status_says_that_it_is_too_much(store, cap
 def test_what_cannot_be_done_is_said(tmp_path, capsys, arguments, message):
     store = store_of("folder", tmp_path)
     put(store, "one")
-    given = [store.url if word == "STORE" else word for word in arguments]
-    assert main(["cache", *given]) == 2
+    options = [store.url if word == "STORE" else word for word in arguments]
+    assert main(["cache", *options]) == 2
     assert message in capsys.readouterr().err
-    assert len(held(store)) == 1
+    assert len(stored_keys(store)) == 1

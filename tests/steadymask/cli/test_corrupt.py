@@ -18,8 +18,8 @@ def write_masks(root, names=("a", "deep/b"), frames=4):
     return root
 
 
-def corrupt(*given):
-    return main(["corrupt", *map(str, given)])
+def corrupt(*arguments):
+    return main(["corrupt", *map(str, arguments)])
 
 
 def read(folder):
@@ -44,10 +44,10 @@ def test_the_same_seed_gives_the_same_masks_whatever_else_is_there(tmp_path):
     truth, alone = write_masks(tmp_path / "t"), write_masks(tmp_path / "s", ("a", "z"))
     for source, name, seed in ((truth, "1", 5), (alone, "2", 5), (truth, "3", 6)):
         corrupt(source, "--to", tmp_path / name, "--seed", seed)
-    one, two, other = (read(tmp_path / name / "a") for name in "123")
-    for path in one:
-        np.testing.assert_array_equal(one[path], two[path])
-    assert any((one[path] != other[path]).any() for path in one)
+    first, second, other = (read(tmp_path / name / "a") for name in "123")
+    for path in first:
+        np.testing.assert_array_equal(first[path], second[path])
+    assert any((first[path] != other[path]).any() for path in first)
 
 
 def test_nothing_asked_for_changes_nothing(tmp_path):
@@ -71,7 +71,7 @@ def test_erosion_takes_off_the_same_side_of_all_frames(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         (["none"], "none: expected a folder"),
         (["empty"], "empty: expected label files"),
@@ -79,11 +79,11 @@ def test_erosion_takes_off_the_same_side_of_all_frames(tmp_path):
         (["t", "--blobs", "2"], "expected 0 or more"),
     ],
 )
-def test_what_cannot_start_says_why(tmp_path, monkeypatch, capsys, given, message):
+def test_what_cannot_start_says_why(tmp_path, monkeypatch, capsys, arguments, message):
     monkeypatch.chdir(tmp_path)
     write_masks(tmp_path / "t", ("a",))
     (tmp_path / "empty").mkdir()
-    assert corrupt(*given, "--to", "o") == 2
+    assert corrupt(*arguments, "--to", "o") == 2
     assert message in capsys.readouterr().err
 
 

@@ -17,15 +17,15 @@ def folders(tmp_path_factory):
 def test_systems_are_compared_in_a_table_and_in_files(folders, tmp_path, capsys):
     files = ["--json", str(tmp_path / "s.json"), "--csv", str(tmp_path / "s.csv"), "--per-clip"]
     frames, truth, torn = folders
-    given = ["--pred", f"raw={torn}", "--pred", f"good={truth}", "--gt", str(truth)]
-    assert main(["evaluate", str(frames), *given, *files]) == 0
+    arguments = ["--pred", f"raw={torn}", "--pred", f"good={truth}", "--gt", str(truth)]
+    assert main(["evaluate", str(frames), *arguments, *files]) == 0
     printed = capsys.readouterr().out
     assert "judged with dis at 1 of the size" in printed
     assert "1.000 ★" in printed
-    found = json.loads((tmp_path / "s.json").read_text())
-    assert found["mean"]["good"]["J"][0] == 1
-    assert found["clips_in_mean"] == ["a", "b"]
-    assert len(found["clips"]["a"]["flicker"]["raw"]) == FRAMES - 1
+    content = json.loads((tmp_path / "s.json").read_text())
+    assert content["mean"]["good"]["J"][0] == 1
+    assert content["clips_in_mean"] == ["a", "b"]
+    assert len(content["clips"]["a"]["flicker"]["raw"]) == FRAMES - 1
     rows = list(csv.DictReader((tmp_path / "s.csv").read_text().splitlines()))
     values = {(row["clip"], row["system"], row["measure"]): row["value"] for row in rows}
     assert float(values["b", "good", "excess"]) == 0
@@ -34,20 +34,20 @@ def test_systems_are_compared_in_a_table_and_in_files(folders, tmp_path, capsys)
 
 def test_a_gate_fails_with_the_clips_named(folders, capsys):
     frames, truth, torn = folders
-    given = [str(frames), "--pred", f"raw={torn}", "--gt", str(truth), "--radius", "1"]
-    assert main(["evaluate", *given, "--fail-if", "J<0.9", "--fail-if", "E_cons>1000"]) == 1
+    arguments = [str(frames), "--pred", f"raw={torn}", "--gt", str(truth), "--radius", "1"]
+    assert main(["evaluate", *arguments, "--fail-if", "J<0.9", "--fail-if", "E_cons>1000"]) == 1
     printed = capsys.readouterr().out
     assert "failed: a: raw: J = 0." in printed
     assert "E_cons =" not in printed
-    assert main(["evaluate", *given, "--fail-if", "J<0.1"]) == 0
+    assert main(["evaluate", *arguments, "--fail-if", "J<0.1"]) == 0
 
 
 def test_a_clip_that_one_system_lacks_is_listed_and_left_out(folders, tmp_path, capsys):
     frames, truth, torn = folders
     shutil.copytree(torn / "a", tmp_path / "half" / "a")
     shutil.copytree(torn / "a", tmp_path / "half" / "x")
-    given = ["--pred", f"all={torn}", "--pred", f"half={tmp_path / 'half'}", "--gt", str(truth)]
-    assert main(["evaluate", str(frames), *given, "--radius", "1"]) == 1
+    arguments = ["--pred", f"all={torn}", "--pred", f"half={tmp_path / 'half'}", "--gt", str(truth)]
+    assert main(["evaluate", str(frames), *arguments, "--radius", "1"]) == 1
     printed = capsys.readouterr().out
     assert "mean over 1 clips" in printed
     assert "not every system has them: b" in printed
@@ -55,7 +55,7 @@ def test_a_clip_that_one_system_lacks_is_listed_and_left_out(folders, tmp_path, 
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("arguments", "message"),
     [
         ([], "--pred: expected at least one"),
         (["--pred", "x"], "--pred 'x': expected NAME=DIR"),
@@ -65,9 +65,9 @@ def test_a_clip_that_one_system_lacks_is_listed_and_left_out(folders, tmp_path, 
         (["--pred", "x={torn}", "--radius", "0"], "--radius 0: expected"),
     ],
 )
-def test_what_cannot_start_says_why(folders, capsys, given, message):
+def test_what_cannot_start_says_why(folders, capsys, arguments, message):
     frames, _, torn = folders
-    assert main(["evaluate", str(frames), *(text.format(torn=torn) for text in given)]) == 2
+    assert main(["evaluate", str(frames), *(text.format(torn=torn) for text in arguments)]) == 2
     assert message in capsys.readouterr().err
 
 
@@ -82,10 +82,10 @@ def test_masks_judged_by_the_flow_that_made_them_are_pointed_out(folders, tmp_pa
     frames, _, torn = folders
     shutil.copytree(torn, tmp_path / "out")
     (tmp_path / "out" / "run.json").write_text('{"settings": {"flow": {"method": "dis"}}}')
-    given = [str(frames), "--pred", f"x={tmp_path / 'out'}", "--radius", "1"]
-    main(["evaluate", *given, "--flow", "dis"])
+    arguments = [str(frames), "--pred", f"x={tmp_path / 'out'}", "--radius", "1"]
+    main(["evaluate", *arguments, "--flow", "dis"])
     assert "some masks were made with dis" in capsys.readouterr().out
-    main(["evaluate", *given])
+    main(["evaluate", *arguments])
     printed = capsys.readouterr().out
     assert "judged with deepflow at 0.5 of the size" in printed
     assert "some masks" not in printed

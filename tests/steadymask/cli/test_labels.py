@@ -28,9 +28,9 @@ def out(tmp_path):
 def test_it_writes_a_set_and_says_what_it_left_out(out, tmp_path, capsys):
     command = ["labels", str(out), "--to", str(tmp_path / "set"), "--layout", "davis"]
     assert main([*command, "--val", "0"]) == 0
-    said = capsys.readouterr().out
-    assert "clips: 1; frames: 2 in train, 0 in val" in said
-    assert "dim: left out: no pixel is trusted" in said
+    output = capsys.readouterr().out
+    assert "clips: 1; frames: 2 in train, 0 in val" in output
+    assert "dim: left out: no pixel is trusted" in output
     for t in (0, 1):
         path = tmp_path / "set" / "Annotations" / "480p" / "a" / f"{t:05d}.png"
         np.testing.assert_array_equal(read_labels(path), labels_of("a", t))
@@ -65,9 +65,9 @@ def test_clips_that_failed_or_may_follow_are_told_of(out, tmp_path, capsys):
     record = {"state": "running", "clips": {"a": {}}, "failures": {"bad": "not a video"}}
     (out / "run.json").write_text(json.dumps(record))
     assert main(["labels", str(out), "--to", str(tmp_path / "set"), "--val", "0"]) == 0
-    said = capsys.readouterr().out
-    assert "bad: left out: it failed: not a video" in said
-    assert "warning: the run is not done" in said
+    output = capsys.readouterr().out
+    assert "bad: left out: it failed: not a video" in output
+    assert "warning: the run is not done" in output
     left_out = json.loads((tmp_path / "set" / "manifest.json").read_text())["left_out"]
     assert left_out == {"bad": "it failed: not a video"}
 
@@ -91,17 +91,17 @@ def test_a_disk_that_fills_up_leaves_nothing(out, tmp_path, monkeypatch, capsys)
 @pytest.mark.parametrize("linked", [False, True])
 def test_an_empty_folder_will_do_here_or_behind_a_link(out, tmp_path, monkeypatch, linked):
     (tmp_path / "set").mkdir()
-    place = tmp_path / "set"
+    target = tmp_path / "set"
     if linked:
-        place = tmp_path / "link"
-        place.symlink_to(tmp_path / "set")
-    monkeypatch.chdir(place)
-    assert main(["labels", str(out), "--to", str(place) if linked else ".", "--val", "0"]) == 0
+        target = tmp_path / "link"
+        target.symlink_to(tmp_path / "set")
+    monkeypatch.chdir(target)
+    assert main(["labels", str(out), "--to", str(target) if linked else ".", "--val", "0"]) == 0
     assert (tmp_path / "set" / "manifest.json").exists()
 
 
 def test_what_a_killed_command_left_is_cleared_away(out, tmp_path):
-    given = ["labels", str(out), "--to", str(tmp_path / "set"), "--val", "0"]
+    arguments = ["labels", str(out), "--to", str(tmp_path / "set"), "--val", "0"]
     killed = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -112,12 +112,12 @@ def dies(self, sample):
     os.kill(os.getpid(), 9)
 Voc.add = dies
 from steadymask.cli.main import main
-main({given!r})
+main({arguments!r})
 """
     assert subprocess.run([sys.executable, "-c", killed]).returncode == -9
     assert not (tmp_path / "set").exists()
     assert (tmp_path / ".draft-set").exists()
-    assert main(given) == 0
+    assert main(arguments) == 0
     assert not (tmp_path / ".draft-set").exists()
     assert len(list((tmp_path / "set").rglob("SegmentationClass/*.png"))) == 2
 
@@ -127,7 +127,7 @@ def test_of_many_clips_only_the_first_are_told_of(out, tmp_path, capsys):
     record = {"clips": {"a": {}}, "failures": failures}
     (out / "run.json").write_text(json.dumps(record))
     assert main(["labels", str(out), "--to", str(tmp_path / "set"), "--val", "0"]) == 0
-    said = capsys.readouterr().out.splitlines()
-    assert len(said) < 50
-    assert "and 60 more such lines: see left_out and warnings in manifest.json" in said
+    output = capsys.readouterr().out.splitlines()
+    assert len(output) < 50
+    assert "and 60 more such lines: see left_out and warnings in manifest.json" in output
     assert len(json.loads((tmp_path / "set" / "manifest.json").read_text())["left_out"]) == 100

@@ -67,9 +67,9 @@ def test_the_first_line_says_how_many_are_fine_and_which_to_look_at_first(tmp_pa
             scores["warnings"] = [warning | {"cause": cause}]
         path.write_text(json.dumps(scores))
     text = " ".join(write_pages(tmp_path).read_text().split())
-    said = text.split('id="verdict">')[1].split("</p>")[0]
-    assert "<b>1 of 5</b> clips look fine, <b>4</b> want a look" in said
-    assert 'clip 002</a>, <span class="bad">class 1 is gone</span>' in said
+    output = text.split('id="verdict">')[1].split("</p>")[0]
+    assert "<b>1 of 5</b> clips look fine, <b>4</b> want a look" in output
+    assert 'clip 002</a>, <span class="bad">class 1 is gone</span>' in output
     assert "&lt;b&gt;mean" in text
     page = next((tmp_path / "report").glob("clip-002*")).read_text()
     shown = json.loads(page.split('id="clip">')[1].split("</script>")[0])

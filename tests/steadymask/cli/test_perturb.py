@@ -9,8 +9,8 @@ from stages.metrics.temporal import StabilityRate
 from steadymask.cli.main import main
 
 
-def perturb(*given):
-    return main(["perturb", *map(str, given)])
+def perturb(*arguments):
+    return main(["perturb", *map(str, arguments)])
 
 
 @pytest.fixture
@@ -49,8 +49,8 @@ def test_true_labels_on_exact_flow_are_stable_but_for_rounding(images):
         total = StabilityRate()
         with np.load(path) as flow:
             for t in range(1, 5):
-                back, seen = flow["backward"][t - 1], flow["seen_back"][t - 1]
-                total.add(labels[t], labels[t - 1], back, seen)
+                back, visible = flow["backward"][t - 1], flow["seen_back"][t - 1]
+                total.add(labels[t], labels[t - 1], back, visible)
         if "occlusion" in path.stem:
             assert total.value() == 1
         else:
@@ -60,12 +60,12 @@ def test_true_labels_on_exact_flow_are_stable_but_for_rounding(images):
 def test_the_same_seed_gives_the_same_bytes(images):
     few = ["--kinds", "rotation", "--severities", 3, "--frames", 3]
     for name, seed in (("a", 1), ("b", 1), ("c", 2)):
-        given = ["--masks", images / "m", "--to", images / name, "--seed", seed]
-        perturb(images / "i", *given, *few)
+        arguments = ["--masks", images / "m", "--to", images / name, "--seed", seed]
+        perturb(images / "i", *arguments, *few)
     frame = "JPEGImages/x-rotation-3/00002.png"
-    one, two, other = ((images / name / frame).read_bytes() for name in "abc")
-    assert one == two
-    assert one != other
+    first, second, other = ((images / name / frame).read_bytes() for name in "abc")
+    assert first == second
+    assert first != other
 
 
 def test_without_images_it_takes_photographs_that_are_there(tmp_path):
@@ -76,8 +76,8 @@ def test_without_images_it_takes_photographs_that_are_there(tmp_path):
 
 
 def test_what_cannot_start_says_why(images, capsys):
-    def refused(*given, to="o"):
-        assert perturb(*given, "--to", images / to) == 2
+    def refused(*arguments, to="o"):
+        assert perturb(*arguments, "--to", images / to) == 2
         return capsys.readouterr().err
 
     pictures, masks = images / "i", images / "m"

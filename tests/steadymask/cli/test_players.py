@@ -20,7 +20,7 @@ def page(driver, out):
     return visit(driver, page_of(out, "calm"), "#0")
 
 
-def seen(driver, which, size):
+def shown_picture(driver, which, size):
     """Return what a player shows, (H, W, 3), at the size of the film's panes."""
     canvas = by_id(driver, which)
     driver.execute_script("arguments[0].style.borderRadius = 0", canvas)
@@ -40,16 +40,16 @@ def panes(out, name):
 def shown_frames(driver, out, opacity):
     """Return which frame of the film, and masks of which side, each player shows: by looking."""
     size, film = panes(out, "calm")
-    found = []
+    results = []
     for which in ("before", "after"):
-        picture = seen(driver, which, size)
+        picture = shown_picture(driver, which, size)
         wanted = {
             (t, side): composed(parts, k, opacity)
             for t, parts in enumerate(film)
             for k, side in ((1, "before"), (2, "after"))
         }
-        found.append(min(wanted, key=lambda one: np.abs(picture - wanted[one]).mean()))
-    return found
+        results.append(min(wanted, key=lambda frame: np.abs(picture - wanted[frame]).mean()))
+    return results
 
 
 def composed(parts, which, opacity):
@@ -142,7 +142,7 @@ def test_opacity_changes_the_masks_and_not_the_picture(page, out):
         settled(page, 8)
         wanted = composed(film[8], 1, opacity)
         # A layer of hard light doubles what two decoders differ by.
-        assert np.abs(seen(page, "before", size) - wanted).mean() < 3 * (1 + opacity)
+        assert np.abs(shown_picture(page, "before", size) - wanted).mean() < 3 * (1 + opacity)
 
 
 def test_a_click_on_a_peak_leads_there(page, out):
@@ -236,7 +236,7 @@ def test_the_wipe_shows_before_on_its_left_and_after_on_its_right(page, out):
     for share in (0.2, 0.8):
         set_range(page, "wipe", share)
         settled(page, frame)
-        line, picture = round(share * size[0]), seen(page, "before", size)
+        line, picture = round(share * size[0]), shown_picture(page, "before", size)
         assert np.abs(picture - before)[:, : line - 4].mean() < 6
         assert np.abs(picture - after)[:, line + 4 :].mean() < 6
     assert np.abs(before - after)[:, : size[0] // 2].mean() > 1
@@ -253,11 +253,11 @@ def test_zoom_magnifies_about_the_middle_and_goes_back(page, out):
     settled(page, 3)
     part = film[3][0][height // 4 : -height // 4, width // 4 : -width // 4].astype(np.uint8)
     wanted = cv2.resize(part, (width, height), interpolation=cv2.INTER_LINEAR)
-    assert np.abs(seen(page, "before", (width, height)) - wanted).mean() < 8
+    assert np.abs(shown_picture(page, "before", (width, height)) - wanted).mean() < 8
     assert by_id(page, "zoom").text == "2×"
     press(page, "0")
     settled(page, 3)
-    assert np.abs(seen(page, "before", (width, height)) - film[3][0]).mean() < 4
+    assert np.abs(shown_picture(page, "before", (width, height)) - film[3][0]).mean() < 4
 
 
 def test_dragging_moves_a_picture_that_is_zoomed_and_never_beyond_its_edge(page):

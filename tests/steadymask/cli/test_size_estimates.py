@@ -25,32 +25,34 @@ def stored(data, tmp_path_factory):
         files = sorted((data / "sequences" / "dance-twirl" / part).iterdir())[:FRAMES]
         for path in files:
             shutil.copy(path, target)
-    given = [str(root / "footage"), "--masks", str(root / "masks"), "--out", str(root / "out")]
+    arguments = [str(root / "footage"), "--masks", str(root / "masks"), "--out", str(root / "out")]
     more = ["--executor", "inline", "--workers", "1", "--set", "ingest.cuts=[]"]
     more += ["--set", "pseudo_labels.enabled=true", "--set", "pseudo_labels.soft=true"]
-    assert main([*given, *more]) == 0
-    found = {}
+    assert main([*arguments, *more]) == 0
+    results = {}
     for entry in take_stock(Store(str(root / "out" / ".store"))).entries:
-        found[entry.stage] = found.get(entry.stage, 0) + entry.stored_bytes
+        results[entry.stage] = results.get(entry.stage, 0) + entry.stored_bytes
     # Voted masks are soft in more places than those that are left as they came: they take the most.
-    voted = [*given[:-1], str(root / "voted"), *more, "--set", "refine.method=vote"]
+    voted = [*arguments[:-1], str(root / "voted"), *more, "--set", "refine.method=vote"]
     assert main(voted) == 0
     labels = root / "voted" / "dance-twirl" / "pseudo_labels"
-    found["labels"] = sum(-(-p.stat().st_size // BLOCK) * BLOCK for p in labels.glob("*/*"))
-    return found
+    results["labels"] = sum(-(-p.stat().st_size // BLOCK) * BLOCK for p in labels.glob("*/*"))
+    return results
 
 
 @pytest.mark.slow
 def test_a_clip_takes_what_was_said_or_somewhat_less(stored):
-    said = needed_bytes(FRAMES, 480, 854)
+    predicted = needed_bytes(FRAMES, 480, 854)
     stored = {s: size for s, size in stored.items() if s != "labels"}
     assert stored.pop("probe") + stored.pop("classes") < 40_000
-    assert said.keys() == stored.keys()
-    assert 0.95 < sum(said.values()) / sum(stored.values()) < 1.8
+    assert predicted.keys() == stored.keys()
+    assert 0.95 < sum(predicted.values()) / sum(stored.values()) < 1.8
     for stage, took in stored.items():
-        assert said[stage] / took > 0.8, stage
+        assert predicted[stage] / took > 0.8, stage
         # how well masks compress differs by a factor of five
-        assert said[stage] / took < 4 or said[stage] - took < 0.2 * sum(stored.values()), stage
+        assert predicted[stage] / took < 4 or predicted[stage] - took < 0.2 * sum(
+            stored.values()
+        ), stage
 
 
 def labels_said(frames=FRAMES, classes=(1,), **fields):
@@ -99,15 +101,21 @@ def test_a_steps_that_was_not_measured_is_refused():
 
 def test_pseudo_labels_larger_than_the_disk_are_refused_before_the_start(tmp_path, monkeypatch):
     write_clip(tmp_path, "a", 4)
-    given = [str(tmp_path / "footage"), "--masks", str(tmp_path / "masks"), "--executor", "inline"]
-    given += ["--out", str(tmp_path / "out"), "--set", "report.enabled=false"]
+    arguments = [
+        str(tmp_path / "footage"),
+        "--masks",
+        str(tmp_path / "masks"),
+        "--executor",
+        "inline",
+    ]
+    arguments += ["--out", str(tmp_path / "out"), "--set", "report.enabled=false"]
     wanted = ["--set", "pseudo_labels.enabled=true"]
 
     def go(free, *more):
         monkeypatch.setattr(
             "pipeline.disk_admission.shutil.disk_usage", lambda _: SimpleNamespace(free=free)
         )
-        status = main([*given, *more])
+        status = main([*arguments, *more])
         return status, json.loads((tmp_path / "out" / "run.json").read_text())["failures"]
 
     status, failed = go(30_000, *wanted)
@@ -125,14 +133,20 @@ def test_pseudo_labels_larger_than_the_disk_are_refused_before_the_start(tmp_pat
 
 def test_the_plan_counts_pseudo_labels(tmp_path, capsys):
     write_clip(tmp_path, "a", 4)
-    given = [str(tmp_path / "footage"), "--masks", str(tmp_path / "masks"), "--executor", "inline"]
-    given += ["--out", str(tmp_path / "out"), "--set", "report.enabled=false"]
-    assert main(given) == 0
+    arguments = [
+        str(tmp_path / "footage"),
+        "--masks",
+        str(tmp_path / "masks"),
+        "--executor",
+        "inline",
+    ]
+    arguments += ["--out", str(tmp_path / "out"), "--set", "report.enabled=false"]
+    assert main(arguments) == 0
     capsys.readouterr()
-    assert main([*given, "--plan", "--set", "pseudo_labels.enabled=true"]) == 0
-    said = " ".join(capsys.readouterr().out.split())
-    assert re.search(r", [\d.]+ kB of pseudo-labels in", said)
-    assert main([*given, "--plan"]) == 0
+    assert main([*arguments, "--plan", "--set", "pseudo_labels.enabled=true"]) == 0
+    output = " ".join(capsys.readouterr().out.split())
+    assert re.search(r", [\d.]+ kB of pseudo-labels in", output)
+    assert main([*arguments, "--plan"]) == 0
     assert "pseudo-labels" not in capsys.readouterr().out
 
 

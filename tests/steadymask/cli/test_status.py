@@ -44,12 +44,12 @@ def test_a_run_at_work_says_what_it_does_and_how_far_it_is(tmp_path, capsys):
     out = begun(tmp_path / "out")
     with locked(out):
         assert status(out, "--json") == 0
-    found = json.loads(capsys.readouterr().out)
-    assert found["state"] == "running"
-    assert (found["finished"], found["failed"], found["clips"]) == (1, 0, 2)
-    assert 0.3 < found["share"] < 0.8
-    assert list(found["running"]) == ["b: smooth, frames 0-7"]
-    assert found["stages"]["flow"] == {"computed": 2, "hits": 0, "seconds": 3.0}
+    content = json.loads(capsys.readouterr().out)
+    assert content["state"] == "running"
+    assert (content["finished"], content["failed"], content["clips"]) == (1, 0, 2)
+    assert 0.3 < content["share"] < 0.8
+    assert list(content["running"]) == ["b: smooth, frames 0-7"]
+    assert content["stages"]["flow"] == {"computed": 2, "hits": 0, "seconds": 3.0}
 
 
 def test_a_run_that_is_silent_is_not_said_to_be_nearly_done(tmp_path, capsys, monkeypatch):
@@ -128,8 +128,8 @@ def test_time_left_passes_while_nothing_is_heard():
 
 def test_a_real_run_leaves_a_whole_record(tmp_path, capsys):
     write_clip(tmp_path, "a", 6)
-    given = ["--masks", str(tmp_path / "masks"), "--out", str(tmp_path / "out")]
-    assert main([str(tmp_path / "footage"), *given, "--executor", "inline"]) == 0
+    arguments = ["--masks", str(tmp_path / "masks"), "--out", str(tmp_path / "out")]
+    assert main([str(tmp_path / "footage"), *arguments, "--executor", "inline"]) == 0
     capsys.readouterr()
     assert status(tmp_path / "out", "--clip", "a") == 0
     printed = capsys.readouterr().out

@@ -7,7 +7,7 @@ from steadymask.cli.terminal import LONGEST, escaped_text, line, plain_console
 
 
 @pytest.mark.parametrize(
-    ("given", "shown"),
+    ("text", "shown"),
     [
         ("плащ-猫 é", "плащ-猫 é"),
         ("\x1b]0;owned\x07", r"\x1b]0;owned\x07"),
@@ -16,8 +16,8 @@ from steadymask.cli.terminal import LONGEST, escaped_text, line, plain_console
         ("\udcff", r"\udcff"),
     ],
 )
-def test_what_a_terminal_would_obey_is_written_out(given, shown):
-    assert line(given) == shown
+def test_what_a_terminal_would_obey_is_written_out(text, shown):
+    assert line(text) == shown
 
 
 def test_a_name_cannot_pretend_to_be_another_message():
@@ -37,6 +37,6 @@ def test_a_table_in_a_file_is_cut_only_if_asked_for(capsys, monkeypatch, columns
     table = Table("clip", "[name]")
     table.add_row("a" * 90, "[red]b[/red]")
     plain_console().print(table)
-    said = capsys.readouterr().out
-    assert ("a" * 90 in said) == whole
-    assert not whole or "[red]b[/red]" in said
+    output = capsys.readouterr().out
+    assert ("a" * 90 in output) == whole
+    assert not whole or "[red]b[/red]" in output

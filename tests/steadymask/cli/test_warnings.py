@@ -35,9 +35,9 @@ BLIND = (
 
 def test_a_worse_clip_is_in_the_table_in_metrics_and_in_the_report(library, tmp_path, capsys):
     assert run(library, tmp_path, *BLIND) == 0
-    said = capsys.readouterr().out
-    assert "warning: good: the masks in have no foreground in any of the 6 frames. Likely" in said
-    assert "segment.mean, segment.std" in said
+    output = capsys.readouterr().out
+    assert "warning: good: the masks in have no foreground in any of the 6 frames. Likely" in output
+    assert "segment.mean, segment.std" in output
     (warning,) = json.loads((tmp_path / "metrics.json").read_text())["clips"]["good"]["warnings"]
     assert (warning["kind"], warning["frames"]) == ("empty", [[0, 6]])
     page = write_pages(tmp_path).read_text(encoding="utf-8")

@@ -54,8 +54,8 @@ def test_time_left_is_right_within_a_factor_of_two_after_the_first_quarter(slow)
 
 def test_at_the_end_all_is_done():
     *_, (meter, _) = simulate(USUAL_S)
-    found = meter.estimate()
-    assert (found.share, found.seconds_left, found.frames) == (1, 0, 3 * FRAMES)
+    estimate = meter.estimate()
+    assert (estimate.share, estimate.seconds_left, estimate.frames) == (1, 0, 3 * FRAMES)
     assert meter.running() == {}
 
 
@@ -78,8 +78,8 @@ def test_tasks_that_wait_at_a_worker_are_not_said_to_run():
 
 
 def test_before_any_length_is_known_nothing_is_said():
-    found = WorkMeter(5, 2, Clock()).estimate()
-    assert (found.share, found.frames, found.seconds_left) == (0, 0, None)
+    estimate = WorkMeter(5, 2, Clock()).estimate()
+    assert (estimate.share, estimate.frames, estimate.seconds_left) == (0, 0, None)
 
 
 def test_a_task_that_was_stopped_for_an_hour_does_not_make_its_stage_slow():

@@ -50,11 +50,13 @@ def as_video(folder, target):
         container.mux(stream.encode(None))
 
 
-def scores(frames, *given, tmp_path):
+def scores(frames, *arguments, tmp_path):
     target = tmp_path / "scores.json"
-    assert main(["evaluate", str(frames), *given, "--radius", "1", "--json", str(target)]) == 0
-    found = json.loads(target.read_text())["mean"]
-    return {system: {name: value[0] for name, value in found[system].items()} for system in found}
+    assert main(["evaluate", str(frames), *arguments, "--radius", "1", "--json", str(target)]) == 0
+    content = json.loads(target.read_text())["mean"]
+    return {
+        system: {name: value[0] for name, value in content[system].items()} for system in content
+    }
 
 
 @pytest.mark.parametrize("write", [as_array, as_soft, as_video])
@@ -62,23 +64,30 @@ def test_masks_of_any_format_score_as_the_pictures_do(folders, tmp_path, write):
     frames, truth, torn = folders
     (tmp_path / "other").mkdir()
     write(torn, tmp_path / "other")
-    given = ["--pred", f"png={torn}", "--pred", f"other={tmp_path / 'other'}", "--gt", str(truth)]
-    found = scores(frames, *given, tmp_path=tmp_path)
+    arguments = [
+        "--pred",
+        f"png={torn}",
+        "--pred",
+        f"other={tmp_path / 'other'}",
+        "--gt",
+        str(truth),
+    ]
+    actual = scores(frames, *arguments, tmp_path=tmp_path)
     for name in ("J", "F", "J&F", "E_cons"):
-        assert found["other"][name] == found["png"][name]
-    assert found["png"]["J&F"] == pytest.approx((found["png"]["J"] + found["png"]["F"]) / 2)
+        assert actual["other"][name] == actual["png"][name]
+    assert actual["png"]["J&F"] == pytest.approx((actual["png"]["J"] + actual["png"]["F"]) / 2)
 
 
 def test_grey_soft_masks_are_read_as_a_run_reads_them(folders, tmp_path):
     frames, truth, torn = folders
     (tmp_path / "other").mkdir()
     as_grey_soft(torn, tmp_path / "other")
-    given = [
+    arguments = [
         *("--pred", f"png={torn}", "--pred", f"other={tmp_path / 'other'}"),
         *("--gt", str(truth), "--union"),
     ]
-    found = scores(frames, *given, tmp_path=tmp_path)
-    assert found["other"]["J"] == pytest.approx(found["png"]["J"], abs=0.06)
+    actual = scores(frames, *arguments, tmp_path=tmp_path)
+    assert actual["other"]["J"] == pytest.approx(actual["png"]["J"], abs=0.06)
 
 
 def test_footage_may_be_a_video(folders, tmp_path):
@@ -92,11 +101,11 @@ def test_footage_may_be_a_video(folders, tmp_path):
         for picture in pictures:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="bgr24")))
         container.mux(stream.encode(None))
-    given = ["--pred", f"png={torn}", "--gt", str(truth)]
-    found = scores(tmp_path / "footage", *given, tmp_path=tmp_path)
-    again = scores(frames, *given, tmp_path=tmp_path)
-    assert found["png"]["J"] == again["png"]["J"]
-    assert found["png"]["E_cons"] == pytest.approx(again["png"]["E_cons"], rel=1e-6)
+    arguments = ["--pred", f"png={torn}", "--gt", str(truth)]
+    actual = scores(tmp_path / "footage", *arguments, tmp_path=tmp_path)
+    again = scores(frames, *arguments, tmp_path=tmp_path)
+    assert actual["png"]["J"] == again["png"]["J"]
+    assert actual["png"]["E_cons"] == pytest.approx(again["png"]["E_cons"], rel=1e-6)
 
 
 def test_what_cannot_be_read_is_named(folders, tmp_path, capsys):

@@ -69,9 +69,9 @@ def scores(data, names, kind, options):
     clips = {name: pictures(data / "sequences" / name / "JPEGImages") for name in names}
     masks = {name: pictures(data / "sequences" / name / kind) for name in names}
     truth = {name: pictures(data / "sequences" / name / "Annotations") for name in names}
-    found, failures = score_library(clips, {"net": masks}, truth, NoFlow(), options)
+    actual, failures = score_library(clips, {"net": masks}, truth, NoFlow(), options)
     assert failures == []
-    return found
+    return actual
 
 
 @pytest.mark.slow

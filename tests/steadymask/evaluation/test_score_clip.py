@@ -26,10 +26,10 @@ JUDGE = EstimatedFlow("dis", radius=2, workers=2)
 
 def score(root, judge=JUDGE, systems=("torn",), truth=True, **options):
     folders = {"good": "truth"}
-    found = {name: find_labels(root / folders.get(name, name))["a"] for name in systems}
+    actual = {name: find_labels(root / folders.get(name, name))["a"] for name in systems}
     true = find_labels(root / "truth")["a"] if truth else None
     frames = find_frames(root / "frames")["a"]
-    return score_clip("a", frames, found, true, judge, Options(**options))
+    return score_clip("a", frames, actual, true, judge, Options(**options))
 
 
 @pytest.fixture
@@ -43,11 +43,11 @@ def read(folder):
 
 
 def test_scores_equal_the_measures_on_the_whole_clip(root):
-    found = score(root).values["torn"]
+    actual = score(root).values["torn"]
     masks, truths, frames = read(root / "torn"), read(root / "truth"), read(root / "frames")
     pairs = list(zip(masks, truths, strict=True))
-    assert found["J"] == pytest.approx(np.mean([jaccard(m > 0, t > 0) for m, t in pairs]))
-    assert found["F"] == pytest.approx(
+    assert actual["J"] == pytest.approx(np.mean([jaccard(m > 0, t > 0) for m, t in pairs]))
+    assert actual["F"] == pytest.approx(
         np.mean([boundary_f(m > 0, t > 0, tolerance=0.008) for m, t in pairs])
     )
     search, total = DisFlow("medium"), Consistency()
@@ -60,12 +60,12 @@ def test_scores_equal_the_measures_on_the_whole_clip(root):
             )
     boundary = np.median([boundary_pixels(mask) for mask in masks])
     expected = total.value(area=SIZE[0] * SIZE[1], boundary=boundary)
-    assert found["E_cons"] == pytest.approx(expected, rel=1e-9)
-    assert found["E_cons_480"] == pytest.approx(expected * 480 / SIZE[0], rel=1e-9)
+    assert actual["E_cons"] == pytest.approx(expected, rel=1e-9)
+    assert actual["E_cons_480"] == pytest.approx(expected * 480 / SIZE[0], rel=1e-9)
     smooth = np.sum(restlessness(np.stack(masks), range(FRAMES), sigma=0.15 * 24)) / boundary
-    assert found["E_smooth"] == pytest.approx(smooth, rel=1e-9)
-    assert found["E_smooth_mean"] == pytest.approx(smooth / FRAMES, rel=1e-9)
-    assert "E_smooth_merged" not in found  # of several classes only
+    assert actual["E_smooth"] == pytest.approx(smooth, rel=1e-9)
+    assert actual["E_smooth_mean"] == pytest.approx(smooth / FRAMES, rel=1e-9)
+    assert "E_smooth_merged" not in actual  # of several classes only
 
 
 def test_the_truth_is_stabler_than_what_flickers_and_is_the_floor(root):
@@ -240,9 +240,15 @@ def test_known_flow_judges_neighbours_and_only_what_both_see(root):
     masks = read(root / "torn")
     there = np.zeros((FRAMES - 1, 2, *SIZE), np.float32)
     there[:, 0] = 2  # the square moves two pixels to the right
-    seen = np.zeros((FRAMES - 1, *SIZE), bool)
-    seen[:, 15:50, 20:64] = True
-    np.savez(root / "a.npz", forward=there, backward=-there, seen=seen, seen_back=seen)
+    visible_pixels = np.zeros((FRAMES - 1, *SIZE), bool)
+    visible_pixels[:, 15:50, 20:64] = True
+    np.savez(
+        root / "a.npz",
+        forward=there,
+        backward=-there,
+        seen=visible_pixels,
+        seen_back=visible_pixels,
+    )
     values = score(root, KnownFlow(root / "a.npz"), systems=("torn", "good")).values
     same = [(masks[t][15:50, 20:64] == masks[t - 1][15:50, 18:62]).mean() for t in range(1, FRAMES)]
     assert values["torn"]["STB"] == pytest.approx(np.mean(same))
@@ -253,8 +259,10 @@ def test_known_flow_of_other_frames_is_refused(root):
     with pytest.raises(InputError, match="expected flow as perturb writes it"):
         score(root, KnownFlow(root / "none.npz"))
     short = np.zeros((2, 2, *SIZE), np.float32)
-    seen = np.ones((2, *SIZE), bool)
-    np.savez(root / "a.npz", forward=short, backward=short, seen=seen, seen_back=seen)
+    visible_pixels = np.ones((2, *SIZE), bool)
+    np.savez(
+        root / "a.npz", forward=short, backward=short, seen=visible_pixels, seen_back=visible_pixels
+    )
     with pytest.raises(InputError, match=r"expected flow of 4 frames or more of \(64, 96\), got 3"):
         score(root, KnownFlow(root / "a.npz"))
 

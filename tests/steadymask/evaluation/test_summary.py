@@ -19,20 +19,20 @@ SCORES = [
 
 
 def test_means_are_over_the_clips_that_all_systems_have():
-    found = summarise(SCORES, ["raw", "ours"])
-    assert found.clips == ("a", "b")
-    assert found.left_out == ("c",)
-    assert found.means["raw"]["J"].value == pytest.approx(0.6)
-    assert found.means["raw"]["J"].low <= 0.6 <= found.means["raw"]["J"].high
-    assert found.means["ours"]["E_cons"].value == 1.0
-    assert math.isnan(found.means["ours"]["E_cons"].low)
-    assert found.means[TRUTH]["E_cons"].value == 0.5
+    actual = summarise(SCORES, ["raw", "ours"])
+    assert actual.clips == ("a", "b")
+    assert actual.left_out == ("c",)
+    assert actual.means["raw"]["J"].value == pytest.approx(0.6)
+    assert actual.means["raw"]["J"].low <= 0.6 <= actual.means["raw"]["J"].high
+    assert actual.means["ours"]["E_cons"].value == 1.0
+    assert math.isnan(actual.means["ours"]["E_cons"].low)
+    assert actual.means[TRUTH]["E_cons"].value == 0.5
 
 
 def test_the_best_is_the_higher_or_the_lower_and_never_the_truth():
-    found = summarise(SCORES, ["raw", "ours"])
-    assert found.best("J") == {"ours"}
-    assert found.best("E_cons") == {"ours"}
+    actual = summarise(SCORES, ["raw", "ours"])
+    assert actual.best("J") == {"ours"}
+    assert actual.best("E_cons") == {"ours"}
     assert summarise(SCORES, ["raw"]).best("J") == set()
 
 

@@ -50,10 +50,10 @@ def test_the_circle_closes(library, capsys):
     assert min(losses) < losses[0] / 2
     again = [str(library / "footage"), "--segmenter", str(onnx), "--out", str(library / "again")]
     assert main([*again, "--executor", "inline"]) == 0
-    found = [read_labels(p) for p in sorted((library / "again/a/masks").glob("*.png"))]
+    actual = [read_labels(p) for p in sorted((library / "again/a/masks").glob("*.png"))]
     wanted = [read_labels(p) for p in sorted((library / "masks/a").glob("*.png"))]
-    assert {int(label) for labels in found for label in np.unique(labels)} <= {0, 3, 7}
-    overlap = np.mean([jaccard(f == 7, w == 7) for f, w in zip(found, wanted, strict=True)])
+    assert {int(label) for labels in actual for label in np.unique(labels)} <= {0, 3, 7}
+    overlap = np.mean([jaccard(f == 7, w == 7) for f, w in zip(actual, wanted, strict=True)])
     assert overlap > 0.5
 
 
@@ -155,10 +155,10 @@ def test_true_labels_count_more_and_their_void_is_ignored(library, capsys):
         write_truth(library, clip, 3, labels)
     truth = ["--labels", "none", "--truth", str(library / "truth")]
     assert main(command(library, "--epochs", "1", *truth)) == 0
-    said = capsys.readouterr().out
-    assert "1 frames to train on, 1 held out" in said
-    assert "class 3 never occurs in what is trained on" in said
-    assert "class 7 never" not in said
+    output = capsys.readouterr().out
+    assert "1 frames to train on, 1 held out" in output
+    assert "class 3 never occurs in what is trained on" in output
+    assert "class 7 never" not in output
 
 
 def test_a_clip_without_a_trusted_pixel_is_left_out_and_said(library, capsys):
@@ -167,17 +167,17 @@ def test_a_clip_without_a_trusted_pixel_is_left_out_and_said(library, capsys):
     for frame in range(8):
         write_truth(library, "a", frame, np.full((64, 96), 255))
     assert main(command(library, "--epochs", "1", *truth)) == 0
-    said = capsys.readouterr().out
-    assert "a: left out: no pixel of it is trusted" in said
-    assert "7 frames to train on, 7 held out" in said
+    output = capsys.readouterr().out
+    assert "a: left out: no pixel of it is trusted" in output
+    assert "7 frames to train on, 7 held out" in output
 
 
 def test_nothing_to_trust_at_all_is_an_error(library, capsys):
     truth = ["--labels", "none", "--truth", str(library / "truth")]
     (library / "truth").mkdir()
     assert main(command(library, *truth)) == 1
-    said = capsys.readouterr().err
-    assert "no pixel is trusted in any of the clips to train on: expected label pictures" in said
+    output = capsys.readouterr().err
+    assert "no pixel is trusted in any of the clips to train on: expected label pictures" in output
 
 
 def test_unsure_pixels_are_ignored(library, capsys):

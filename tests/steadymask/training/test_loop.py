@@ -38,10 +38,10 @@ class Watch(Fitting):
 
 def go(tmp_path, module, *, epochs, patience=4, task="x"):
     data = Epochs(Numbers, Numbers, samples=5, batch=5)
-    said = []
-    course = Course("test", tmp_path, epochs, {"task": task}, said.append, patience)
+    messages = []
+    course = Course("test", tmp_path, epochs, {"task": task}, messages.append, patience)
     train(module, data, course)
-    return said
+    return messages
 
 
 def test_an_epoch_has_other_samples_and_the_same_are_held_out(tmp_path):
@@ -54,8 +54,8 @@ def test_an_epoch_has_other_samples_and_the_same_are_held_out(tmp_path):
 def test_going_on_shows_the_samples_that_come_next(tmp_path):
     go(tmp_path, Watch(), epochs=2)
     module = Watch()
-    said = go(tmp_path, module, epochs=4)
-    assert "going on from" in said[0]
+    output = go(tmp_path, module, epochs=4)
+    assert "going on from" in output[0]
     assert [epoch for epoch, _ in module.shown] == [2, 3]
     assert module.shown[0][1] == [10.0, 11, 12, 13, 14]
 

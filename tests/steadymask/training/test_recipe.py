@@ -13,8 +13,10 @@ def batch(count=4, size=32):
     planes = np.concatenate([rng.random((count, 3, size, size)), truth, truth, truth], 1)
     near = np.repeat(truth[:, :, ::2, ::2], 12, 1)
     near[:, 1::2] = 1
-    made = {"planes": planes, "near": near, "truth": truth}
-    return {name: torch.from_numpy(values.astype(np.float32)) for name, values in made.items()}
+    batch_values = {"planes": planes, "near": near, "truth": truth}
+    return {
+        name: torch.from_numpy(values.astype(np.float32)) for name, values in batch_values.items()
+    }
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -29,9 +31,9 @@ def test_augmenting_keeps_masks_and_truth_together(seed):
 
 
 def test_augmenting_leaves_the_batch_it_was_given_alone():
-    given, before = batch(), batch()
-    augmented(given, torch.Generator().manual_seed(0))
-    for name, values in given.items():
+    batch_in, before = batch(), batch()
+    augmented(batch_in, torch.Generator().manual_seed(0))
+    for name, values in batch_in.items():
         torch.testing.assert_close(values, before[name])
 
 
@@ -61,6 +63,6 @@ def test_the_recipe_makes_a_decoder_that_loads_and_changes_something(tmp_path, m
     train(tmp_path / "work", path, rate=1e-3, steps=3, batch=2, seed=1)
     decoder = load_decoder("aligned", str(path))
     _, held_out = loaders(tmp_path / "work", 2, 1)
-    one = next(iter(held_out))
+    batch_in = next(iter(held_out))
     with torch.inference_mode():
-        assert decoder(one["planes"], one["near"]).abs().max() > 0
+        assert decoder(batch_in["planes"], batch_in["near"]).abs().max() > 0

@@ -18,11 +18,11 @@ SIDE, ITEMS = 10, 2
 @pytest.fixture
 def student():
     torch.manual_seed(0)
-    made = build_student("tests.support.tiny_student:network", (3, 7)).double().eval()
+    network = build_student("tests.support.tiny_student:network", (3, 7)).double().eval()
     with torch.no_grad():
-        made.network[-1].weight.mul_(30)  # or the same class would win everywhere
-        made.network[-1].bias.zero_()
-    return made
+        network.network[-1].weight.mul_(30)  # or the same class would win everywhere
+        network.network[-1].bias.zero_()
+    return network
 
 
 @pytest.fixture
@@ -36,7 +36,7 @@ def batch():
     rng = np.random.default_rng(3)
     size = SIDE, SIDE
     whole = rng.integers(-2, 3, (ITEMS, len(PAIRS), 2, *size))
-    made = {
+    batch_values = {
         "frames": rng.random((ITEMS, 3, 3, *size)),
         "labels": rng.choice([0, 1, 2, 255], (ITEMS, 3, *size)),
         "soft": rng.dirichlet(np.ones(3), (ITEMS, 3, *size)).transpose(0, 1, 4, 2, 3),
@@ -44,7 +44,9 @@ def batch():
         "seen": rng.random((ITEMS, len(PAIRS), 1, *size)) < 0.7,
         "move": rng.uniform(-1, 1, (ITEMS, 2, *size)),
     }
-    return {name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in made.items()}
+    return {
+        name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in batch_values.items()
+    }
 
 
 def by_hand(student, lstm, batch):
@@ -55,43 +57,45 @@ def by_hand(student, lstm, batch):
         of_moved = student(moved).softmax(dim=1).numpy()
     masks = scores.softmax(dim=1).unflatten(0, (ITEMS, 3)).numpy()
     features = features.unflatten(0, (ITEMS, 3)).numpy()
-    given = {name: value.numpy() for name, value in batch.items()}
-    frames, soft, flow, seen = (given[name] for name in ("frames", "soft", "flow", "seen"))
-    found = {name: [] for name in TERMS}
+    arrays = {name: value.numpy() for name, value in batch.items()}
+    frames, soft, flow, visible = (arrays[name] for name in ("frames", "soft", "flow", "seen"))
+    actual = {name: [] for name in TERMS}
     for i, j in ((0, 1), (1, 2)):
         here, there = PAIRS.index((i, j)), PAIRS.index((j, i))
         pair, way, back = (masks[:, i], masks[:, j]), flow[:, here], flow[:, there]
-        found["temporal"].append(slow.motion_guided(*pair, way, frames[:, i], frames[:, j]))
+        actual["temporal"].append(slow.motion_guided(*pair, way, frames[:, i], frames[:, j]))
         wanted = soft[:, i], soft[:, j]
-        found["pair_wise"].append(slow.pair_wise(pair, wanted, SIDE, SIDE))
-        found["boundary"].append(slow.boundary_coherency(*pair, way, back, 15))
-        total = slow.global_coherency(*pair, way, back, seen[:, here], seen[:, there], 0.05)
-        found["global"].append(total * 473**2 / SIDE**2)
+        actual["pair_wise"].append(slow.pair_wise(pair, wanted, SIDE, SIDE))
+        actual["boundary"].append(slow.boundary_coherency(*pair, way, back, 15))
+        total = slow.global_coherency(*pair, way, back, visible[:, here], visible[:, there], 0.05)
+        actual["global"].append(total * 473**2 / SIDE**2)
     grid = features.shape[-2:]
     distance, extent = slow.multi_frame(lstm, features, soft, *grid)
-    found["multi_frame"].append(distance - ENLARGE * extent)
-    found["transform"].append(slow.transform_invariance(of_moved, masks[:, 1], given["move"]))
-    labels = given["labels"].reshape(-1, SIDE, SIDE)
+    actual["multi_frame"].append(distance - ENLARGE * extent)
+    actual["transform"].append(slow.transform_invariance(of_moved, masks[:, 1], arrays["move"]))
+    labels = arrays["labels"].reshape(-1, SIDE, SIDE)
     entropy = slow.cross_entropy(scores.numpy(), labels)
-    return {name: np.mean(values) for name, values in found.items()} | {"labels": entropy}
+    return {name: np.mean(values) for name, values in actual.items()} | {"labels": entropy}
 
 
 def test_every_term_is_the_papers_and_the_total_weighs_them(student, lstm, batch):
-    found = student_losses(student, batch, WEIGHTS, lstm=lstm)
+    actual = student_losses(student, batch, WEIGHTS, lstm=lstm)
     expected = by_hand(student, lstm, batch)
     for name, value in expected.items():
         assert value != 0, name
-        assert found[name].item() == pytest.approx(value, rel=1e-6), name
+        assert actual[name].item() == pytest.approx(value, rel=1e-6), name
     total = expected["labels"] + sum(WEIGHTS[name] * expected[name] for name in TERMS)
-    assert found["total"].item() == pytest.approx(total, rel=1e-6)
+    assert actual["total"].item() == pytest.approx(total, rel=1e-6)
 
 
 def test_only_what_is_asked_for_is_added(student, batch):
     plain = student_losses(student, batch, {})
     assert set(plain) == {"total", "labels"}
     assert plain["total"] == plain["labels"]
-    one = student_losses(student, batch, {"boundary": 2.0})
-    assert one["total"].item() == pytest.approx((plain["labels"] + 2 * one["boundary"]).item())
+    losses = student_losses(student, batch, {"boundary": 2.0})
+    assert losses["total"].item() == pytest.approx(
+        (plain["labels"] + 2 * losses["boundary"]).item()
+    )
 
 
 def test_a_teacher_stands_in_for_the_soft_masks(student, lstm, batch):
@@ -124,9 +128,9 @@ def test_on_a_gpu_half_of_it_runs_in_bf16(student, lstm, batch):
         half = student_losses(student, batch, WEIGHTS, lstm=lstm)
         assert student(batch["frames"][:, 0]).dtype == torch.bfloat16
     half["total"].backward()
-    gradients = [one.grad for one in student.parameters() if one.grad is not None]
+    gradients = [parameter.grad for parameter in student.parameters() if parameter.grad is not None]
     assert gradients
-    assert all(torch.isfinite(one).all() for one in gradients)
+    assert all(torch.isfinite(parameter).all() for parameter in gradients)
     assert set(half) == set(full) == {*TERMS, "labels", "total"}
     for name, value in full.items():
         wanted = float(value.detach())

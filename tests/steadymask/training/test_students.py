@@ -28,11 +28,13 @@ def student():
 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_student_of_torchvision_has_a_score_for_each_class_and_pixel(name):
-    made = build_student(name, (4, 9, 200), backbone="random").eval()
-    scores, features = made.with_features(torch.rand(1, 3, 40, 70))
+    network = build_student(name, (4, 9, 200), backbone="random").eval()
+    scores, features = network.with_features(torch.rand(1, 3, 40, 70))
     assert scores.shape == (1, 4, 40, 70)
     assert features.shape[1] in (128, 256)
-    torch.testing.assert_close(made(torch.zeros(1, 3, 40, 70)), made(torch.zeros(1, 3, 40, 70)))
+    torch.testing.assert_close(
+        network(torch.zeros(1, 3, 40, 70)), network(torch.zeros(1, 3, 40, 70))
+    )
 
 
 def test_features_are_what_the_last_convolution_sees(student):
@@ -57,8 +59,8 @@ def test_a_backbone_takes_imagenet_weights(tmp_path):
     torch.manual_seed(1)
     whole = mobilenet_v3_large(weights=None)
     torch.save(whole.state_dict(), tmp_path / "backbone.pth")
-    made = build_student(NETWORKS[0], (1,), backbone=str(tmp_path / "backbone.pth"))
-    first = made.network.backbone["0"][0].weight
+    network = build_student(NETWORKS[0], (1,), backbone=str(tmp_path / "backbone.pth"))
+    first = network.network.backbone["0"][0].weight
     torch.testing.assert_close(first, whole.features[0][0].weight)
 
 

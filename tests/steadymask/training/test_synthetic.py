@@ -13,19 +13,19 @@ from steadymask.training.synthetic.scenes import Scene, random_scene
 
 def quiet_scene(seed, size=96, frames=7):
     """A scene without noise, blur or change of light."""
-    made = random_scene(np.random.default_rng(seed), photographs(), size=size, frames=frames)
-    return Scene(made.layers, size, frames, light=0.0, blur=0.0, noise=0.0, seed=0)
+    scene = random_scene(np.random.default_rng(seed), photographs(), size=size, frames=frames)
+    return Scene(scene.layers, size, frames, light=0.0, blur=0.0, noise=0.0, seed=0)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_flow_of_a_scene_is_exact_where_the_other_frame_shows_the_pixel(seed):
     scene = quiet_scene(seed)
     frames, tops = scene.render()
-    flow, seen = scene.flow(tops, 1, 5), scene.visible(tops, 1, 5)
+    flow, visible = scene.flow(tops, 1, 5), scene.visible(tops, 1, 5)
     rows, columns = np.mgrid[:96, :96].astype(np.float32)
     there = cv2.remap(frames[5], columns + flow[0], rows + flow[1], cv2.INTER_LINEAR)
     wrong = np.abs(there.astype(float) - frames[1]).mean(-1)
-    inside = cv2.erode(seen.astype(np.uint8), np.ones((5, 5))) > 0
+    inside = cv2.erode(visible.astype(np.uint8), np.ones((5, 5))) > 0
     assert inside.any()
     assert wrong[inside].mean() < 6  # grey levels: sampled twice, once more than the picture itself
     still = np.abs(frames[5].astype(float) - frames[1]).mean(-1)
@@ -79,10 +79,10 @@ def test_where_nothing_errs_the_mask_is_the_truth():
 def test_examples_repeat_with_their_seed_and_hold_what_the_decoder_reads():
     first, again = (list(examples([], 3, seed=5)) for _ in range(2))
     assert len(first) == 3
-    for one, other in zip(first, again, strict=True):
-        assert one["planes"].shape == (6, SIZE, SIZE)
-        assert one["near"].shape == (12, SIZE // 2, SIZE // 2)
-        assert set(np.unique(one["truth"])) <= {0, 255}
-        for name, values in one.items():
+    for example, other in zip(first, again, strict=True):
+        assert example["planes"].shape == (6, SIZE, SIZE)
+        assert example["near"].shape == (12, SIZE // 2, SIZE // 2)
+        assert set(np.unique(example["truth"])) <= {0, 255}
+        for name, values in example.items():
             np.testing.assert_array_equal(values, other[name])
-    assert any((one["planes"] != first[0]["planes"]).any() for one in first[1:])
+    assert any((example["planes"] != first[0]["planes"]).any() for example in first[1:])

@@ -47,10 +47,10 @@ def test_classes_have_the_same_number_in_all_clips(library):
     clips = labelled(library, labels="raw")
     assert clips.class_ids == (3, 7)
     for clip, name in enumerate("ab"):
-        place = SampleFrame(clip, 4, (0, 8))
+        sample = SampleFrame(clip, 4, (0, 8))
         file = read_labels(library / "masks" / name / "00004.png")
         wanted = np.select([file == 3, file == 7], [1, 2])
-        np.testing.assert_array_equal(clips.labels(place, 4), wanted)
+        np.testing.assert_array_equal(clips.labels(sample, 4), wanted)
         assert (wanted == 2).any()
     soft = clips.soft(SampleFrame(1, 4, (0, 8)), 4)
     assert soft.shape == (64, 96, 2)
@@ -59,15 +59,15 @@ def test_classes_have_the_same_number_in_all_clips(library):
 
 
 def test_labels_are_ignored_just_where_they_are_unsure(library):
-    place = SampleFrame(0, 4, (0, 8))
+    sample = SampleFrame(0, 4, (0, 8))
     plain = labelled(library, labels="stabilised")
     strict = labelled(library, labels="stabilised", sure=0.8)
-    kept = strict.labels(place, 4)
-    soft = plain.soft(place, 4)
+    kept = strict.labels(sample, 4)
+    soft = plain.soft(sample, 4)
     best = np.maximum(soft.max(axis=-1), 1 - soft.sum(axis=-1))
     assert ((kept == 255) == (np.rint(best * 255) < 0.8 * 255)).all()
     assert 0 < (kept == 255).mean() < 0.5
-    np.testing.assert_array_equal(kept[kept < 255], plain.labels(place, 4)[kept < 255])
+    np.testing.assert_array_equal(kept[kept < 255], plain.labels(sample, 4)[kept < 255])
 
 
 def test_the_same_number_gives_the_same_triplet_and_flow_leads_from_frame_to_frame(library):
@@ -77,8 +77,8 @@ def test_the_same_number_gives_the_same_triplet_and_flow_leads_from_frame_to_fra
     def triplets(numbers, varied=True):
         return Triplets(clips, places, numbers, side=48, reach=3, seed=5, varied=varied)
 
-    one, again = triplets(range(6))[3], triplets(range(3, 5))[0]
-    for name, values in one.items():
+    first, again = triplets(range(6))[3], triplets(range(3, 5))[0]
+    for name, values in first.items():
         torch.testing.assert_close(again[name], values)
     wrong, still = [], []
     for k in range(12):
@@ -87,10 +87,10 @@ def test_the_same_number_gives_the_same_triplet_and_flow_leads_from_frame_to_fra
         torch.testing.assert_close(sample["soft"].sum(dim=1), torch.ones(3, 48, 48))
         for p, (i, j) in enumerate(PAIRS):
             warped, _ = warp_torch(sample["frames"][j : j + 1], sample["flow"][p : p + 1])
-            seen = sample["seen"][p, 0]
-            wrong.append((warped[0] - sample["frames"][i]).abs().mean(dim=0)[seen].mean())
+            visible = sample["seen"][p, 0]
+            wrong.append((warped[0] - sample["frames"][i]).abs().mean(dim=0)[visible].mean())
             apart = (sample["frames"][j] - sample["frames"][i]).abs().mean(dim=0)
-            still.append(apart[seen].mean())
+            still.append(apart[visible].mean())
     assert np.nanmean(wrong) < 0.5 * np.nanmean(still)
 
 
@@ -112,8 +112,8 @@ def test_a_view_shows_frames_and_flow_alike(mirrored, side):
     flow = np.zeros((2, *here.shape[:2]), np.float32)
     flow[0] = 4
     view = View((slice(20, 110), slice(40, 130)), side, mirrored, gain=1.1, shift=-0.05)
-    seen = warp(np.moveaxis(view.frame(there), 0, -1), np.ascontiguousarray(view.flow(flow)))
-    apart = np.abs(seen - np.moveaxis(view.frame(here), 0, -1))
+    warped = warp(np.moveaxis(view.frame(there), 0, -1), np.ascontiguousarray(view.flow(flow)))
+    apart = np.abs(warped - np.moveaxis(view.frame(here), 0, -1))
     assert np.nanmean(apart) < 0.01
     assert np.abs(view.frame(there) - view.frame(here)).mean() > 0.04
 

@@ -113,10 +113,10 @@ def test_a_quicktime_reference_to_another_file_is_not_followed(tmp_path, secret,
     path = tmp_path / "reference.mov"
     path.write_bytes(with_reference(clip.read_bytes(), tmp_path / name))
     try:
-        found = np.stack(list(read_frames(path, probe(path))))
+        actual = np.stack(list(read_frames(path, probe(path))))
     except InputError:
         return
-    assert abs(found.astype(int) - SECRET).min() > 100
+    assert abs(actual.astype(int) - SECRET).min() > 100
 
 
 def test_what_the_name_says_is_not_read_either(tmp_path, listener, monkeypatch, clip):

@@ -97,8 +97,8 @@ def test_pictures_before_the_first_keyframe_are_no_frames(whole, tmp_path):
     run("-i", whole, "-c", "copy", stream)
     packets = stored(stream)
     path.write_bytes(stream.read_bytes()[packets[4][0] :])  # tuned in within the first group
-    found, holes = numbers(path)
-    assert (found, holes) == (list(range(15, 60)), [])
+    actual, holes = numbers(path)
+    assert (actual, holes) == (list(range(15, 60)), [])
 
 
 @pytest.mark.parametrize("suffix", ["mp4", "mkv"])
@@ -108,14 +108,14 @@ def test_overwritten_frames_are_holes_and_shift_nothing(whole, tmp_path, suffix)
     spoil(path, stored(path)[16:21])
     timeline = probe(path)
     frames = read_frames(path, timeline)
-    found = [number(frame) for frame in frames]
-    assert len(found) == timeline.frames
+    actual = [number(frame) for frame in frames]
+    assert len(actual) == timeline.frames
     if suffix == "mp4":  # its index lies elsewhere, so the count survives
         assert timeline.frames == 60
         assert frames.holes
         assert set(frames.holes) <= set(range(15, 30))
-        assert found[30:] == list(range(30, 60))
-    assert found[:15] == list(range(15))
+        assert actual[30:] == list(range(30, 60))
+    assert actual[:15] == list(range(15))
 
 
 def test_a_spoilt_beginning_is_filled_by_the_first_picture_there_is(whole, tmp_path):
@@ -123,9 +123,9 @@ def test_a_spoilt_beginning_is_filled_by_the_first_picture_there_is(whole, tmp_p
     path.write_bytes(whole.read_bytes())
     early = [packet for packet in stored(path) if packet[2] < stored(whole)[0][2] + 15 * 512]
     spoil(path, early)
-    found, holes = numbers(path)
-    assert (len(found), holes) == (60, list(range(15)))
-    assert found == [15] * 15 + list(range(15, 60))
+    actual, holes = numbers(path)
+    assert (len(actual), holes) == (60, list(range(15)))
+    assert actual == [15] * 15 + list(range(15, 60))
 
 
 def test_a_video_of_which_nothing_decodes_is_an_error(whole, tmp_path):
@@ -200,10 +200,10 @@ def test_a_decoder_that_does_not_say_which_frame_it_gives_is_given_up(whole, tmp
 def test_a_child_has_no_more_memory_than_it_was_given(tmp_path):
     (tmp_path / "empty").touch()
     greedy = [sys.executable, "-c", "x = bytearray(2**29); print('had it')"]
-    for most, said in ((2**28, b""), (2**31, b"had it\n")):
+    for most, expected in ((2**28, b""), (2**31, b"had it\n")):
         with (tmp_path / "empty").open("rb") as source:
             status, out, _ = ffmpeg.run(greedy, source, limit_s=60, memory_bytes=most)
-        assert (out, status == 0) == (said, bool(said))
+        assert (out, status == 0) == (expected, bool(expected))
 
 
 def test_a_moment_that_is_shown_twice_shifts_nothing(tmp_path, monkeypatch):
@@ -249,10 +249,14 @@ def test_a_cut_off_jpeg_is_a_hole(tmp_path):
     assert numbers(tmp_path) == ([0, 0, 2], [1])
 
 
-@pytest.mark.parametrize(("said", "taken"), [("4.4.2-0ubuntu0.22.04.1", False), ("7.1.1", True)])
-def test_an_ffmpeg_too_old_for_our_options_is_passed_over(tmp_path, monkeypatch, said, taken):
+@pytest.mark.parametrize(
+    ("version_text", "taken"), [("4.4.2-0ubuntu0.22.04.1", False), ("7.1.1", True)]
+)
+def test_an_ffmpeg_too_old_for_our_options_is_passed_over(
+    tmp_path, monkeypatch, version_text, taken
+):
     system = tmp_path / "ffmpeg"
-    system.write_text(f"#!/bin/sh\necho ffmpeg version {said} Copyright\n")
+    system.write_text(f"#!/bin/sh\necho ffmpeg version {version_text} Copyright\n")
     system.chmod(system.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     ffmpeg.ffmpeg_path.cache_clear()

@@ -127,8 +127,8 @@ def test_a_thousand_folders_in_one_another_are_searched(footage):
 def test_no_clip_is_lost_where_names_meet(footage):
     for name in ("x.mp4.mkv", "x.mp4", "x.mov", "Y.mp4", "y.mp4"):
         (footage / name).write_bytes(b"x")
-    found = find_clips(footage).clips
-    assert len(set(found.values())) == len(found) == 6
+    clips = find_clips(footage).clips
+    assert len(set(clips.values())) == len(clips) == 6
 
 
 @pytest.mark.parametrize(
@@ -157,9 +157,9 @@ def test_odd_names_are_only_names(footage):
     ]  # fmt: skip
     for name in names:
         (footage / f"{name}.mp4").write_bytes(b"x")
-    found = find_clips(footage).clips
-    assert set(found) == {"good", *(set(names) - {"..a"})}  # hidden
-    for name in found:
+    clips = find_clips(footage).clips
+    assert set(clips) == {"good", *(set(names) - {"..a"})}  # hidden
+    for name in clips:
         assert (footage / name).resolve().parent == footage.resolve()
 
 

@@ -60,8 +60,8 @@ REAL = [
 @pytest.mark.parametrize(("name", "size", "rotation"), REAL)
 def test_a_real_video_gives_as_many_frames_as_its_source_says(data, name, size, rotation):
     path = data / "videos" / name
-    said = (data / "videos" / "SOURCE.txt").read_text().partition(f"\n{name}\n")[2]
-    count = int(re.search(r"(\d+) frames decoded", said)[1])
+    source_text = (data / "videos" / "SOURCE.txt").read_text().partition(f"\n{name}\n")[2]
+    count = int(re.search(r"(\d+) frames decoded", source_text)[1])
     timeline = probe(path)
     assert (timeline.frames, timeline.size, timeline.rotation) == (count, size, rotation)
     frames = read_frames(path, timeline, size=working_size(size, 120))
@@ -89,9 +89,9 @@ def test_a_variable_frame_rate_is_kept(data):
 
 def test_frames_come_in_display_order(tmp_path):
     path = write_video(tmp_path / "b.mp4", 20, bf="3")
-    found, holes = levels(path)
+    actual, holes = levels(path)
     assert holes == []
-    assert np.abs(np.subtract(found, [10 * t for t in range(20)])).max() <= 2
+    assert np.abs(np.subtract(actual, [10 * t for t in range(20)])).max() <= 2
 
 
 def test_a_timeline_survives_json(tmp_path):
@@ -126,9 +126,9 @@ def test_a_truncated_stream_gives_what_is_left(tmp_path):
     whole = write_video(tmp_path / "whole.mkv", 40, codec="mpeg4")
     path = tmp_path / "cut.mkv"
     path.write_bytes(whole.read_bytes()[: whole.stat().st_size // 2])
-    found, _ = levels(path)
-    assert 5 < len(found) < 40
-    assert np.abs(np.subtract(found[:5], [0, 10, 20, 30, 40])).max() <= 4
+    actual, _ = levels(path)
+    assert 5 < len(actual) < 40
+    assert np.abs(np.subtract(actual[:5], [0, 10, 20, 30, 40])).max() <= 4
 
 
 def test_damage_in_the_middle_shifts_no_frame(tmp_path):
@@ -140,10 +140,10 @@ def test_damage_in_the_middle_shifts_no_frame(tmp_path):
     for position, size in offsets[9:12]:
         harmed[position + 20 : position + size] = bytes(size - 20)  # not the block's head
     path.write_bytes(harmed)
-    found, holes = levels(path)
-    assert len(found) == 24
+    actual, holes = levels(path)
+    assert len(actual) == 24
     assert set(holes) <= set(range(8, 16))
-    assert np.abs(np.subtract(found[16:], [10 * t for t in range(16, 24)])).max() <= 4
+    assert np.abs(np.subtract(actual[16:], [10 * t for t in range(16, 24)])).max() <= 4
 
 
 def test_a_playlist_cannot_reach_other_files(tmp_path):
@@ -166,8 +166,8 @@ def test_names_of_any_script_and_length_work(tmp_path):
 
 
 def test_a_folder_of_frames_is_read_in_natural_order(tmp_path):
-    found, holes = levels(write_folder(tmp_path / "clip", 12, start=3))
-    assert found == [10 * t for t in range(12)]
+    actual, holes = levels(write_folder(tmp_path / "clip", 12, start=3))
+    assert actual == [10 * t for t in range(12)]
     assert holes == []
 
 
@@ -228,8 +228,8 @@ def parted(path, monkeypatch, length, **how):
     line, first = probe(path), []
     real = video_module._decoded
 
-    def watched(*given, **options):
-        for k, (pts, picture) in enumerate(real(*given, **options)):
+    def watched(*arguments, **options):
+        for k, (pts, picture) in enumerate(real(*arguments, **options)):
             if k == 0:
                 first.append(pts)
             yield pts, picture
@@ -249,8 +249,8 @@ def test_parts_of_a_video_give_what_the_whole_gives(tmp_path, monkeypatch, suffi
     path = write_video(tmp_path / f"a.{suffix}", 48, bf=bframes)
     whole = read_frames(path, probe(path))
     wanted = [frame.tobytes() for frame in whole]
-    line, seen, holes, _ = parted(path, monkeypatch, 10)
-    assert seen == wanted
+    line, frames_read, holes, _ = parted(path, monkeypatch, 10)
+    assert frames_read == wanted
     assert holes == whole.holes
     if line.timed:
         assert len(line.parts) > 2
@@ -267,9 +267,9 @@ def test_decoding_a_part_begins_near_it(tmp_path, monkeypatch, suffix):
 def test_parts_of_a_real_video_give_what_the_whole_gives(data, monkeypatch):
     path = data / "videos" / "kitten-vfr-audio.mp4"
     whole = [frame.tobytes() for frame in read_frames(path, probe(path), size=(60, 106))]
-    line, seen, _, _ = parted(path, monkeypatch, 20, size=(60, 106))
+    line, frames_read, _, _ = parted(path, monkeypatch, 20, size=(60, 106))
     assert len(line.parts) > 1
-    assert seen == whole
+    assert frames_read == whole
 
 
 @pytest.mark.parametrize("broken", [[], [7], [0, 1, 2], [8, 9], [8, 9, 10, 11, 12, 13, 14, 15]])
@@ -279,8 +279,8 @@ def test_parts_of_a_folder_have_the_holes_of_the_whole(tmp_path, monkeypatch, br
         (folder / f"{t}.png").write_bytes(b"broken")
     whole = read_frames(folder, probe(folder))
     wanted = [frame.tobytes() for frame in whole]
-    _, seen, holes, _ = parted(folder, monkeypatch, 8)
-    assert seen == wanted
+    _, frames_read, holes, _ = parted(folder, monkeypatch, 8)
+    assert frames_read == wanted
     assert holes == whole.holes == broken
 
 
@@ -290,9 +290,9 @@ def test_parts_of_a_damaged_video_are_whole_and_the_same_each_time(tmp_path, mon
     middle = len(data) // 2
     data[middle : middle + 60] = bytes(60)
     path.write_bytes(data)
-    line, seen, holes, _ = parted(path, monkeypatch, 10)
-    assert len(seen) == line.frames
-    assert (seen, holes) == parted(path, monkeypatch, 10)[1:3]
+    line, frames_read, holes, _ = parted(path, monkeypatch, 10)
+    assert len(frames_read) == line.frames
+    assert (frames_read, holes) == parted(path, monkeypatch, 10)[1:3]
 
 
 def test_footage_that_is_shown_otherwise_than_it_is_stored_is_told(tmp_path):

@@ -116,7 +116,8 @@ def test_torchvision_reads_cityscapes_and_gives_back_the_same_pixels(folders, tm
         pairs = sorted(zip(read.images, range(len(read)), strict=True))
         assert len(pairs) == len(everything(split))
         wanted = sorted(
-            everything(split), key=lambda one: (plain_name(one[0], also_allowed="-"), one[1])
+            everything(split),
+            key=lambda frame_key: (plain_name(frame_key[0], also_allowed="-"), frame_key[1]),
         )
         for (clip, t), (_, k) in zip(wanted, pairs, strict=True):
             picture, labels = read[k]
@@ -133,8 +134,8 @@ def test_davis_lists_its_clips_and_holds_the_same_pixels(folders, tmp_path):
         assert lists == list(dict.fromkeys(plain_name(clip) for clip, _ in everything(split)))
     for clip, t in everything():
         name = f"480p/{plain_name(clip)}/{t:05d}"
-        found = read_labels(tmp_path / "set" / "Annotations" / f"{name}.png")
-        np.testing.assert_array_equal(found, labels_of(clip, t))
+        actual = read_labels(tmp_path / "set" / "Annotations" / f"{name}.png")
+        np.testing.assert_array_equal(actual, labels_of(clip, t))
         assert (tmp_path / "set" / "JPEGImages" / f"{name}.jpg").exists()
 
 
@@ -148,16 +149,16 @@ def test_pycocotools_reads_coco_and_gives_back_the_same_pixels(folders, tmp_path
         assert [(image["clip"], image["frame"]) for image in images] == everything(split)
         for image in images:
             labels = np.zeros(SIZE, np.uint16)
-            for found in read.loadAnns(read.getAnnIds(image["id"])):
-                marks = read.annToMask(found).astype(bool)
-                assert found["area"] == marks.sum()
-                x, y, width, height = found["bbox"]
+            for annotation in read.loadAnns(read.getAnnIds(image["id"])):
+                marks = read.annToMask(annotation).astype(bool)
+                assert annotation["area"] == marks.sum()
+                x, y, width, height = annotation["bbox"]
                 rows, columns = np.nonzero(marks)
                 assert (x, y) == (columns.min(), rows.min())
                 assert (x + width, y + height) == (columns.max() + 1, rows.max() + 1)
-                labels[marks] = found["category_id"]
-                tracks.setdefault((image["clip"], found["category_id"]), set()).add(
-                    found["track_id"]
+                labels[marks] = annotation["category_id"]
+                tracks.setdefault((image["clip"], annotation["category_id"]), set()).add(
+                    annotation["track_id"]
                 )
             labels[coco_mask.decode(image["not_trusted"]).astype(bool)] = 255
             np.testing.assert_array_equal(labels, labels_of(image["clip"], image["frame"]))
@@ -226,7 +227,7 @@ def test_entries_of_a_shard_are_sorted_and_without_time_or_owner(tmp_path):
 def test_the_same_results_give_the_same_bytes(folders, tmp_path, layout):
     for name in ("one", "two"):
         written(folders, tmp_path / name, layout)
-    one, two = (
+    first, second = (
         {
             path.relative_to(tmp_path / name): path.read_bytes()
             for path in (tmp_path / name).rglob("*")
@@ -234,7 +235,7 @@ def test_the_same_results_give_the_same_bytes(folders, tmp_path, layout):
         }
         for name in ("one", "two")
     )
-    assert one == two
+    assert first == second
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -253,12 +254,12 @@ def test_labels_over_255_keep_their_values(tmp_path, layout):
     if layout == "webdataset":
         with tarfile.open(tmp_path / "set" / "train-000000.tar") as shard:
             shard.extract("a-00000.seg.png", tmp_path / "set", filter="data")
-    found = [
+    results = [
         read_labels(path)
         for path in sorted((tmp_path / "set").rglob("*.png"))
         if not {"confidence", "leftImg8bit"} & set(path.parts)
     ]
-    np.testing.assert_array_equal(found[0], large("a", 0))
+    np.testing.assert_array_equal(results[0], large("a", 0))
 
 
 def test_the_manifest_says_where_every_sample_is_from(folders, tmp_path):
@@ -268,7 +269,7 @@ def test_the_manifest_says_where_every_sample_is_from(folders, tmp_path):
     )
     for clip, frames in CLIPS.items():
         entry = manifest["clips"][clip]
-        assert [one["frame"] for one in entry["samples"]] == list(frames)
+        assert [sample["frame"] for sample in entry["samples"]] == list(frames)
         assert entry["split"] == split_of(clip, VAL)
         assert entry["artifacts"] == {"key": "k", "inputs": {"smooth.masks": "d"}}
     train = sum(split_of(clip, VAL) == "train" for clip in CLIPS)
@@ -300,16 +301,16 @@ def test_a_frame_without_a_trusted_pixel_is_left_out(folders, tmp_path):
     text["samples"][1]["trusted"] = 0
     path.write_text(json.dumps(text))
     written(folders, tmp_path / "set", "davis")
-    found = (tmp_path / "set" / "Annotations" / "480p" / "b").iterdir()
-    assert [path.name for path in found] == ["00000.png"]
+    actual = (tmp_path / "set" / "Annotations" / "480p" / "b").iterdir()
+    assert [path.name for path in actual] == ["00000.png"]
 
 
 def test_a_class_that_never_occurs_is_counted_as_0_and_warned_of(folders, tmp_path):
-    found = find_labels(folders)
-    for text in found.clips.values():
+    gathered = find_labels(folders)
+    for text in gathered.clips.values():
         text["statistics"]["9"] = {"pixels": 0, "trusted": 0, "frames": 0}
         text["statistics"]["11"] = {"pixels": 5, "trusted": 0, "frames": 0}
-    manifest = write_set(found, tmp_path / "set", "voc", val=0, shard=9)
+    manifest = write_set(gathered, tmp_path / "set", "voc", val=0, shard=9)
     assert manifest["classes"]["9"]["train"] == {"pixels": 0, "trusted": 0, "frames": 0}
     assert "class 9 never occurs in train" in manifest["warnings"]
     assert "class 11 is nowhere trusted in train" in manifest["warnings"]
@@ -386,8 +387,8 @@ def test_settings_for_a_class_that_no_clip_has_are_warned_of(folders):
     known = text["classes"][0]
     text["settings"] = {"sure_of": {"77": 0.5, str(known): 0.9}, "keep_of": {"0": 0.5, "78": 1.0}}
     path.write_text(json.dumps(text))
-    said = [warning for warning in find_labels(folders).warnings if "no clip has" in warning]
-    assert said == [
+    warnings = [warning for warning in find_labels(folders).warnings if "no clip has" in warning]
+    assert warnings == [
         "pseudo_labels.keep_of: no clip has a class 78",
         "pseudo_labels.sure_of: no clip has a class 77",
     ]

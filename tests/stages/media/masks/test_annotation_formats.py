@@ -94,11 +94,11 @@ def yolo_line(t, k, extra=""):
 
 
 def write_yolo(folder, extra="", frames=range(FRAMES), inner=""):
-    place = folder / inner if inner else folder
-    place.mkdir(parents=True)
+    label_folder = folder / inner if inner else folder
+    label_folder.mkdir(parents=True)
     for t in frames:
         lines = [yolo_line(t, k, extra) for k in range(2)]
-        (place / f"clip_{t}.txt").write_text("\n".join(lines) + "\n")
+        (label_folder / f"clip_{t}.txt").write_text("\n".join(lines) + "\n")
     (folder.parent / "data.yaml").write_text("nc: 2\nnames: {0: cat, 1: dog}\n")
     return folder
 
@@ -316,8 +316,8 @@ def words_of(path, **how):
 def test_any_json_is_read_or_refused_in_words(tmp_path, module, content):
     path = tmp_path / "clip.json"
     path.write_text(json.dumps(content))
-    said = words_of(path, format=module.READERS[-1].name)
-    assert not said or str(path) in said
+    output = words_of(path, format=module.READERS[-1].name)
+    assert not output or str(path) in output
 
 
 @settings(max_examples=100, deadline=None,
@@ -327,8 +327,8 @@ def test_any_text_is_read_or_refused_in_words(tmp_path, words):
     folder = tmp_path / "clip"
     folder.mkdir(exist_ok=True)
     (folder / "clip_0.txt").write_text(" ".join(words))
-    said = words_of(folder, format="yolo", frames=1)
-    assert not said or str(folder) in said
+    output = words_of(folder, format="yolo", frames=1)
+    assert not output or str(folder) in output
 
 
 def test_files_are_told_apart_by_their_content(tmp_path):
@@ -336,9 +336,9 @@ def test_files_are_told_apart_by_their_content(tmp_path):
     write_yolo(tmp_path / "yolo")
     (tmp_path / "a.json").write_text(json.dumps([task(0, ("brushlabels",))]))
     (tmp_path / "b.json").write_text(json.dumps([[result(0, 0)]]))
-    found = {name: choose_reader(tmp_path / name) for name in ("labelme", "yolo", "a.json",
+    readers = {name: choose_reader(tmp_path / name) for name in ("labelme", "yolo", "a.json",
                                                                 "b.json")}  # fmt: skip
-    assert {name: reader.name for name, reader in found.items()} == {
+    assert {name: reader.name for name, reader in readers.items()} == {
         "labelme": "labelme", "yolo": "yolo", "a.json": "labelstudio", "b.json": "ultralytics",
     }  # fmt: skip
-    assert found["labelme"].recognise(tmp_path / "labelme") == BY_CONTENT
+    assert readers["labelme"].recognise(tmp_path / "labelme") == BY_CONTENT

@@ -127,9 +127,9 @@ def test_missing_masks_are_named_held_or_empty(tmp_path):
     ):
         opened(folder)
     np.testing.assert_array_equal(read(folder, missing="hold")[2], labels(1)[1])
-    held = opened(folder, missing="empty")
-    assert not np.stack(list(held))[2].any()
-    assert held.warnings[0].startswith("1 frames have no mask (empty)")
+    with_empty = opened(folder, missing="empty")
+    assert not np.stack(list(with_empty))[2].any()
+    assert with_empty.warnings[0].startswith("1 frames have no mask (empty)")
 
 
 @pytest.mark.parametrize(

@@ -52,8 +52,10 @@ def test_frames_that_are_declared_empty_are_the_users_word_but_for_key_frames(tm
     source = evidence(tmp_path, {0: 1}, {1: 1, 2: 1}, missing="empty")
     assert source.declared_empty == (3, 4, 5)
     assert evidence_codes(source, 0, 6).ravel().tolist() == [2, 1, 1, 2, 2, 2]
-    held = open_evidence({"masks": tmp_path / "own"}, FOOTAGE, ReadingChoices(missing="hold"))
-    assert held.declared_empty == ()
+    kept_values = open_evidence(
+        {"masks": tmp_path / "own"}, FOOTAGE, ReadingChoices(missing="hold")
+    )
+    assert kept_values.declared_empty == ()
 
 
 def test_soft_masks_and_labelled_key_frames_are_one_kind(tmp_path):

@@ -97,9 +97,9 @@ def test_results_of_an_earlier_run_are_masks(tmp_path):
         (tmp_path / "out" / "clip" / name).write_bytes(b"{}")
     (tmp_path / "out" / "report").mkdir()
     (tmp_path / "out" / "run.json").write_text("{}")
-    found = find_masks(tmp_path / "out", "clip")
-    assert found == tmp_path / "out" / "clip" / "masks"
-    assert unused_masks(tmp_path / "out", [found]) == []
+    mask_files = find_masks(tmp_path / "out", "clip")
+    assert mask_files == tmp_path / "out" / "clip" / "masks"
+    assert unused_masks(tmp_path / "out", [mask_files]) == []
 
 
 def test_an_archive_is_read_as_the_folder_that_it_holds(tmp_path):
@@ -218,11 +218,11 @@ def test_every_third_frame_of_youtube_vis_is_held(tmp_path):
 
 
 def test_lists_of_results_are_read(tmp_path):
-    found = [
+    results = [
         {"image_id": t, "category_id": 2, "segmentation": rle(mask), "score": 0.9}
         for t, mask in enumerate(CLIP)
     ]
-    (tmp_path / "a.json").write_text(json.dumps(found))
+    (tmp_path / "a.json").write_text(json.dumps(results))
     np.testing.assert_array_equal(labels_of(tmp_path / "a.json") == 2, CLIP)
     track = {"video_id": 1, "category_id": 2, "segmentations": [rle(mask) for mask in CLIP]}
     (tmp_path / "b.json").write_text(json.dumps([track]))

@@ -91,11 +91,11 @@ def square(category):
 
 
 def test_coco_run_lengths_and_polygons(tmp_path):
-    found = [
+    results = [
         {"image_id": 7 + t, "category_id": 9, "segmentation": rle(labels(1)[t] > 0)}
         for t in range(FRAMES)
     ]
-    masks = read(coco_file(tmp_path, [*found, square(2)]))
+    masks = read(coco_file(tmp_path, [*results, square(2)]))
     np.testing.assert_array_equal(masks == 9, labels(1) > 0)
     assert (masks[0] == 2).sum() == 16
 
@@ -185,9 +185,9 @@ def test_clips_that_differ_only_in_extension_have_masks_of_their_own(tmp_path):
 @pytest.mark.parametrize(("ours", "theirs"), [("e\u0301", "\u00e9"), ("\u00e9", "e\u0301")])
 def test_an_accent_may_be_spelled_in_two_ways(tmp_path, ours, theirs):
     (tmp_path / f"caf{theirs}").mkdir()
-    found = find_masks(tmp_path, f"caf{ours}")
-    assert found is not None
-    assert found.is_dir()
+    mask_files = find_masks(tmp_path, f"caf{ours}")
+    assert mask_files is not None
+    assert mask_files.is_dir()
 
 
 def test_two_sets_of_masks_for_one_clip_are_an_error(tmp_path):

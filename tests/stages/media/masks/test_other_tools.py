@@ -38,10 +38,10 @@ def colours(labels, table):
     return np.array(table, np.uint8)[labels]
 
 
-def same_regions(found, first, second):
+def same_regions(actual, first, second):
     """Return whether two labels are where the samples have their classes."""
-    return np.array_equal(found == first, np.stack(LABELS) == 1) and np.array_equal(
-        found == second, np.stack(LABELS) == 2
+    return np.array_equal(actual == first, np.stack(LABELS) == 1) and np.array_equal(
+        actual == second, np.stack(LABELS) == 2
     )
 
 
@@ -56,14 +56,14 @@ def test_soft_masks_of_8_bits_in_files_of_16_are_soft(tmp_path):
 @pytest.mark.parametrize("high", [255, 65535])
 def test_black_and_white_of_16_bits_is_one_class(tmp_path, high):
     folder = pictures(tmp_path, lambda mask: mask.astype(np.uint16) * np.uint16(high), CLIP)
-    found, masks = read_labels(folder)
-    np.testing.assert_array_equal(found, CLIP)
+    actual, masks = read_labels(folder)
+    np.testing.assert_array_equal(actual, CLIP)
     assert masks.legend.classes == (1,)
 
 
 def test_few_labels_of_16_bits_stay_labels(tmp_path):
-    found, _ = read_labels(pictures(tmp_path, lambda labels: labels.astype(np.uint16) * 40))
-    assert same_regions(found, 40, 80)
+    actual, _ = read_labels(pictures(tmp_path, lambda labels: labels.astype(np.uint16) * 40))
+    assert same_regions(actual, 40, 80)
 
 
 def test_edges_blended_between_few_colours_are_no_classes(tmp_path):
@@ -74,9 +74,9 @@ def test_edges_blended_between_few_colours_are_no_classes(tmp_path):
         large = cv2.GaussianBlur(large, (3, 3), 0)
         return cv2.resize(large, SIZE[::-1], interpolation=cv2.INTER_AREA)
 
-    found, masks = read_labels(pictures(tmp_path, smooth))
+    actual, masks = read_labels(pictures(tmp_path, smooth))
     assert masks.legend.classes == (1, 2)
-    assert ((found == 2) == (np.stack(LABELS) == 1)).mean() > 0.99
+    assert ((actual == 2) == (np.stack(LABELS) == 1)).mean() > 0.99
     assert "3 colours were told apart; others take the nearest" in masks.warnings
 
 
@@ -96,17 +96,17 @@ def test_colours_on_a_transparent_background_are_classes(tmp_path):
         picture = colours(labels, ((0, 0, 0), (200, 0, 0), (0, 200, 0)))
         return np.dstack([picture, np.where(labels > 0, 100, 0).astype(np.uint8)])
 
-    found, masks = read_labels(pictures(tmp_path, see_through))
+    actual, masks = read_labels(pictures(tmp_path, see_through))
     assert masks.legend.classes == (1, 2)
-    assert same_regions(found, 2, 1)
+    assert same_regions(actual, 2, 1)
 
 
 def test_one_value_of_transparency_is_one_class_however_small(tmp_path):
     def faint(mask):
         return np.dstack([np.full((*SIZE, 3), 255, np.uint8), mask.astype(np.uint8) * 90])
 
-    found, _ = read_labels(pictures(tmp_path, faint, CLIP))
-    np.testing.assert_array_equal(found, CLIP)
+    actual, _ = read_labels(pictures(tmp_path, faint, CLIP))
+    np.testing.assert_array_equal(actual, CLIP)
 
 
 def panoptic(labels, t):
@@ -149,8 +149,8 @@ def test_coco_panoptic_has_the_categories_of_its_json(tmp_path):
     assert find_masks(tmp_path, "clip") == path
     assert unused_masks(tmp_path, [path]) == []
     before = mask_digest(path)
-    found, masks = read_labels(path)
-    assert same_regions(found, 4, 9)
+    actual, masks = read_labels(path)
+    assert same_regions(actual, 4, 9)
     assert masks.legend.names[4] == "person"
     Image.fromarray(panoptic(LABELS[0] * 0, 0)).save(tmp_path / "clip" / "00000.png")
     assert mask_digest(path) != before
@@ -232,24 +232,24 @@ def test_a_npz_with_an_array_a_class_keeps_their_names(tmp_path, high):
         for label, name in ((1, "person"), (2, "car"))
     }
     np.savez(tmp_path / "clip.npz", **arrays)
-    found, masks = read_labels(tmp_path / "clip.npz")
-    assert same_regions(found, 1, 2)
+    actual, masks = read_labels(tmp_path / "clip.npz")
+    assert same_regions(actual, 1, 2)
     assert dict(masks.legend.names) == {1: "person", 2: "car"}
     again = opened(tmp_path / "clip.npz", frames=FRAMES, size=SIZE, known=masks.known)
-    np.testing.assert_array_equal(np.stack(list(again.read(2, 4))), found[2:4])
+    np.testing.assert_array_equal(np.stack(list(again.read(2, 4))), actual[2:4])
 
 
 def test_soft_arrays_of_classes_stay_soft(tmp_path):
     soft = np.stack([blurred(mask) for mask in CLIP]).astype(np.float32) / 255
     np.savez(tmp_path / "clip.npz", person=soft, rest=1 - soft)
-    found, _ = read_labels(tmp_path / "clip.npz")
-    np.testing.assert_allclose(found[:, 0], soft, atol=1e-6)
+    actual, _ = read_labels(tmp_path / "clip.npz")
+    np.testing.assert_allclose(actual[:, 0], soft, atol=1e-6)
 
 
 def test_one_of_several_arrays_can_be_named(tmp_path):
     np.savez(tmp_path / "clip.npz", first=np.stack(LABELS), second=np.stack(LABELS) * 3)
-    found, _ = read_labels(tmp_path / "clip.npz", video="second")
-    assert same_regions(found, 3, 6)
+    actual, _ = read_labels(tmp_path / "clip.npz", video="second")
+    assert same_regions(actual, 3, 6)
 
 
 @pytest.mark.parametrize(
@@ -269,8 +269,8 @@ def test_floats_of_another_range_are_refused_with_advice(tmp_path, convert, advi
 @pytest.mark.parametrize("convert", [lambda m: m[..., None], lambda m: np.stack([1.0 - m, m], -1)])
 def test_channels_of_a_frames_array_may_come_last(tmp_path, convert):
     folder = folder_of(tmp_path, CLIP, lambda path, m: np.save(path, convert(m)), "{:05d}.npy")
-    found, _ = read_labels(folder)
-    np.testing.assert_array_equal(found.reshape(CLIP.shape) > 0.5, CLIP)
+    actual, _ = read_labels(folder)
+    np.testing.assert_array_equal(actual.reshape(CLIP.shape) > 0.5, CLIP)
 
 
 LEGEND = json.dumps({"background": "#ffffff", "person": "#c80000", "car": "#00c800"})
@@ -291,8 +291,8 @@ def test_a_legend_inside_of_an_archive_counts(tmp_path, member, text):
             table = ((255, 255, 255), (200, 0, 0), (0, 200, 0))
             Image.fromarray(colours(labels, table)).save(data, "PNG")
             archive.writestr(f"masks/{t:05}.png", data.getvalue())
-    found, masks = read_labels(tmp_path / "clip.zip")
-    assert same_regions(found, 1, 2)
+    actual, masks = read_labels(tmp_path / "clip.zip")
+    assert same_regions(actual, 1, 2)
     assert dict(masks.legend.names) == {1: "person", 2: "car"}
 
 
@@ -313,8 +313,8 @@ def test_names_that_count_from_another_number_are_never_shifted_silently(tmp_pat
     names = tuple(f"frame_{t + 1}.jpg" for t in range(FRAMES))
     with pytest.raises(InputError, match=r"may count from different numbers .*segment\.first=0"):
         read_labels(folder, frame_names=names, missing=missing)
-    found, _ = read_labels(folder, frame_names=names, missing=missing, first=0)
-    assert same_regions(found, 1, 2)
+    actual, _ = read_labels(folder, frame_names=names, missing=missing, first=0)
+    assert same_regions(actual, 1, 2)
 
 
 def test_masks_of_every_other_frame_that_are_counted_on_are_hinted_at(tmp_path):
@@ -334,11 +334,11 @@ def test_several_masks_a_frame_are_told_where_to_go(tmp_path):
 
 
 def test_areas_of_255_hint_at_train_ids(tmp_path):
-    found, masks = read_labels(
+    actual, masks = read_labels(
         pictures(tmp_path, lambda labels: np.array([255, 0, 13], np.uint8)[labels])
     )
     assert any("if 0 is a class" in note for note in masks.warnings)
-    assert set(np.unique(found)) == {0, 13}
+    assert set(np.unique(actual)) == {0, 13}
 
 
 def test_seams_of_255_hint_at_nothing(tmp_path):

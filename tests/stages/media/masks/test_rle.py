@@ -20,12 +20,12 @@ from tests.support.mask_samples import FRAMES, SIZE, labels, opened, rle
 def test_what_coco_compressed_is_decoded_to_the_pixel(seed, size):
     rng = np.random.default_rng(seed)
     mask = np.kron(rng.random((5, 5)) < rng.random(), np.ones((8, 8), bool))[: size[0], : size[1]]
-    found = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
-    np.testing.assert_array_equal(decode_rle(found["counts"], size), mask)
+    encoded = coco.encode(np.asfortranarray(mask.astype(np.uint8)))
+    np.testing.assert_array_equal(decode_rle(encoded["counts"], size), mask)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         np.testing.assert_array_equal(
-            decode_rle(found["counts"].decode(), size), coco.decode(found)
+            decode_rle(encoded["counts"].decode(), size), coco.decode(encoded)
         )
 
 
@@ -38,8 +38,8 @@ def test_plain_runs_go_down_the_columns():
 def test_long_runs_of_a_large_picture_are_decoded():
     mask = np.zeros((3000, 4000), np.uint8)
     mask[10:2990, 7:3990] = 1
-    found = coco.encode(np.asfortranarray(mask))
-    np.testing.assert_array_equal(decode_rle(found["counts"], mask.shape), mask.astype(bool))
+    encoded = coco.encode(np.asfortranarray(mask))
+    np.testing.assert_array_equal(decode_rle(encoded["counts"], mask.shape), mask.astype(bool))
 
 
 @pytest.mark.parametrize(
@@ -113,8 +113,8 @@ def test_any_damage_to_a_good_file_is_refused_or_harmless(tmp_path):
     path = tmp_path / "clip.json"
     for _ in range(300):
         data = bytearray(whole)
-        for place in rng.integers(0, len(data), 2):
-            data[place] = rng.integers(32, 127)
+        for index in rng.integers(0, len(data), 2):
+            data[index] = rng.integers(32, 127)
         path.write_bytes(data)
         with contextlib.suppress(InputError):
             assert set(np.unique(list(opened(path)))) <= {0, 1}

@@ -51,10 +51,10 @@ def test_a_lossless_video_may_hold_soft_masks(tmp_path):
 
 def test_a_lossy_mask_video_is_cut_at_half_height_and_says_so(tmp_path):
     path = lossy(tmp_path / "clip.mp4", enlarged(255))
-    found = opened(path, size=BIG)
-    assert any("cut at half height" in warning for warning in found.warnings)
-    assert found.legend.classes == (1,)
-    assert (np.stack(list(found)) != (enlarged(255) > 0)).mean() < 0.01
+    actual = opened(path, size=BIG)
+    assert any("cut at half height" in warning for warning in actual.warnings)
+    assert actual.legend.classes == (1,)
+    assert (np.stack(list(actual)) != (enlarged(255) > 0)).mean() < 0.01
 
 
 def test_labels_in_a_lossy_video_are_refused_unless_they_are_vouched_for(tmp_path):

@@ -122,18 +122,18 @@ def unpack_brush(packed):
     bits = "".join(f"{byte:08b}" for byte in packed)
     at = 0
 
-    def take(count):
+    def next_bits(count):
         nonlocal at
         at += count
         return int(bits[at - count : at], 2)
 
-    size, word = take(32), take(5) + 1
-    sizes = [take(4) + 1 for _ in range(4)]
+    size, word = next_bits(32), next_bits(5) + 1
+    sizes = [next_bits(4) + 1 for _ in range(4)]
     values = []
     while len(values) < size:
-        run = take(1)
-        length = take(sizes[take(2)]) + 1
-        values += [take(word)] * length if run else [take(word) for _ in range(length)]
+        run = next_bits(1)
+        length = next_bits(sizes[next_bits(2)]) + 1
+        values += [next_bits(word)] * length if run else [next_bits(word) for _ in range(length)]
     return np.array(values, np.uint8)
 
 
@@ -154,7 +154,7 @@ def test_yolo_has_pictures_outlines_and_names(tmp_path):
     assert (folder / "data.yaml").read_text().endswith('names:\n  0: "person"\n  1: "a/b: c"\n')
     for t, labels in enumerate(truth()):
         assert cv2.imread(str(folder / "images" / f"{t:05d}.jpg")).shape[:2] == SIZE
-        seen = set()
+        classes = set()
         for line in (folder / "labels" / f"{t:05d}.txt").read_text().splitlines():
             number, *sides = line.split()
             corners = np.reshape(np.array(sides, float), (-1, 2)) * SIZE[::-1]
@@ -162,8 +162,8 @@ def test_yolo_has_pictures_outlines_and_names(tmp_path):
             cv2.fillPoly(plane, [np.asarray(corners).astype(np.int32)], 1)
             true = labels == list(CLASSES)[int(number)]
             assert ((plane > 0) & true).sum() / ((plane > 0) | true).sum() > 0.95
-            seen.add(int(number))
-        assert seen == {0, 1}
+            classes.add(int(number))
+        assert classes == {0, 1}
 
 
 @pytest.mark.parametrize("name", ["coco", "ytvis", "cvat", "label_studio", "yolo"])

@@ -15,9 +15,9 @@ def test_frame_k_is_at_k_by_the_rate_also_far_on(tmp_path, rate):
         for k in range(400):
             film.write(np.full((*SIZE, 3), k % 200, np.uint8))
     with av.open(str(tmp_path / "film.mp4")) as container:
-        found = [frame.time for frame in container.decode(video=0)]
-    assert len(found) == 400
-    shown_at_the_middle = np.searchsorted(found, (np.arange(400) + 0.5) / rate, side="right") - 1
+        actual = [frame.time for frame in container.decode(video=0)]
+    assert len(actual) == 400
+    shown_at_the_middle = np.searchsorted(actual, (np.arange(400) + 0.5) / rate, side="right") - 1
     np.testing.assert_array_equal(shown_at_the_middle, np.arange(400))
 
 

@@ -141,11 +141,11 @@ def test_parts_show_the_same_pictures_as_the_whole(tmp_path):
 
 def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path):
     (tmp_path / "masks.mkv").write_bytes(b"of an earlier run")
-    (made,) = build_results(result_clip(timeline((0, 40))), ResultSettings(formats=("ffv1",)))
+    (writer,) = build_results(result_clip(timeline((0, 40))), ResultSettings(formats=("ffv1",)))
     (tmp_path / "part").mkdir()
     (tmp_path / "part" / "masks.mkv").write_bytes(b"not a video")
     with pytest.raises(av.FFmpegError):
-        made.join([tmp_path / "part"], tmp_path)
+        writer.join([tmp_path / "part"], tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["masks.mkv", "part"]
     assert (tmp_path / "masks.mkv").read_bytes() == b"of an earlier run"
 
@@ -154,23 +154,23 @@ def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path):
 def test_what_was_joined_can_be_joined_again(tmp_path, monkeypatch, links):
     """As after a join that was broken off once the masks were there."""
 
-    def no_links(*given):
+    def no_links(*paths):
         raise PermissionError("this file system has none")
 
     if not links:
         monkeypatch.setattr("stages.media.results.result.os.link", no_links)
     clip = result_clip(timeline((0, 40), (8, 8)))
-    (made,) = build_results(clip, ResultSettings(formats=("png",)))
+    (result_writer,) = build_results(clip, ResultSettings(formats=("png",)))
     for first in (0, 1):
         (tmp_path / f"part-{first}").mkdir()
         labels, picture = np.full((8, 8), 1 + first, np.uint8), np.zeros((8, 8, 3), np.uint8)
-        with made.part(tmp_path / f"part-{first}") as writer:
+        with result_writer.part(tmp_path / f"part-{first}") as writer:
             writer.write(result_frame(clip, first, labels, picture))
     parts = [tmp_path / "part-0", tmp_path / "part-1"]
     for _ in range(2):
-        made.join(parts, tmp_path)
-        found = [read_labels(path).max() for path in sorted((tmp_path / "masks").iterdir())]
-        assert found == [1, 2]
+        result_writer.join(parts, tmp_path)
+        actual = [read_labels(path).max() for path in sorted((tmp_path / "masks").iterdir())]
+        assert actual == [1, 2]
 
 
 def test_what_an_interrupted_run_left_is_cleared_away(tmp_path):

@@ -202,8 +202,8 @@ def test_residuals_are_added_to_the_logarithm_of_the_masks():
     masks = (masks + 0.01) / 1.05
     residuals = torch.randn(masks.shape, generator=torch.Generator().manual_seed(6)) * 3
     expected = (masks.double().log() + residuals).softmax(dim=2).float()
-    found = refined(masks, residuals)
-    torch.testing.assert_close(found, expected)
+    actual = refined(masks, residuals)
+    torch.testing.assert_close(actual, expected)
     torch.testing.assert_close(refined_logits(masks, residuals).softmax(dim=2), expected)
 
 
@@ -212,10 +212,10 @@ def test_classes_still_sum_to_one_where_some_had_none():
     masks = (masks - 0.2).clamp(min=0)
     masks /= masks.sum(dim=2, keepdim=True)
     residuals = torch.randn(masks.shape, generator=torch.Generator().manual_seed(6)) * 9
-    found = refined(masks, residuals)
+    actual = refined(masks, residuals)
     assert (masks == 0).any()
-    assert found.min() >= 0
-    torch.testing.assert_close(found.sum(dim=2), torch.ones_like(found[:, :, 0]))
+    assert actual.min() >= 0
+    torch.testing.assert_close(actual.sum(dim=2), torch.ones_like(actual[:, :, 0]))
 
 
 def test_a_probability_of_zero_can_rise_and_of_one_can_fall():
@@ -223,7 +223,7 @@ def test_a_probability_of_zero_can_rise_and_of_one_can_fall():
     masks[:, :, 0] = 1
     residuals = torch.zeros_like(masks)
     residuals[:, :, 1] = 20
-    found = refined(masks, residuals)
-    assert found[:, :, 1].min() > 0.999
-    assert found.min() >= 0
+    actual = refined(masks, residuals)
+    assert actual[:, :, 1].min() > 0.999
+    assert actual.min() >= 0
     assert refined_logits(masks, residuals).isfinite().all()

@@ -50,10 +50,12 @@ def test_every_window_works_at_any_size(window):
 
 
 def test_each_class_is_decoded_by_itself():
-    given = inputs()
-    both = small().refine(given)
-    one = small().refine(DecoderInputs(given.picture, given.masks[1:], given.near[1:]))
-    for together, alone in zip(both, one, strict=True):
+    decoder_inputs = inputs()
+    both = small().refine(decoder_inputs)
+    single_class = small().refine(
+        DecoderInputs(decoder_inputs.picture, decoder_inputs.masks[1:], decoder_inputs.near[1:])
+    )
+    for together, alone in zip(both, single_class, strict=True):
         np.testing.assert_array_equal(together[..., 1:], alone)
 
 
@@ -62,8 +64,10 @@ def test_what_was_saved_is_loaded(tmp_path):
     save_decoder(path, small(window=5))
     loaded = load_decoder("aligned", str(path))
     assert decoder_window("aligned", str(path)) == 5
-    given = inputs(5)
-    np.testing.assert_array_equal(loaded.refine(given), small(window=5).refine(given))
+    decoder_inputs = inputs(5)
+    np.testing.assert_array_equal(
+        loaded.refine(decoder_inputs), small(window=5).refine(decoder_inputs)
+    )
 
 
 def test_other_weights_have_another_digest(tmp_path):

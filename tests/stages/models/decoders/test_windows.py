@@ -23,11 +23,11 @@ def one_thread():
 @pytest.fixture(scope="module")
 def decoder():
     """Of window 3, its last layer as if trained."""
-    found = DeepLabDecoder(window=3, classes=CLASSES, width=32, encoder_weights="random")
+    network = DeepLabDecoder(window=3, classes=CLASSES, width=32, encoder_weights="random")
     with torch.no_grad(), torch.random.fork_rng(devices=[]):
         torch.manual_seed(8)
-        found.joint[-1].weight.normal_(0, 0.1)
-    return found
+        network.joint[-1].weight.normal_(0, 0.1)
+    return network
 
 
 def shot(count, size=SIZE, classes=CLASSES):
@@ -52,10 +52,10 @@ def slow_slide(decoder, frames, masks):
         filled = [0 if k < 0 else last if k > last else k for k in places]
         pictures = torch.tensor(frames[filled]).movedim(-1, 1).float() / 255
         with torch.no_grad():
-            found = decoder(pictures[None], torch.tensor(masks[filled]).movedim(-1, 1)[None])[0]
-        for place, residual in zip(places, found, strict=True):
-            if 0 <= place <= last:
-                residuals[place].append(residual.double())
+            actual = decoder(pictures[None], torch.tensor(masks[filled]).movedim(-1, 1)[None])[0]
+        for frame, residual in zip(places, actual, strict=True):
+            if 0 <= frame <= last:
+                residuals[frame].append(residual.double())
     soft = torch.tensor(masks).movedim(-1, 1).double()
     mean = torch.stack([sum(of_frame) / len(of_frame) for of_frame in residuals])
     return (soft.log() + mean).softmax(dim=1).numpy()
@@ -64,12 +64,12 @@ def slow_slide(decoder, frames, masks):
 @pytest.mark.parametrize("count", [1, 2, 9])
 def test_equals_its_definition_for_shots_of_any_length(decoder, count):
     frames, masks = shot(count)
-    found = whole(decoder, frames, masks)
-    assert found.shape == (count, CLASSES, *SIZE)
-    assert found.dtype == np.float32
-    assert np.abs(found - masks.transpose(0, 3, 1, 2)).max() > 0.01
-    np.testing.assert_allclose(found, slow_slide(decoder, frames, masks), atol=1e-3)
-    np.testing.assert_allclose(found.sum(axis=1), 1, atol=1e-5)
+    actual = whole(decoder, frames, masks)
+    assert actual.shape == (count, CLASSES, *SIZE)
+    assert actual.dtype == np.float32
+    assert np.abs(actual - masks.transpose(0, 3, 1, 2)).max() > 0.01
+    np.testing.assert_allclose(actual, slow_slide(decoder, frames, masks), atol=1e-3)
+    np.testing.assert_allclose(actual.sum(axis=1), 1, atol=1e-5)
 
 
 def test_the_bits_do_not_depend_on_how_the_shot_was_cut_up(decoder):

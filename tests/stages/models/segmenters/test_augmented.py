@@ -18,12 +18,12 @@ FRAME = np.ascontiguousarray(skimage.data.astronaut()[:61, 150:241])  # odd side
 HERE = __name__
 SCALES = (0.5, 1.0, 1.7)
 LIGHT = "lraspp_mobilenet_v3_large"
-SEEN = []
+SEEN_FRAMES = []
 
 
 def ramps(frame):
     """Two classes that depend on colours and on where they are: a mirror changes them."""
-    SEEN.append(frame.copy())
+    SEEN_FRAMES.append(frame.copy())
     across = np.linspace(0, 1, frame.shape[1], dtype=np.float32)
     values = frame.astype(np.float32) / 255
     return np.stack([values[..., 0] * across, (1 - values[..., 1]) * (1 - across)])
@@ -38,8 +38,8 @@ def eager(frame):
     return np.full((2, *frame.shape[:2]), min(frame.shape[0] / 61, 1), np.float32)
 
 
-def slow_mean(look, channels, scales, *, flip):
-    """Return the mean of what `look` gives for pictures made one by one, pixel by pixel."""
+def slow_mean(segment, channels, scales, *, flip):
+    """Return the mean of what `segment` gives for pictures made one by one, pixel by pixel."""
     rows, columns = FRAME.shape[:2]
     gathered = []
     for scale in scales:
@@ -47,11 +47,11 @@ def slow_mean(look, channels, scales, *, flip):
         how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
         small = cv2.resize(FRAME, size, interpolation=how)
         for mirrored in (False, True) if flip else (False,):
-            seen = np.stack([row[::-1] for row in small]) if mirrored else small
-            given = look(seen)
-            total = given.sum(axis=0)
+            view = np.stack([row[::-1] for row in small]) if mirrored else small
+            answer = segment(view)
+            total = answer.sum(axis=0)
             back = np.zeros((channels, rows, columns))
-            large = [cv2.resize(plane, (columns, rows)) for plane in given]
+            large = [cv2.resize(plane, (columns, rows)) for plane in answer]
             whole = np.stack(large)
             for y, x in np.ndindex(rows, columns):
                 back[:, y, x] = whole[:, y, columns - 1 - x if mirrored else x]
@@ -70,14 +70,14 @@ def test_masks_are_the_mean_over_scales_and_mirror_images(flip):
 
 
 def test_a_function_sees_each_scale_and_its_mirror_image_once():
-    SEEN.clear()
+    SEEN_FRAMES.clear()
     load_segmenter(f"{HERE}:ramps", classes=(1, 2), scales=SCALES, flip=True)(FRAME)
-    assert [picture.shape[:2] for picture in SEEN] == [
+    assert [picture.shape[:2] for picture in SEEN_FRAMES] == [
         *((30, 46), (30, 46)),
         *((61, 91), (61, 91)),
         *((104, 155), (104, 155)),
     ]
-    np.testing.assert_array_equal(SEEN[1], SEEN[0][:, ::-1])
+    np.testing.assert_array_equal(SEEN_FRAMES[1], SEEN_FRAMES[0][:, ::-1])
 
 
 def test_labels_become_the_share_of_looks_that_gave_them():
@@ -94,8 +94,8 @@ def test_each_look_is_scaled_to_one_before_the_mean():
 
 def test_the_defaults_are_the_segmenter_itself():
     plain = load_segmenter(f"{HERE}:ramps", classes=(1, 2))(FRAME)
-    given = load_segmenter(f"{HERE}:ramps", classes=(1, 2), scales=(1.0,), flip=False)(FRAME)
-    np.testing.assert_array_equal(plain, given)
+    by_default = load_segmenter(f"{HERE}:ramps", classes=(1, 2), scales=(1.0,), flip=False)(FRAME)
+    np.testing.assert_array_equal(plain, by_default)
 
 
 def test_chosen_classes_and_their_union_are_augmented_too():
@@ -108,8 +108,8 @@ def test_chosen_classes_and_their_union_are_augmented_too():
 def test_a_torchvision_model_sees_its_own_size_times_the_scale():
     assert working_size(480, 854, 0.5) == (260, 463)
     assert working_size(1, 4000, 2.0) == (32, 4160)
-    one = load_segmenter(LIGHT, weights="random")
-    two = [one(FRAME, scale=scale) for scale in (0.3, 0.5)]
+    segmenter = load_segmenter(LIGHT, weights="random")
+    two = [segmenter(FRAME, scale=scale) for scale in (0.3, 0.5)]
     assert (two[0] != two[1]).mean() > 0.9
     mean = load_segmenter(LIGHT, weights="random", scales=(0.3, 0.5))(FRAME)
     np.testing.assert_allclose(mean, (two[0] + two[1]) / 2, atol=1e-6)
@@ -162,9 +162,9 @@ def test_scales_are_different_and_above_0(scales):
 
 @pytest.mark.parametrize("scales", [[], [0.01], [9], [1, 1.0]])
 def test_settings_hold_scales_to_bounds(scales):
-    given = {"segment": {"segmenter": f"{HERE}:ramps", "classes": [1, 2], "scales": scales}}
+    sections = {"segment": {"segmenter": f"{HERE}:ramps", "classes": [1, 2], "scales": scales}}
     with pytest.raises(ConfigError, match=r"segment\.scales = "):
-        build_steps(given, "test")
+        build_steps(sections, "test")
 
 
 def test_the_stage_hands_its_settings_on():
@@ -185,9 +185,9 @@ def test_a_run_looks_several_times(tmp_path, monkeypatch):
     for out, more, chunk in (("one", [], 9), ("two", looks, 9), ("three", looks, 2)):
         store = ["--store", str(tmp_path / f"store-{chunk}"), "--out", str(tmp_path / out)]
         assert main([*command, *store, *more, "--set", f"engine.chunk={chunk}"]) == 0
-    found = {
+    results = {
         out: [path.read_bytes() for path in sorted((tmp_path / out / "a" / "masks").iterdir())]
         for out in ("one", "two", "three")
     }
-    assert found["one"] != found["two"]
-    assert found["two"] == found["three"]
+    assert results["one"] != results["two"]
+    assert results["two"] == results["three"]

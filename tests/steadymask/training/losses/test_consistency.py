@@ -39,15 +39,15 @@ def everywhere(batch=1, size=SIZE):
 
 def pan(frames, batch=1, size=SIZE, step=1.0):
     """Flows of a picture that moves `step` pixels to the right a frame, and what they show."""
-    flows, seen = {}, {}
+    flows, visible_pixels = {}, {}
     for i in range(frames):
         for j in range(frames):
             if i != j:
                 flows[i, j] = torch.zeros((batch, 2, *size), dtype=torch.float64)
                 flows[i, j][:, 0] = step * (j - i)
     for i, j in flows:
-        seen[i, j] = visible_torch(flows[i, j], flows[j, i])
-    return flows, seen
+        visible_pixels[i, j] = visible_torch(flows[i, j], flows[j, i])
+    return flows, visible_pixels
 
 
 @pytest.mark.parametrize("size", [(7, 9), (1, 9), (7, 1), (1, 1)])
@@ -60,8 +60,8 @@ def test_warping_equals_that_of_arrays(rng, size):
     for k in range(2):
         expected = warp(np.moveaxis(values[k], 0, -1), flow[k])
         np.testing.assert_array_equal(inside[k, 0].numpy(), ~np.isnan(expected[..., 0]))
-        found = np.moveaxis(warped[k].numpy(), 0, -1)
-        np.testing.assert_allclose(found, np.nan_to_num(expected), atol=1e-5)
+        actual = np.moveaxis(warped[k].numpy(), 0, -1)
+        np.testing.assert_allclose(actual, np.nan_to_num(expected), atol=1e-5)
     assert inside.any()
 
 
@@ -78,49 +78,51 @@ def test_visibility_equals_that_of_arrays(rng, size):
     back = (-there + rng.normal(0, 1, there.shape)).astype(np.float32)
     there[:2], back[:2] = there[:2].mean((2, 3), keepdims=True), 0.3 - there[:2].mean()
     there[:, np.array(size[::-1]) == 1] = 0  # or all would lie outside
-    found = visible_torch(torch.from_numpy(there), torch.from_numpy(back), slack=0.02, floor=2.0)
+    actual = visible_torch(torch.from_numpy(there), torch.from_numpy(back), slack=0.02, floor=2.0)
     expected = [visible(f, b, slack=0.02, floor=2.0) for f, b in zip(there, back, strict=True)]
     assert 0.05 < np.mean(expected) < 0.95
-    np.testing.assert_array_equal(found[:, 0].numpy(), expected)
+    np.testing.assert_array_equal(actual[:, 0].numpy(), expected)
 
 
 def test_on_labels_and_whole_pixels_it_is_the_measure_itself(rng):
     labels = rng.integers(0, 3, (2, 4, *SIZE), dtype=np.uint8)
     flow = rng.integers(-3, 4, (4, 2, *SIZE)).astype(np.float32)
-    seen = rng.random((4, *SIZE)) < 0.7
+    visible_pixels = rng.random((4, *SIZE)) < 0.7
     hot = torch.nn.functional.one_hot(torch.from_numpy(labels).long(), 3)
     here, there = hot.movedim(-1, 2).float()
-    found = soft_disagreement(
-        here, there, torch.from_numpy(flow), torch.from_numpy(seen)[:, None]
+    actual = soft_disagreement(
+        here, there, torch.from_numpy(flow), torch.from_numpy(visible_pixels)[:, None]
     ).numpy()
     for k in range(4):
-        wrong, count = disagreement(labels[0, k], labels[1, k], flow[k], seen[k])
+        wrong, count = disagreement(labels[0, k], labels[1, k], flow[k], visible_pixels[k])
         assert 0 < wrong < count
-        assert found[k] == pytest.approx(wrong / count, abs=1e-5)
+        assert actual[k] == pytest.approx(wrong / count, abs=1e-5)
 
 
 def test_soft_disagreement_is_half_the_difference_of_all_classes(rng):
     here, there = soft_masks(rng, 2, 1)
-    flow, seen = off_grid(rng, 1), torch.from_numpy(rng.random((1, 1, *SIZE)) < 0.6)
+    flow, visible_pixels = off_grid(rng, 1), torch.from_numpy(rng.random((1, 1, *SIZE)) < 0.6)
     seen_from_here = warp(there[0].numpy().transpose(1, 2, 0), flow[0].numpy())
     total = count = 0.0
     for y in range(SIZE[0]):
         for x in range(SIZE[1]):
-            if seen[0, 0, y, x] and not np.isnan(seen_from_here[y, x, 0]):
+            if visible_pixels[0, 0, y, x] and not np.isnan(seen_from_here[y, x, 0]):
                 total += np.abs(here[0, :, y, x].numpy() - seen_from_here[y, x]).sum() / 2
                 count += 1
     assert 0 < count < SIZE[0] * SIZE[1]
-    assert soft_disagreement(here, there, flow, seen)[0].item() == pytest.approx(total / count)
+    assert soft_disagreement(here, there, flow, visible_pixels)[0].item() == pytest.approx(
+        total / count
+    )
 
 
 def test_where_nothing_is_visible_there_is_no_number_and_no_gradient(rng):
     here, there = soft_masks(rng, 2, 2)
     here.requires_grad_()
-    seen = everywhere(2)
-    seen[1] = False
-    found = soft_disagreement(here, there, off_grid(rng, 2), seen)
-    assert found.isnan().tolist() == [False, True]
-    found[0].backward()
+    visible_pixels = everywhere(2)
+    visible_pixels[1] = False
+    actual = soft_disagreement(here, there, off_grid(rng, 2), visible_pixels)
+    assert actual.isnan().tolist() == [False, True]
+    actual[0].backward()
     assert here.grad.isfinite().all()
     assert here.grad[0].abs().sum() > 0
     assert (here.grad[1] == 0).all()
@@ -129,8 +131,8 @@ def test_where_nothing_is_visible_there_is_no_number_and_no_gradient(rng):
 def test_masks_that_move_with_the_picture_cost_nothing(rng):
     scene = soft_masks(rng, 1, size=(7, 12))
     masks = torch.stack([scene[..., 3 - k : 12 - k] for k in range(4)], dim=1)
-    flows, seen = pan(4)
-    assert consistency_loss(masks, flows, seen).item() == pytest.approx(0, abs=1e-12)
+    flows, visible_pixels = pan(4)
+    assert consistency_loss(masks, flows, visible_pixels).item() == pytest.approx(0, abs=1e-12)
     still, all_seen = pan(4, step=0.0)
     assert consistency_loss(masks, still, all_seen).item() > 0.1
 
@@ -138,21 +140,22 @@ def test_masks_that_move_with_the_picture_cost_nothing(rng):
 def test_consistency_is_the_mean_over_unordered_pairs_of_both_directions(rng):
     masks = soft_masks(rng, 2, 3)
     flows = {(i, j): off_grid(rng, 2) for i in range(3) for j in range(3) if i != j}
-    seen = {pair: torch.from_numpy(rng.random((2, 1, *SIZE)) < 0.6) for pair in flows}
+    visible_pixels = {pair: torch.from_numpy(rng.random((2, 1, *SIZE)) < 0.6) for pair in flows}
     total = sum(
-        soft_disagreement(masks[:, i], masks[:, j], flows[i, j], seen[i, j]).sum() for i, j in flows
+        soft_disagreement(masks[:, i], masks[:, j], flows[i, j], visible_pixels[i, j]).sum()
+        for i, j in flows
     )
-    found = consistency_loss(masks, flows, seen)
-    assert found.item() == pytest.approx(total.item() / (3 * 2))
+    actual = consistency_loss(masks, flows, visible_pixels)
+    assert actual.item() == pytest.approx(total.item() / (3 * 2))
 
 
 def test_a_pair_that_sees_nothing_one_way_is_left_out(rng):
     masks = soft_masks(rng, 1, 3)
-    flows, seen = pan(3)
+    flows, visible_pixels = pan(3)
     without = {pair: flow for pair, flow in flows.items() if set(pair) != {0, 2}}
-    expected = consistency_loss(masks, without, seen)
-    seen[2, 0] = torch.zeros_like(seen[2, 0])
-    torch.testing.assert_close(consistency_loss(masks, flows, seen), expected)
+    expected = consistency_loss(masks, without, visible_pixels)
+    visible_pixels[2, 0] = torch.zeros_like(visible_pixels[2, 0])
+    torch.testing.assert_close(consistency_loss(masks, flows, visible_pixels), expected)
 
 
 def test_without_pairs_consistency_is_zero_and_can_be_trained_on(rng):
@@ -161,8 +164,8 @@ def test_without_pairs_consistency_is_zero_and_can_be_trained_on(rng):
     loss.backward()
     assert loss.item() == 0
     assert (masks.grad == 0).all()
-    flows, seen = pan(2)
-    blind = {pair: torch.zeros_like(known) for pair, known in seen.items()}
+    flows, visible_pixels = pan(2)
+    blind = {pair: torch.zeros_like(known) for pair, known in visible_pixels.items()}
     assert consistency_loss(soft_masks(rng, 1, 2), flows, blind).item() == 0
 
 
@@ -210,7 +213,7 @@ def test_gradients_are_those_of_the_functions(rng):
 @pytest.mark.parametrize("bad", [float("nan"), float("inf")])
 def test_numbers_that_are_none_are_refused_where_they_come_in(rng, bad):
     masks = soft_masks(rng, 1, 2)
-    flows, seen = pan(2)
+    flows, visible_pixels = pan(2)
     broken = masks.clone()
     broken[0, 1, 2, 3, 4] = bad
     with pytest.raises(InputError, match=r"logits: .*got 1 of 378 .*first at \(0, 1, 2, 3, 4\)"):
@@ -218,27 +221,27 @@ def test_numbers_that_are_none_are_refused_where_they_come_in(rng, bad):
     with pytest.raises(InputError, match="teacher: expected finite"):
         data_loss(masks, broken)
     with pytest.raises(InputError, match=r"there_masks: expected finite .*at \(0, 2, 3, 4\)"):
-        consistency_loss(broken, flows, seen)
+        consistency_loss(broken, flows, visible_pixels)
     flows[0, 1][0, 0, 0, 0] = bad
     with pytest.raises(InputError, match="flow: expected finite"):
-        consistency_loss(masks, flows, seen)
+        consistency_loss(masks, flows, visible_pixels)
 
 
 def test_pairs_that_lack_a_part_are_refused(rng):
     masks = soft_masks(rng, 1, 2)
-    flows, seen = pan(2)
+    flows, visible_pixels = pan(2)
     with pytest.raises(InputError, match=r"expected \(1, 0\) too, got only \(0, 1\)"):
-        consistency_loss(masks, {(0, 1): flows[0, 1]}, seen)
+        consistency_loss(masks, {(0, 1): flows[0, 1]}, visible_pixels)
     with pytest.raises(InputError, match=r"seen: expected an entry for \(1, 0\)"):
-        consistency_loss(masks, flows, {(0, 1): seen[0, 1]})
+        consistency_loss(masks, flows, {(0, 1): visible_pixels[0, 1]})
     with pytest.raises(InputError, match=r"two of the 1 frames of masks, got \(0, 1\)"):
-        consistency_loss(masks[:, :1], flows, seen)
+        consistency_loss(masks[:, :1], flows, visible_pixels)
 
 
 def test_sizes_that_differ_are_named(rng):
     masks = soft_masks(rng, 1, 2)
-    flows, seen = pan(2, size=(7, 8))
+    flows, visible_pixels = pan(2, size=(7, 8))
     with pytest.raises(ShapeError, match=r"flow: .* with W=9"):
-        consistency_loss(masks, flows, seen)
+        consistency_loss(masks, flows, visible_pixels)
     with pytest.raises(ShapeError, match=r"teacher: expected .*\(1, 3, 7, 9\), got \(1, 2, 7, 9\)"):
         data_loss(masks[:, 0], masks[:, 0, :2])

@@ -60,8 +60,8 @@ def hold(rng, function, *tensors):
 def test_cross_entropy_is_the_mean_over_labelled_pixels(rng):
     logits = torch.from_numpy(rng.normal(0, 2, (2, 3, *SIZE)))
     labels = torch.from_numpy(rng.choice([0, 1, 2, 255], (2, *SIZE)))
-    found = cross_entropy(logits, labels)
-    assert found.item() == pytest.approx(slow.cross_entropy(*arrays(logits, labels)))
+    actual = cross_entropy(logits, labels)
+    assert actual.item() == pytest.approx(slow.cross_entropy(*arrays(logits, labels)))
     hold(rng, lambda x: cross_entropy(x, labels), logits)
 
 
@@ -100,8 +100,8 @@ def test_lovasz_softmax_of_hard_masks_is_one_minus_iou(rng):
     iou = [
         ((guess == c) & (truth == c)).sum() / ((guess == c) | (truth == c)).sum() for c in (0, 1)
     ]
-    found = lovasz_softmax(hot, torch.from_numpy(truth), torch.ones((1, *SIZE), dtype=torch.bool))
-    assert found.item() == pytest.approx(1 - np.mean(iou))
+    actual = lovasz_softmax(hot, torch.from_numpy(truth), torch.ones((1, *SIZE), dtype=torch.bool))
+    assert actual.item() == pytest.approx(1 - np.mean(iou))
 
 
 def test_lovasz_softmax_of_no_pixel_is_zero(rng):
@@ -117,17 +117,17 @@ def test_lovasz_softmax_of_no_pixel_is_zero(rng):
 def test_the_temporal_loss_is_the_divergence_where_frames_look_alike(rng):
     here, there = soft_masks(rng, 2, 2)
     flow, (picture, other) = off_grid(rng, 2), pictures(rng, 2, 2)
-    found = motion_guided_loss(here, there, flow, picture, other)
+    actual = motion_guided_loss(here, there, flow, picture, other)
     expected = slow.motion_guided(*arrays(here, there, flow, picture, other))
-    assert found.item() == pytest.approx(expected)
+    assert actual.item() == pytest.approx(expected)
     hold(rng, lambda a, b: motion_guided_loss(a, b, flow, picture, other), here, there)
 
 
 def test_masks_that_move_with_the_picture_cost_no_temporal_loss(rng):
-    scene, look = soft_masks(rng, 1, size=(6, 9)), pictures(rng, 1, size=(6, 9))
+    scene, picture = soft_masks(rng, 1, size=(6, 9)), pictures(rng, 1, size=(6, 9))
     flow = torch.zeros((1, 2, *SIZE), dtype=torch.float64)
     flow[:, 0] = 1
-    args = scene[..., 1:], scene[..., :-1], flow, look[..., 1:], look[..., :-1]
+    args = scene[..., 1:], scene[..., :-1], flow, picture[..., 1:], picture[..., :-1]
     assert motion_guided_loss(*args).item() == pytest.approx(0, abs=1e-12)
     assert motion_guided_loss(args[0], args[1], -flow, *args[3:]).item() > 0.1
 
@@ -143,9 +143,9 @@ def test_where_frames_look_unlike_the_temporal_loss_counts_less(rng):
 def test_transform_invariance_is_the_distance_a_pixel(rng):
     transformed, masks = soft_masks(rng, 2, 2)
     move = off_grid(rng, 2)
-    found = transform_invariance_loss(transformed, masks, move)
+    actual = transform_invariance_loss(transformed, masks, move)
     expected = slow.transform_invariance(*arrays(transformed, masks, move))
-    assert found.item() == pytest.approx(expected)
+    assert actual.item() == pytest.approx(expected)
     hold(rng, lambda a, b: transform_invariance_loss(a, b, move), transformed, masks)
 
 
@@ -159,10 +159,10 @@ def test_an_equal_transform_costs_nothing_and_can_be_trained_on(rng):
 
 def test_likeness_is_the_cosine_of_every_two_pixels(rng):
     first, second = torch.from_numpy(rng.normal(0, 1, (2, 2, 4, 3, 5)))
-    found = similarity(first, second)
+    actual = similarity(first, second)
     for b in range(2):
         expected = slow.likeness(*arrays(first[b], second[b]))
-        np.testing.assert_allclose(found[b].numpy(), expected)
+        np.testing.assert_allclose(actual[b].numpy(), expected)
 
 
 @pytest.mark.parametrize(
@@ -172,9 +172,9 @@ def test_likeness_is_the_cosine_of_every_two_pixels(rng):
 def test_pair_wise_loss_compares_the_likeness_of_two_frames(rng, side, own, other, grid):
     student = soft_masks(rng, 2, 2, size=own)
     teacher = soft_masks(rng, 2, 2, classes=4, size=other)
-    found = pair_wise_loss(tuple(student), tuple(teacher), side=side)
+    actual = pair_wise_loss(tuple(student), tuple(teacher), side=side)
     expected = slow.pair_wise(arrays(*student), arrays(*teacher), *grid)
-    assert found.item() == pytest.approx(expected)
+    assert actual.item() == pytest.approx(expected)
 
 
 def test_pair_wise_loss_has_a_gradient_for_the_student_alone(rng):
@@ -193,20 +193,20 @@ def lstm(rng):
 
 
 def random_lstm(rng, channels):
-    made = ConvLSTM(channels).double()
+    lstm = ConvLSTM(channels).double()
     with torch.no_grad():
-        for parameter in made.parameters():
+        for parameter in lstm.parameters():
             parameter.copy_(torch.from_numpy(rng.uniform(-0.5, 0.5, parameter.shape)))
-    return made
+    return lstm
 
 
 def test_multi_frame_loss_compares_the_embeddings_of_two_sequences(rng, lstm):
     student = torch.from_numpy(rng.normal(0, 1, (2, 3, 5, 2, 3)))
     teacher = torch.from_numpy(rng.normal(0, 1, (2, 3, 4, 4, 6)))
-    found = multi_frame_loss(lstm, student, teacher)
+    actual = multi_frame_loss(lstm, student, teacher)
     expected = slow.multi_frame(lstm, *arrays(student, teacher), 2, 3)
-    assert [value.item() for value in found] == pytest.approx(list(expected))
-    assert found[0] > 0
+    assert [value.item() for value in actual] == pytest.approx(list(expected))
+    assert actual[0] > 0
 
 
 def test_multi_frame_loss_has_a_gradient_for_student_and_embedding(rng):
@@ -216,9 +216,9 @@ def test_multi_frame_loss_has_a_gradient_for_student_and_embedding(rng):
 
     def loss(student, *weights):
         names = [name for name, _ in lstm.named_parameters()]
-        held = dict(zip(names, weights, strict=True))
+        parameters = dict(zip(names, weights, strict=True))
         pair = [
-            torch.func.functional_call(lstm, held, (similarity_maps(values),))
+            torch.func.functional_call(lstm, parameters, (similarity_maps(values),))
             for values in (student, teacher)
         ]
         return (pair[0] - pair[1]).square().sum(), pair[1].square().sum()
@@ -226,9 +226,9 @@ def test_multi_frame_loss_has_a_gradient_for_student_and_embedding(rng):
     hold(rng, loss, student, *weights)
     inner = student.clone().requires_grad_()
     wanted = teacher.clone().requires_grad_()
-    found = multi_frame_loss(lstm, inner, wanted)
-    torch.testing.assert_close(found[0], loss(inner, *weights)[0])
-    sum(found).backward()
+    actual = multi_frame_loss(lstm, inner, wanted)
+    torch.testing.assert_close(actual[0], loss(inner, *weights)[0])
+    sum(actual).backward()
     assert inner.grad.abs().sum() > 0
     assert wanted.grad is None
     hold(rng, lambda s: multi_frame_loss(lstm, s, teacher)[0], student)
@@ -251,8 +251,10 @@ def test_weights_of_the_embedding_are_held_in_bounds(lstm):
 def test_the_band_is_that_of_the_measure(rng, width):
     labels = np.zeros((3, 24, 30), np.uint8)
     labels[0, 6:12, 8:20], labels[1, :, 15:], labels[0, 20:, :4] = 2, 1, 1
-    found = label_band(torch.from_numpy(labels), width=width)
-    np.testing.assert_array_equal(found.numpy(), [edge_band(one, width=width) for one in labels])
+    actual = label_band(torch.from_numpy(labels), width=width)
+    np.testing.assert_array_equal(
+        actual.numpy(), [edge_band(frame_labels, width=width) for frame_labels in labels]
+    )
 
 
 def test_boundary_coherency_is_lovasz_in_the_band_both_ways(rng):
@@ -260,18 +262,18 @@ def test_boundary_coherency_is_lovasz_in_the_band_both_ways(rng):
     scores[..., 0, :, 4:] += 9  # or all would be boundary
     here, there = torch.from_numpy(scores).softmax(dim=-3)
     flow, back = off_grid(rng, 2), off_grid(rng, 2)
-    found = boundary_coherency_loss(here, there, flow, back, width=3)
+    actual = boundary_coherency_loss(here, there, flow, back, width=3)
     expected = slow.boundary_coherency(*arrays(here, there, flow, back), 3)
-    assert found.item() == pytest.approx(expected)
+    assert actual.item() == pytest.approx(expected)
     hold(rng, lambda a, b: boundary_coherency_loss(a, b, flow, back, width=3), here, there)
 
 
 def test_global_coherency_asks_the_surer_frame_both_ways(rng):
     here, there = soft_masks(rng, 2, 2)
-    flow, back, seen, seen_back = off_grid(rng, 2), off_grid(rng, 2), some(rng, 2), some(rng, 2)
-    found = global_coherency_loss(here, there, flow, back, seen, seen_back)
-    expected = slow.global_coherency(*arrays(here, there, flow, back, seen, seen_back), 0.05)
-    assert found.item() == pytest.approx(expected)
+    flow, back, visible, seen_back = off_grid(rng, 2), off_grid(rng, 2), some(rng, 2), some(rng, 2)
+    actual = global_coherency_loss(here, there, flow, back, visible, seen_back)
+    expected = slow.global_coherency(*arrays(here, there, flow, back, visible, seen_back), 0.05)
+    assert actual.item() == pytest.approx(expected)
 
 
 def test_global_coherency_teaches_the_less_sure_frame_alone(rng):
@@ -282,8 +284,8 @@ def test_global_coherency_teaches_the_less_sure_frame_alone(rng):
     here.requires_grad_()
     there.requires_grad_()
     still = torch.zeros((1, 2, *SIZE), dtype=torch.float64)
-    seen = torch.ones((1, 1, *SIZE), dtype=torch.bool)
-    loss = global_coherency_loss(here, there, still, still, seen, seen)
+    visible = torch.ones((1, 1, *SIZE), dtype=torch.bool)
+    loss = global_coherency_loss(here, there, still, still, visible, visible)
     loss.backward()
     pixels = SIZE[0] * SIZE[1]
     assert loss.item() == pytest.approx(-(0.9 * np.log(0.6) + 0.1 * np.log(0.4)) * pixels / 2)
@@ -292,7 +294,7 @@ def test_global_coherency_teaches_the_less_sure_frame_alone(rng):
     target = here.detach()
 
     def half(masks):
-        return global_coherency_loss(target, masks, still, still, seen, seen)
+        return global_coherency_loss(target, masks, still, still, visible, visible)
 
     hold(rng, half, unsure.double()[None, :, None, None].expand(1, 2, *SIZE).clone())
 

@@ -155,15 +155,15 @@ def test_all_look_ups_and_ptlflows_agree(monkeypatch):
     from ptlflow.models.raft.corr import CorrBlock
 
     generator = torch.Generator().manual_seed(0)
-    one, other = torch.randn((2, 1, 64, 17, 21), generator=generator)
-    theirs = CorrBlock(one, other, num_levels=4, radius=4)
+    first, other = torch.randn((2, 1, 64, 17, 21), generator=generator)
+    theirs = CorrBlock(first, other, num_levels=4, radius=4)
     volume = theirs.corr_pyramid[0][:, 0]
     flow = 6 * torch.randn((2, 17, 21), generator=generator)
     grid = torch.stack(torch.meshgrid(torch.arange(17), torch.arange(21), indexing="ij")[::-1])
     expected = theirs((grid + flow)[None])
     host = HostVolume(correlation_pyramid(volume.numpy(), 4), 4)
     monkeypatch.setattr(raft_correlation, "TILE_BYTES", 4 * 64 * 100 * 50)  # 50 pixels at a time
-    rows = [features.flatten(2)[0].T.contiguous() for features in (one / 64**0.5, other)]
+    rows = [features.flatten(2)[0].T.contiguous() for features in (first / 64**0.5, other)]
     without = [kind(*rows, (17, 21), 4, 4) for kind in (HostFeatures, TorchFeatures)]
     for ours in (host, TorchVolume(volume, 4, 4), *without):
         torch.testing.assert_close(ours.around(flow), expected, atol=1e-4, rtol=0)
@@ -181,11 +181,11 @@ def test_on_a_gpu_flow_is_that_on_a_cpu(name, square_bytes, monkeypatch):
         np.testing.assert_allclose(there.flow(*pair), here.flow(*pair), atol=1e-2)
 
 
-@pytest.mark.parametrize("place", [float("nan"), float("inf"), -1e30, 60.0])
-def test_without_a_volume_far_away_there_is_nothing(place):
+@pytest.mark.parametrize("position", [float("nan"), float("inf"), -1e30, 60.0])
+def test_without_a_volume_far_away_there_is_nothing(position):
     rows = torch.randn((2, 12, 8), generator=torch.Generator().manual_seed(0))
     flow = torch.zeros((2, 3, 4))
-    flow[0] = place
+    flow[0] = position
     for kind in (HostFeatures, TorchFeatures):
         assert not kind(*rows, (3, 4), 2, 3).around(flow).any()
 

@@ -99,8 +99,8 @@ class Fails(AsOnGpu):
 
     fitting, failures = 0, 0
 
-    def __init__(self, *given):
-        super().__init__(*given)
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
         inner = self.update
 
         def update(state, *more):

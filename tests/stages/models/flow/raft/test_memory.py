@@ -47,11 +47,11 @@ class Largest(TorchDispatchMode):
     elements = 0
 
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
-        made = func(*args, **(kwargs or {}))
-        for one in made if isinstance(made, tuple | list) else [made]:
-            if isinstance(one, torch.Tensor):
-                self.elements = max(self.elements, one.numel())
-        return made
+        outputs = func(*args, **(kwargs or {}))
+        for tensor in outputs if isinstance(outputs, tuple | list) else [outputs]:
+            if isinstance(tensor, torch.Tensor):
+                self.elements = max(self.elements, tensor.numel())
+        return outputs
 
 
 @pytest.mark.parametrize("name", ["raft", "gma"])
@@ -68,7 +68,7 @@ def failing(error):
     """A driver whose first layer fails."""
     model = network("raft_small")
 
-    def fail(*given):
+    def fail(*arguments):
         raise error
 
     model.fnet.register_forward_pre_hook(fail)
@@ -117,8 +117,8 @@ class Cramped(InThrees):
     fitting = 2
     error = torch.OutOfMemoryError("CUDA out of memory")
 
-    def __init__(self, *given):
-        super().__init__(*given)
+    def __init__(self, *arguments):
+        super().__init__(*arguments)
         inner = self.update
 
         def update(state, *more):
