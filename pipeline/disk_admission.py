@@ -38,7 +38,7 @@ class Room:
     _open: dict[str, int] = field(default_factory=dict)
     _results: dict[str, int] = field(default_factory=dict)
 
-    def admit(self, clip: str, facts: Facts, dropped: Collection[str]) -> bool:
+    def admit_clip(self, clip: str, facts: Facts, dropped: Collection[str]) -> bool:
         """Return whether a clip fits only if the spendable stages are dropped after use.
 
         A clip that was asked about before fits.
@@ -66,10 +66,10 @@ class Room:
         free = self._free_bytes(self.store.root)
         if least > free:
             results = self._results.get(clip)
-            beside = f" beside {gigabytes(results)} of results" if results else ""
+            beside = f" beside {gigabyte_text(results)} of results" if results else ""
             raise FullError(
-                f"expected about {gigabytes(least)} in the store at the least, "
-                f"{gigabytes(max(free, 0))} are free{beside}: free some, name another --store, "
+                f"expected about {gigabyte_text(least)} in the store at the least, "
+                f"{gigabyte_text(max(free, 0))} are free{beside}: free some, name another --store, "
                 "or take fewer lines (--set ingest.short_side=360)"
             )
         short = sum(lasting.values()) > free
@@ -98,8 +98,8 @@ class Room:
         free = self._free_bytes(self.out)
         if size > free:
             raise FullError(
-                f"{self.out}: expected room for about {gigabytes(size)} of results "
-                f"({', '.join(by_sink)}), {gigabytes(max(free, 0))} are free: free some, name "
+                f"{self.out}: expected room for about {gigabyte_text(size)} of results "
+                f"({', '.join(by_sink)}), {gigabyte_text(max(free, 0))} are free: free some, name "
                 "another --out, or write fewer frames (--set pseudo_labels.every=5)"
             )
         self._results[clip] = size
@@ -129,6 +129,6 @@ def _existing_folder(path: str | Path) -> Path:
     )
 
 
-def gigabytes(size: float) -> str:
+def gigabyte_text(size: float) -> str:
     """Return a size as people read it."""
     return f"{size / 1e9:.1f} GB"

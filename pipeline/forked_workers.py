@@ -61,18 +61,18 @@ class ForkedWorkers:
             self.workers.append(ForkedWorker(pid, here))
 
     @property
-    def idle(self) -> list[ForkedWorker]:
+    def idle_workers(self) -> list[ForkedWorker]:
         """Those that wait for a task."""
         return [worker for worker in self.workers if worker.task is None]
 
     @property
-    def busy(self) -> list[ForkedWorker]:
+    def busy_workers(self) -> list[ForkedWorker]:
         """Those at a task."""
         return [worker for worker in self.workers if worker.task is not None]
 
     def submit(self, call: Call, limit_s: float) -> None:
         """Give a task to an idle worker."""
-        worker = self.idle[0]
+        worker = self.idle_workers[0]
         worker.task, worker.until = call[0], time.monotonic() + limit_s if limit_s else 0.0
         with suppress(OSError):  # if it is dead, its connection says so to who waits
             worker.connection.send(call)
@@ -89,10 +89,10 @@ class ForkedWorkers:
             return task, LostError(f"{task.node}: its worker died (while Ray was starting)")
         return task, outcome
 
-    def late(self) -> list[ForkedWorker]:
+    def late_workers(self) -> list[ForkedWorker]:
         """Return the workers that have been at their task for too long."""
         now = time.monotonic()
-        return [worker for worker in self.busy if worker.until and now > worker.until]
+        return [worker for worker in self.busy_workers if worker.until and now > worker.until]
 
     def stop(self, workers: Sequence[ForkedWorker]) -> None:
         """End workers; what they are at is dropped."""
@@ -110,7 +110,7 @@ def can_fork() -> bool:
     return sys.platform == "linux" and threading.active_count() == 1
 
 
-def portable(error: BaseException) -> BaseException:
+def portable_error(error: BaseException) -> BaseException:
     """Return an error that can be sent to another process: itself if it can, else its text."""
     try:
         pickle.loads(pickle.dumps(error))
@@ -136,7 +136,7 @@ def _become_worker(
             try:
                 outcome: Manifest | BaseException = perform_logged(*calls.get())
             except Exception as error:  # noqa: BLE001 - the other end deals with it
-                outcome = portable(error)
+                outcome = portable_error(error)
             connection.send(outcome)
     finally:
         os._exit(1)

@@ -23,7 +23,7 @@ def describe_files(folder: Path, names: Iterable[str]) -> Looks:
             with os.scandir(folder / name) as entries:
                 files = sorted((e.name, e.stat()) for e in entries if e.is_file())
             looks[name] = {
-                file: [stat.st_size, stat.st_mtime_ns, _digest(folder / name / file)]
+                file: [stat.st_size, stat.st_mtime_ns, _file_digest(folder / name / file)]
                 for file, stat in files
             }
     return looks
@@ -48,7 +48,7 @@ def find_hand_edits(folder: Path, marker: Path) -> list[str]:
         f"{name}/{file}"
         for name, files in folders
         for file, fingerprint in files.items()
-        if _differs(folder / name / file, fingerprint)
+        if _has_changed(folder / name / file, fingerprint)
     ]
 
 
@@ -70,15 +70,15 @@ def put_back(folder: Path, kept: Path) -> None:
     shutil.rmtree(kept, ignore_errors=True)
 
 
-def _differs(path: Path, fingerprint: list[Any]) -> bool:
+def _has_changed(path: Path, fingerprint: list[Any]) -> bool:
     try:
         stat = path.stat()
     except OSError:
         return False
     if [stat.st_size, stat.st_mtime_ns] == fingerprint[:2]:
         return False
-    return _digest(path) != str(fingerprint[2])
+    return _file_digest(path) != str(fingerprint[2])
 
 
-def _digest(path: Path) -> str:
+def _file_digest(path: Path) -> str:
     return blake3(path.read_bytes()).hexdigest()

@@ -53,7 +53,7 @@ class HandoverExecutor:
 
     def submit(self, task: Task) -> None:
         """Start a task."""
-        if not self._ray.ready and self._early.idle and self._early_may(task):
+        if not self._ray.ready and self._early.idle_workers and self._early_may(task):
             self._early.submit((task, self._store_url, self._recent), self._limits.task_s)
         else:
             self._ray.submit(task)
@@ -61,14 +61,14 @@ class HandoverExecutor:
     def next_done(self) -> Outcome:
         """Wait for a task to end; return it with its manifest or with what it raised."""
         while True:
-            busy: dict[Any, ForkedWorker] = {w.connection: w for w in self._early.busy}
+            busy: dict[Any, ForkedWorker] = {w.connection: w for w in self._early.busy_workers}
             for connection in wait([*busy, self._ray.connection], TICK_S):
                 outcome = self._receive_outcome(busy.get(connection))
                 if self._ray.ready:
-                    self._early.stop(self._early.idle)
+                    self._early.stop(self._early.idle_workers)
                 if outcome is not None:
                     return outcome
-            for worker in self._early.late():
+            for worker in self._early.late_workers():
                 task = worker.task
                 self._early.stop([worker])
                 if task is not None:

@@ -48,7 +48,7 @@ class Task:
     folder: str = ""
 
 
-def cut(shots: Sequence[Sequence[int]], length: int) -> Iterator[tuple[int, int]]:
+def cut_into_chunks(shots: Sequence[Sequence[int]], length: int) -> Iterator[tuple[int, int]]:
     """Yield chunks of at most `length` frames, as even as can be, none across a shot's end."""
     for start, stop in shots:
         count = -(-(stop - start) // length)
@@ -220,7 +220,7 @@ class ClipPlan:
         Return the nodes that nothing will read any more, with their keys.
         """
         step = self.waiting.pop(node)
-        self.done[node] = manifest.lean()
+        self.done[node] = manifest.without_details()
         spent = self._graph.complete(node)
         if isinstance(step, Source) and self._source_complete(step):
             self._conclude_source(step)
@@ -287,7 +287,7 @@ class ClipPlan:
             self._shots = [(int(a), int(b)) for a, b in self.facts["shots"]]
         except (KeyError, TypeError, ValueError) as error:
             raise GraphError(f"{self.clip.name}: no source said which shots there are") from error
-        chunks = list(cut(self._shots, self.chunk))
+        chunks = list(cut_into_chunks(self._shots, self.chunk))
         for step in self.steps:
             if isinstance(step, Source):
                 continue

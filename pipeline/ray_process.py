@@ -22,7 +22,7 @@ from typing import Any
 
 from pipeline.errors import NowhereError, PipelineError
 from pipeline.executor import Outcome
-from pipeline.forked_workers import portable
+from pipeline.forked_workers import portable_error
 from pipeline.plan import Task
 
 ROOT = str(Path(__file__).parent.parent)
@@ -135,7 +135,7 @@ def _own_token() -> dict[str, str]:
     return {"RAY_AUTH_TOKEN": secrets.token_hex(32)}
 
 
-def serve(connection: Connection[Any, Any]) -> None:
+def serve_tasks(connection: Connection[Any, Any]) -> None:
     """Run the tasks that come over a connection until it is closed."""
     options, modules = connection.recv()
     tasks: SimpleQueue[bytes] = SimpleQueue()
@@ -177,7 +177,7 @@ def _run_tasks(
         done = executor.poll_done(POLL_S)
         if done is not None:
             task, outcome = done
-            sent = portable(outcome) if isinstance(outcome, BaseException) else outcome
+            sent = portable_error(outcome) if isinstance(outcome, BaseException) else outcome
             connection.send(("done", numbers.pop(id(task)), sent, executor.slots))
 
 
@@ -202,4 +202,4 @@ def _receive_message(
 
 
 if __name__ == "__main__":
-    serve(Connection(int(sys.argv[1])))
+    serve_tasks(Connection(int(sys.argv[1])))

@@ -32,7 +32,7 @@ from pipeline.executor import Executor
 from pipeline.ledger import Ledger
 from pipeline.plan import ClipPlan, Node, Task, check_steps
 from pipeline.sink_writer import clear_parts, written_before
-from pipeline.source_digests import remembered
+from pipeline.source_digests import remembered_identity
 from pipeline.stage import Clip, Sink, Stage, Step
 from pipeline.store.artifact import Manifest
 from pipeline.store.retention import Budget
@@ -149,7 +149,7 @@ class Run:
             self._ledger.leave(clip.name)
             self._listener(ClipFailed(clip.name, text))
             return
-        where, identify = str(self._out / clip.name), partial(remembered, self._store)
+        where, identify = str(self._out / clip.name), partial(remembered_identity, self._store)
         self._open[clip.name] = ClipPlan(clip, self._steps, self._chunk, where, identify)
 
     def _serve_plan(self, plan: ClipPlan) -> None:
@@ -222,7 +222,7 @@ class Run:
 
     def _admit_clip(self, plan: ClipPlan) -> None:
         """Step down, or raise, where what a clip is about to make does not fit."""
-        if self._room is not None and self._room.admit(plan.clip.name, plan.facts, self._drop):
+        if self._room is not None and self._room.admit_clip(plan.clip.name, plan.facts, self._drop):
             self._drop |= frozenset(self._room.spendable)
             names = " and ".join(self._room.spendable)
             text = f"little room: from here on {names} are deleted after use"
@@ -231,8 +231,8 @@ class Run:
     def _make_room(self, manifest: Manifest) -> None:
         if self._budget is None:
             return
-        self._budget.added(int(manifest.provenance.get("stored_bytes", 0)))
-        if self._budget.due:
+        self._budget.count_added(int(manifest.provenance.get("stored_bytes", 0)))
+        if self._budget.is_due:
             kept = {m.key for plan in self._open.values() for m in plan.done.values()}
             self._budget.make_room(kept)
 
@@ -247,7 +247,7 @@ class Run:
         else:
             del self._attempts[task.node]  # it was not at fault
             keys = {piece.key for pieces in task.pieces.values() for piece in pieces}
-            gone = [key for key in keys if key == error.key or not self._store.holds(key)]
+            gone = [key for key in keys if key == error.key or not self._store.has_arrays(key)]
             if max(self._repairs[key] for key in gone) >= REPAIRS:
                 self._fail_clip(plan, task.node, error)
                 return

@@ -73,7 +73,7 @@ def _shortened_text(value: Any) -> str:
     return text if len(text) <= LONGEST else f"{text[:LONGEST]} …"
 
 
-def merge(*layers: Mapping[str, Mapping[str, Any]]) -> Sections:
+def merge_layers(*layers: Mapping[str, Mapping[str, Any]]) -> Sections:
     """Return all layers in one; a later layer beats an earlier one, field by field.
 
     Of a field that has fields of its own, as ``engine.resources``, each counts by itself; ``{}``
@@ -117,7 +117,7 @@ def read_overrides(texts: Iterable[str]) -> Sections:
         fields = {last: _parsed_value(text, value)}
         for name in reversed(outer):
             fields = {name: fields}
-        sections = merge(sections, {section: fields})
+        sections = merge_layers(sections, {section: fields})
     return sections
 
 

@@ -10,7 +10,7 @@ from pipeline.store.keys import digest_json
 from pipeline.store.store import Store
 
 
-def remembered(store: Store, step: Source, clip: Clip) -> str:
+def remembered_identity(store: Store, step: Source, clip: Clip) -> str:
     """Return ``step.identity(clip)``, from the store if the files look as they did then.
 
     A store that is not there is not made for it. Files look the same if their paths, sizes and
@@ -24,7 +24,7 @@ def remembered(store: Store, step: Source, clip: Clip) -> str:
     if known is not None:
         return known
     digest = step.identity(clip)
-    if store.reachable():
+    if store.is_reachable():
         store.write_note(note_name, digest)
     return digest
 

@@ -44,7 +44,7 @@ class StageError(PipelineError):
     """A stage failed on a clip; the text says where and why."""
 
 
-def perform(task: Task, store: Store) -> Manifest:
+def perform_task(task: Task, store: Store) -> Manifest:
     """Do a task and return the manifest of what it made; found in the store, it is not done again.
 
     A store that cannot be reached is waited for.
@@ -62,17 +62,17 @@ def perform(task: Task, store: Store) -> Manifest:
         except LostError as error:
             raise LostError(f"{task.node}: {error}") from error
         except Exception as error:
-            if not store.reachable():
-                store.wait()
-            elif attempt >= STORE_ATTEMPTS or not store.concerns(error):
+            if not store.is_reachable():
+                store.wait_until_reachable()
+            elif attempt >= STORE_ATTEMPTS or not store.is_store_error(error):
                 raise _explained_error(task, error) from error
     raise AssertionError
 
 
 def perform_reported(task: Task, find_store: Callable[[], Store]) -> Manifest:
-    """Do as `perform`; what it raises is written, with its traceback, to the task's log."""
+    """Do as `perform_task`; what it raises is written, with its traceback, to the task's log."""
     try:
-        return perform(task, find_store())
+        return perform_task(task, find_store())
     except Exception:
         with suppress(OSError), _task_log(task) as log:
             traceback.print_exc(file=log)
@@ -80,7 +80,7 @@ def perform_reported(task: Task, find_store: Callable[[], Store]) -> Manifest:
 
 
 def perform_logged(task: Task, store_url: str, recent: int = 0) -> Manifest:
-    """Do as `perform` in a process of its own: all it says, also in dying, is in the task's log.
+    """Do as `perform_task`, in another process: all it says, also in dying, is in the task's log.
 
     The log of a task that succeeds is removed. The process keeps its store open, and in memory
     `recent` bytes of what it made or read.
@@ -90,7 +90,7 @@ def perform_logged(task: Task, store_url: str, recent: int = 0) -> Manifest:
     try:
         log = _task_log(task)
     except OSError:  # nowhere to write: the sink will say so
-        return perform(task, find_store())
+        return perform_task(task, find_store())
     kept = [os.dup(1), os.dup(2)]
     try:
         for number in (1, 2):

@@ -2,9 +2,9 @@
 
 Every array has one entry a frame along its first axis (T). C counts foreground classes, in the
 order of the fact `classes`; the background is what they leave to 1. K2 counts the neighbours
-within `flow.radius`, in the order of `offsets`. A stage that writes an array lists its handle in
-`writes`, and the engine checks what it returns; one that reads it gives ``HANDLE.within(reach)``
-as an input and finds it as ``window[HANDLE]``.
+within `flow.radius`, in the order of `neighbour_offsets`. A stage that writes an array lists its
+handle in `writes`, and the engine checks the array; one that reads it gives
+``HANDLE.within(reach)`` as an input and finds it as ``window[HANDLE]``.
 
 Facts of a clip: see `stages.facts.ClipFacts`.
 
@@ -111,6 +111,6 @@ def input_masks(sparse: bool) -> tuple[ArrayHandle, ArrayHandle]:
     return (CARRIED_MASKS, CARRIED_LABELS) if sparse else (INPUT_MASKS, INPUT_LABELS)
 
 
-def offsets(radius: int) -> tuple[int, ...]:
+def neighbour_offsets(radius: int) -> tuple[int, ...]:
     """Return the neighbours of a frame in the order that arrays hold them: -r … -1, 1 … r."""
     return tuple(k for k in range(-radius, radius + 1) if k)

@@ -19,7 +19,7 @@ from stages.arrays import (
     FRAMES,
     INPUT_LABELS,
     INPUT_MASKS,
-    offsets,
+    neighbour_offsets,
 )
 from stages.facts import ClipFacts
 from stages.ops.fixed_point import pack_mask, unpack_flow, unpack_mask
@@ -43,7 +43,7 @@ from stages.ops.propagation import (
     sample_plane,
     search_region,
 )
-from stages.ops.soft_masks import winners
+from stages.ops.soft_masks import winning_classes
 
 Floats = NDArray[np.float32]
 FORWARD, BACKWARD = 1, -1
@@ -76,7 +76,7 @@ class CarryMasks(Stage):
         if ClipFacts(window.facts).sparse:
             for t, mask in _carried_masks(window, self.reach):
                 masks[t - window.start] = pack_mask(mask)
-                labels[t - window.start] = winners(mask)
+                labels[t - window.start] = winning_classes(mask)
         return {CARRIED_MASKS.name: masks, CARRIED_LABELS.name: labels}
 
 
@@ -104,7 +104,7 @@ def _mixed_mask(sides: list[tuple[_CarryPath, int]], t: int, shape: tuple[int, .
     rows, columns, classes = shape
     out = np.zeros(shape, np.float32)
     picture = sides[0][0].frame_picture(t)
-    carried = [(path.at(t), frames) for path, frames in sides]
+    carried = [(path.masks_at(t), frames) for path, frames in sides]
     match = _match_frame(sides, t, search_region([mask for masks, _ in carried for mask in masks]))
     distance = _on_grid(match.distance, picture)
     for k in range(classes):
@@ -152,7 +152,7 @@ class _CarryPath:
         self._masks: dict[int, list[CarriedMask]] = {origin: [labelled_mask(p) for p in small]}
         self._last = origin
 
-    def at(self, t: int) -> list[CarriedMask]:
+    def masks_at(self, t: int) -> list[CarriedMask]:
         """Return the masks of all classes on frame `t`, which lies on the way."""
         while t not in self._masks:
             self._carry_step()
@@ -160,7 +160,7 @@ class _CarryPath:
 
     def place(self, t: int) -> Floats:
         """Return columns and rows (2, H, W) in the labelled frame of what frame `t` shows."""
-        self.at(t)
+        self.masks_at(t)
         return self._places[t]
 
     def _carry_step(self) -> None:
@@ -178,7 +178,7 @@ class _CarryPath:
         self._last = t
 
     def _frames_between(self, t: int, step: int) -> Floats:
-        steps = offsets(self._flow.array.shape[1] // 2)
+        steps = neighbour_offsets(self._flow.array.shape[1] // 2)
         return unpack_flow(self._flow[t][steps.index(step)])
 
     def frame_picture(self, t: int) -> NDArray[np.uint8]:

@@ -99,16 +99,16 @@ def build_steps(
     from stages.ingest import Probe
     from stages.segment import Classes
 
-    steps.insert(0, Probe(**_shared(filled.get("ingest", {}), Probe)))
+    steps.insert(0, Probe(**_shared_values(filled.get("ingest", {}), Probe)))
     if segmenter:
         chosen = next(step for step in steps if step.name == "segment")
         steps.insert(2, Classes(settings=chosen.model_dump(mode="json")))
     else:
-        steps.insert(2, MaskClasses(**_shared(filled.get("segment", {}), MaskClasses)))
+        steps.insert(2, MaskClasses(**_shared_values(filled.get("segment", {}), MaskClasses)))
     return steps, engine
 
 
-def _shared(fields: Mapping[str, Any], model: type[Step]) -> dict[str, Any]:
+def _shared_values(fields: Mapping[str, Any], model: type[Step]) -> dict[str, Any]:
     """Return those of a section's fields that another step has too."""
     return {name: fields[name] for name in model.model_fields if name in fields}
 

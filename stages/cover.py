@@ -16,9 +16,9 @@ from stages.arrays import (
     INPUT_LABELS,
     SMOOTH_LABELS,
     SMOOTH_MASKS,
-    offsets,
+    neighbour_offsets,
 )
-from stages.ops.cover import cover_frames, grow
+from stages.ops.cover import cover_frames, grown_mask
 from stages.ops.fixed_point import unpack_flow
 from stages.ops.warp import resize_flow
 from stages.shared_settings import DEFAULT_RADIUS, Radius
@@ -85,7 +85,7 @@ class Cover(Stage):
                 evidence, backward, forward, wanted,
                 gap=self.gap, growth=self.growth, edges=edges,
             )  # fmt: skip
-            covers.append(np.stack([grow(plane, self.margin) for plane in cover]))
+            covers.append(np.stack([grown_mask(plane, self.margin) for plane in cover]))
             states.append(state)
         size = (len(window.frames), *labels.array.shape[1:], 0)
         return {
@@ -103,7 +103,7 @@ class Cover(Stage):
     def _flow_pairs(self, window: Window, frames: range) -> tuple[Flows, Flows]:
         """Return each frame's flow to the one before and the one after, at working size."""
         size = window[SMOOTH_LABELS].array.shape[1:]
-        steps, flow = offsets(self.radius), window[FLOW]
+        steps, flow = neighbour_offsets(self.radius), window[FLOW]
         there = (steps.index(-1), steps.index(1))
         before, after = (
             [resize_flow(unpack_flow(flow[t][k]), (size[0], size[1])) for t in frames]

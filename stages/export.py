@@ -45,9 +45,9 @@ from stages.models.matting import matted, matting_digest
 from stages.ops.edge_alpha import edge_alpha
 from stages.ops.fixed_point import unpack_mask
 from stages.ops.guided import upsample_mask
-from stages.ops.soft_masks import winners
+from stages.ops.soft_masks import winning_classes
 from stages.ops.source_size import transfer_labels, transfer_soft
-from stages.smooth.filtering import centred
+from stages.smooth.filtering import centred_guide
 
 Part = tuple[int, int]
 Pixels = tuple[NDArray[np.uint8], NDArray[np.uint8], Callable[[], NDArray[np.float32]]]
@@ -249,12 +249,12 @@ class Export(ResultSettings, PartedSink):
         for (mask, labels, frame), picture in zip(stable, large, strict=True):
             enlarge = cache(partial(self._enlarged, mask, frame, picture))
             if own is None:
-                yield winners(enlarge()), picture, enlarge
+                yield winning_classes(enlarge()), picture, enlarge
             elif ClipFacts(facts).source_masks == SOURCE_LABELS.name:
                 yield _transferred_labels(*next(own), labels, enlarge), picture, enlarge
             else:
                 soft_mask = _soft_mask(*next(own), mask, enlarge)
-                yield winners(soft_mask), picture, partial(_same_mask, soft_mask)
+                yield winning_classes(soft_mask), picture, partial(_same_mask, soft_mask)
 
     @staticmethod
     def _input_masks(
@@ -272,8 +272,8 @@ class Export(ResultSettings, PartedSink):
     ) -> NDArray[np.float32]:
         return upsample_mask(
             unpack_mask(mask),
-            centred(frame),
-            centred(picture),
+            centred_guide(frame),
+            centred_guide(picture),
             size=self.kernel,
             eps=self.eps,
         )
@@ -288,7 +288,7 @@ def _transferred_labels(
     """Return labels at the source's size; see `stages.ops.source_size.transfer_labels`."""
     if np.array_equal(before, after):
         return source
-    return transfer_labels(source, before, after, winners(enlarge()))
+    return transfer_labels(source, before, after, winning_classes(enlarge()))
 
 
 def _soft_mask(

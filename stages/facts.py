@@ -33,7 +33,7 @@ class ClipFacts:
 
     values: Facts
 
-    def _value(self, name: str) -> Any:
+    def _fact_value(self, name: str) -> Any:
         try:
             return self.values[name]
         except KeyError:
@@ -43,23 +43,23 @@ class ClipFacts:
     @property
     def frames(self) -> int:
         """Number of frames, those that cannot be decoded included."""
-        return int(self._value("frames"))
+        return int(self._fact_value("frames"))
 
     @property
     def shots(self) -> tuple[Frames, ...]:
         """The runs of frames between cuts, in order; together they are the clip."""
-        return _frame_runs(self._value("shots"))
+        return _frame_runs(self._fact_value("shots"))
 
     @property
     def size(self) -> tuple[int, int]:
         """Rows and columns at working resolution."""
-        rows, columns = self._value("size")
+        rows, columns = self._fact_value("size")
         return int(rows), int(columns)
 
     @property
     def source_size(self) -> tuple[int, int]:
         """Rows and columns of the source as a player shows it."""
-        rows, columns = self._value("source_size")
+        rows, columns = self._fact_value("source_size")
         return int(rows), int(columns)
 
     @property
@@ -70,32 +70,32 @@ class ClipFacts:
     @property
     def rate(self) -> float:
         """Frames per second, on average."""
-        return float(self._value("rate"))
+        return float(self._fact_value("rate"))
 
     @property
     def timeline(self) -> Timeline:
         """Timestamps, sizes and parts of the source."""
-        return Timeline.from_json(self._value("timeline"))
+        return Timeline.from_json(self._fact_value("timeline"))
 
     @property
     def frame_names(self) -> tuple[str, ...]:
         """File names of a folder of frames; empty for a video."""
-        return tuple(self._value("timeline")["names"])
+        return tuple(self._fact_value("timeline")["names"])
 
     @property
     def parts(self) -> tuple[Frames, ...]:
         """The runs of frames that can be decoded by themselves."""
-        return _frame_runs(self._value("parts"))
+        return _frame_runs(self._fact_value("parts"))
 
     @property
     def holes(self) -> tuple[int, ...]:
         """Frames that could not be decoded and show the picture before them."""
-        return tuple(int(frame) for frame in self._value("holes"))
+        return tuple(int(frame) for frame in self._fact_value("holes"))
 
     @property
     def classes(self) -> tuple[int, ...]:
         """Labels of the foreground classes, in the order of the masks' channels."""
-        return tuple(int(label) for label in self._value("classes"))
+        return tuple(int(label) for label in self._fact_value("classes"))
 
     @property
     def class_names(self) -> dict[int, str]:
@@ -110,7 +110,7 @@ class ClipFacts:
     @property
     def mask_source(self) -> dict[str, Any]:
         """Description of the masks' files, so that any part of them is read by itself."""
-        return dict(self._value("masks"))
+        return dict(self._fact_value("masks"))
 
     @property
     def mask_meaning(self) -> str | None:
@@ -122,7 +122,7 @@ class ClipFacts:
     @property
     def mask_parts(self) -> tuple[Frames, ...]:
         """The runs of frames whose masks can be read by themselves."""
-        return _frame_runs(self._value("masks")["parts"])
+        return _frame_runs(self._fact_value("masks")["parts"])
 
     @property
     def hard_masks(self) -> bool:

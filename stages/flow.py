@@ -13,7 +13,7 @@ from pydantic import Field, computed_field
 
 from pipeline.errors import ConfigError
 from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Resources, Span, Stage, Window
-from stages.arrays import FLOW, FRAMES, offsets
+from stages.arrays import FLOW, FRAMES, neighbour_offsets
 from stages.models.flow.contract import FlowRun
 from stages.models.flow.load import load_flow, open_run
 from stages.models.flow.registry import FlowChoice, find_method
@@ -115,7 +115,7 @@ class Flow(Stage):
         shape = small.array.shape[1:3]
         out = np.zeros((len(window.frames), 2 * self.radius, 2, *shape), np.int16)
         for t in window.frames:
-            for k, step in enumerate(offsets(self.radius)):
+            for k, step in enumerate(neighbour_offsets(self.radius)):
                 if small.start <= t + step < small.stop:
                     out[t - window.start, k] = pack_flow(flows.flow(t, t + step), steps=self.steps)
             flows.forget(t - self.radius)
@@ -125,7 +125,7 @@ class Flow(Stage):
         """Return the pairs that are estimated: to all neighbours, or what those are composed of."""
         pairs = set()
         for t in window.frames:
-            for step in offsets(self.radius):
+            for step in neighbour_offsets(self.radius):
                 way = 1 if step > 0 else -1
                 first = t + step - way if self.far == "composed" else t
                 if frames.start <= t + step < frames.stop:

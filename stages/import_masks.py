@@ -39,7 +39,7 @@ from stages.media.masks.open import mask_digest
 from stages.media.masks.source import MaskSource
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.object_views import COMPARED_LINES
-from stages.ops.soft_masks import soften, winners
+from stages.ops.soft_masks import softened_masks, winning_classes
 
 ANY_SIZE = Limits(file_bytes=2**63)
 INPUTS = ("masks", "keyframes", "legend")  # files of a clip
@@ -176,11 +176,12 @@ class ImportMasks(ReadingChoices, Source):
     ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return the soft mask and the labels of a frame at working size."""
         if source.legend.kind == "soft":
-            soft = shrunk(unpack_mask(mask), known.size)
-            return pack_mask(soft), winners(soft)
+            soft = shrunk_mask(unpack_mask(mask), known.size)
+            return pack_mask(soft), winning_classes(soft)
         classes = range(1, len(known.classes) + 1)
-        hard = shrunk(soften(mask, classes, sigma=0), known.size)
-        labels = winners(unpack_mask(pack_mask(hard)))  # as a stage that changes nothing gives them
+        hard = shrunk_mask(softened_masks(mask, classes, sigma=0), known.size)
+        # As a stage that changes nothing gives them.
+        labels = winning_classes(unpack_mask(pack_mask(hard)))
         blurred = hard
         if self.softness > 0 and classes:
             blurred = cv2.GaussianBlur(hard, (0, 0), self.softness).reshape(hard.shape)
@@ -273,7 +274,7 @@ def _source_masks(source: MaskSource, facts: Facts) -> str:
     return "source_soft" if source.legend.kind == "soft" else "source_labels"
 
 
-def shrunk(mask: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def shrunk_mask(mask: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Return a mask (H, W, C) at another size, areas averaged."""
     if mask.shape[:2] == size:
         return mask

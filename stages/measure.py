@@ -20,7 +20,7 @@ from stages.arrays import (
     RESTLESS,
     SMOOTH_LABELS,
     VISIBLE,
-    offsets,
+    neighbour_offsets,
 )
 from stages.facts import ClipFacts
 from stages.metrics.pair_counts import count_agreement, tile_labels
@@ -69,7 +69,7 @@ class Measure(Stage):
         areas = np.zeros((count, 2, labels_count), np.int64)
         tiles = [_Tiles(labels) for labels in systems]
         for row, t in enumerate(window.frames):
-            for k, step in enumerate(offsets(self.radius)):
+            for k, step in enumerate(neighbour_offsets(self.radius)):
                 if not systems[0].start <= t + step < systems[0].stop:
                     continue
                 carried[row, :, k] = count_agreement(

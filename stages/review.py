@@ -20,7 +20,7 @@ from stages.arrays import (
     SMOOTH_LABELS,
     TRUST,
     input_masks,
-    offsets,
+    neighbour_offsets,
 )
 from stages.facts import ClipFacts
 from stages.metrics.colour_fit import ColourModel, colour_bins
@@ -99,7 +99,7 @@ class Review(Sink):
 
 def _conflict_rows(carried: NDArray[np.int64], known: ClipFacts) -> list[dict[str, Any]]:
     """Return a row for each two key frames that contradict each other; both are kept."""
-    steps = offsets(carried.shape[1] // 2)
+    steps = neighbour_offsets(carried.shape[1] // 2)
     return [
         {
             "frame": conflict.second,

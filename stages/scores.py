@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
-from stages.arrays import AREAS, BOUNDARY, INPUT_MASKS, OVERLAP, PAIRS, RESTLESS, offsets
+from stages.arrays import AREAS, BOUNDARY, INPUT_MASKS, OVERLAP, PAIRS, RESTLESS, neighbour_offsets
 from stages.facts import ClipFacts
 from stages.metrics.harm import Harm, blank_cause, blank_kind, find_blank, find_gone, find_restless
 from stages.metrics.stability import Consistency
@@ -116,7 +116,7 @@ class Scores(Sink):
     def _stability_scores(
         self, which: int, facts: Facts, arrays: dict[str, NDArray[Any]]
     ) -> dict[str, Any]:
-        pairs, steps = arrays["pairs"][:, which], offsets(self.radius)
+        pairs, steps = arrays["pairs"][:, which], neighbour_offsets(self.radius)
         total = Consistency()
         flicker: list[float | None] = [None] * ClipFacts(facts).frames
         for start, stop in ClipFacts(facts).shots:

@@ -40,7 +40,7 @@ from stages.models.segmenters.sam import (
 )
 from stages.models.weights import file_digest
 from stages.ops.fixed_point import pack_mask
-from stages.ops.soft_masks import winners
+from stages.ops.soft_masks import winning_classes
 
 Scale = Annotated[float, Field(ge=0.1, le=4)]
 ANY_SIZE = Limits(file_bytes=2**63)
@@ -191,7 +191,7 @@ class Segment(Stage):
         soft = [np.moveaxis(masks, 0, -1) for masks in every]
         return {
             "masks": np.stack([pack_mask(mask) for mask in soft]),
-            "labels": np.stack([winners(mask) for mask in soft]),
+            "labels": np.stack([winning_classes(mask) for mask in soft]),
         }
 
     def _segment_frames(self, frames: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:

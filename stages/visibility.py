@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
-from stages.arrays import FLOW, VISIBLE, offsets
+from stages.arrays import FLOW, VISIBLE, neighbour_offsets
 from stages.backend import arithmetic_on
 from stages.facts import ClipFacts
 from stages.shared_settings import DEFAULT_RADIUS, Radius
@@ -38,7 +38,7 @@ class Visibility(Stage):
         rows, columns = flow.array.shape[-2:]
         out = np.zeros((len(window.frames), 2 * self.radius, rows, columns), np.bool_)
         floor = self.floor * (rows / ClipFacts(window.facts).size[0]) ** 2
-        steps = offsets(self.radius)
+        steps = neighbour_offsets(self.radius)
         on = arithmetic_on(self.device, setting="visibility.device")
         with on.running("visibility"):
             placed = on.placed(flow)

@@ -16,12 +16,12 @@ from pipeline.events import ClipFailed, Event
 from pipeline.executor import InlineExecutor
 from pipeline.lock import locked
 from pipeline.scheduler import Run
-from pipeline.settings import Sections, merge
+from pipeline.settings import Sections, merge_layers
 from pipeline.stage import Clip, Sink, Step
 from pipeline.store.store import Store
 from stages.catalogue import Engine, build_steps
 from stages.export import Export
-from steadymask.array_clips import ArrayExport, Frames, StableMasks, converter, write_clip
+from steadymask.array_clips import ArrayExport, Frames, StableMasks, frame_converter, write_clip
 from steadymask.evaluation.layouts import find_frames
 from steadymask.evaluation.score_clip import ClipScores, Options
 from steadymask.evaluation.score_library import (
@@ -30,7 +30,7 @@ from steadymask.evaluation.score_library import (
     reference_flow,
     score_library,
 )
-from steadymask.evaluation.summary import Summary, summarise
+from steadymask.evaluation.summary import Summary, summarise_clips
 from steadymask.record import RunRecord
 from steadymask.typed_settings import Settings, read_sections
 
@@ -86,7 +86,7 @@ def stabilize(
     >>> stable.soft.shape, stable.class_ids, len(stable)
     ((3, 32, 40, 2), (1, 2), 3)
     """
-    sections = merge(read_sections(settings), {"report": {"enabled": False}})
+    sections = merge_layers(read_sections(settings), {"report": {"enabled": False}})
     folder = Path(tempfile.mkdtemp(prefix="steadymask-"))
     stable: StableMasks | None = None
     try:
@@ -96,7 +96,7 @@ def stabilize(
         scores = json.loads((folder / "clip" / "metrics.json").read_text(encoding="utf-8"))
         for part in ("footage", "masks", "store"):
             _remove_folder(folder / part)
-        stable = StableMasks(folder, tuple(scores["classes"]), scores, converter(frames))
+        stable = StableMasks(folder, tuple(scores["classes"]), scores, frame_converter(frames))
     finally:
         if stable is None:
             _remove_folder(folder)
@@ -147,14 +147,14 @@ def run(
     ConfigError
         If nothing can be run: no clip, no masks for any clip, a setting that is wrong.
     """
-    from steadymask.cli.execution import Placement, starter
+    from steadymask.cli.execution import Placement, executor_starter
     from steadymask.cli.library import add_key_frames, check_out, pair_masks
     from steadymask.cli.library_run import LibraryRun
     from steadymask.cli.pages import write_pages
 
     sections = read_sections(settings)
     if segmenter:
-        sections = merge(sections, {"segment": {"segmenter": segmenter}})
+        sections = merge_layers(sections, {"segment": {"segmenter": segmenter}})
     has_segmenter = bool(sections.get("segment", {}).get("segmenter"))
     if masks is not None and has_segmenter:
         raise ConfigError("expected either masks or a segmenter, got both")
@@ -170,7 +170,7 @@ def run(
         library = add_key_frames(library, Path(key_frames), alone=masks is None)
     with locked(out_folder):
         storage = Store(store or str(out_folder / ".store"))
-        start = starter(Placement(executor, workers, address), storage, engine)
+        start = executor_starter(Placement(executor, workers, address), storage, engine)
         work = LibraryRun(
             out_folder, source.resolve().name, library, steps, engine, storage, start,
             retry_failed=retry_failed,
@@ -253,7 +253,7 @@ def evaluate(
     )
     problems = [clip.problems[name] for clip in scores for name in folders if name in clip.problems]
     return Evaluation(
-        judge.method, tuple(scores), summarise(scores, list(folders)), (*failures, *problems)
+        judge.method, tuple(scores), summarise_clips(scores, list(folders)), (*failures, *problems)
     )
 
 

@@ -195,7 +195,7 @@ def write_clip(frames: Frames, masks: Frames | None, folder: Path) -> Clip:
     return Clip("clip", files)
 
 
-def converter(frames: Frames) -> Callable[[NDArray[Any]], Any]:
+def frame_converter(frames: Frames) -> Callable[[NDArray[Any]], Any]:
     """Return a function that makes results of the frames' own kind: an array or a tensor."""
     if type(frames).__module__.partition(".")[0] != "torch":
         return partial(np.asarray)

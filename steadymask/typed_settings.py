@@ -8,7 +8,7 @@ from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict
 
-from pipeline.settings import Sections, merge, read_preset
+from pipeline.settings import Sections, merge_layers, read_preset
 from stages.carry_masks import CarryMasks
 from stages.catalogue import Engine
 from stages.export import Export
@@ -67,7 +67,7 @@ class Settings(BaseModel):
         ConfigError
             If there is no such preset; names those there are.
         """
-        return cls(**merge(*(read_preset(find_preset(Path(preset))) for preset in presets)))
+        return cls(**merge_layers(*(read_preset(find_preset(Path(preset))) for preset in presets)))
 
     def sections(self) -> Sections:
         """Return the settings that were given, by section and field, as in a preset."""
@@ -87,4 +87,4 @@ def read_sections(settings: Settings | Mapping[str, Mapping[str, Any]] | str | N
         return read_preset(find_preset(Path(settings)))
     if isinstance(settings, Settings):
         return settings.sections()
-    return merge(settings)
+    return merge_layers(settings)

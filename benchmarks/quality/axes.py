@@ -23,7 +23,7 @@ from quality import RADIUS, binary, judging_flow
 from scipy.stats import pearsonr, spearmanr
 
 from stages.metrics.stability import Consistency, boundary_pixels, disagreement, restlessness
-from stages.ops.corruption import corrupt, eroded
+from stages.ops.corruption import corrupted_mask, eroded_mask
 from stages.ops.fixed_point import unpack_flow
 from stages.ops.visibility import visible
 
@@ -77,8 +77,8 @@ def worsened(truth: list[NDArray[np.bool_]], pixels: int, displacement: float, t
     angle = 2 * np.pi * (turn + 0.5) / ANGLES
     out = []
     for mask in truth:
-        less = eroded(mask, pixels=pixels, angle=angle)
-        out.append(corrupt(less, rng, growth=0, displacement=displacement).astype(np.uint8))
+        less = eroded_mask(mask, pixels=pixels, angle=angle)
+        out.append(corrupted_mask(less, rng, growth=0, displacement=displacement).astype(np.uint8))
     return out
 
 
@@ -120,7 +120,9 @@ def print_sizes() -> None:
     sizes, plain, normalised = [], [], []
     for _ in range(BLOBS):
         blob = random_blob(rng)
-        masks = [corrupt(blob, rng, growth=0, displacement=6).astype(np.uint8) for _ in range(8)]
+        masks = [
+            corrupted_mask(blob, rng, growth=0, displacement=6).astype(np.uint8) for _ in range(8)
+        ]
         total = Consistency()
         for before, other in pairwise(masks):
             total.add(

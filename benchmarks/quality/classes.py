@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from stages.media.masks.palette import read_labels, write_indexed_png  # noqa: E402 (beside this folder)
-from stages.ops.corruption import corrupt  # noqa: E402
+from stages.ops.corruption import corrupted_mask  # noqa: E402
 
 # Sequence, its masks (None: corrupted truth), the label that is not scored.
 CASES = (
@@ -67,7 +67,9 @@ def corrupt_sequence(truth: Path, masks: Path) -> None:
         labels = read_labels(path)
         wrong = np.zeros_like(labels)
         for label in np.setdiff1d(labels, (BACKGROUND, IGNORE)):
-            wrong[corrupt(labels == label, rng, growth=2, displacement=3.0, blobs=0.1)] = label
+            wrong[corrupted_mask(labels == label, rng, growth=2, displacement=3.0, blobs=0.1)] = (
+                label
+            )
         write_indexed_png(masks / path.name, wrong)
 
 

@@ -99,7 +99,7 @@ def driver(options: argparse.Namespace, iterations: int, far: int) -> tuple[Any,
 def of_a_scene(drivers: Sequence[tuple[Any, bool]], pictures: Sequence[Any], rng: Any) -> Any:
     """Return for each driver the errors to the second and third frame: (drivers, 2)."""
     scene = random_scene(rng, pictures, size=SIDE, frames=FRAMES)
-    frames, tops = scene.render()
+    frames, tops = scene.render_frames()
     far = [(i, j) for i in range(FRAMES) for j in range(FRAMES) if abs(i - j) > 1]
     truth = {pair: scene.flow(tops, *pair) for pair in far}
     visible_pixels = {pair: scene.visible(tops, *pair) for pair in far}

@@ -33,7 +33,7 @@ from pipeline.plan import steps_for  # noqa: E402
 from pipeline.store.store import Store  # noqa: E402
 from stages.catalogue import build_steps  # noqa: E402
 from stages.models.segmenters.load import load_segmenter  # noqa: E402
-from stages.ops.soft_masks import winners  # noqa: E402
+from stages.ops.soft_masks import winning_classes  # noqa: E402
 from steadymask.cli.distill import TRAINED_ON as DISTILL_STAGES  # noqa: E402 (the project is beside this folder)
 from steadymask.cli.distill import build_parser as distill_parser  # noqa: E402
 from steadymask.cli.execution import prepare  # noqa: E402
@@ -219,7 +219,7 @@ def trained(course: Course, name: str, seed: int, to: Path) -> None:
 def masks_of(student: Path, test: Test) -> list[Labels]:
     """Return a student's labels, each frame by itself."""
     segmenter = load_segmenter(str(student))
-    masks = [winners(np.moveaxis(segmenter(frame), 0, -1)) for frame in test.frames]
+    masks = [winning_classes(np.moveaxis(segmenter(frame), 0, -1)) for frame in test.frames]
     load_segmenter.cache_clear()
     return masks
 

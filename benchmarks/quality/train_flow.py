@@ -31,7 +31,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from stages.models.flow.ptlflow import load_flow_network  # noqa: E402
-from steadymask.training.synthetic.materials import photographs  # noqa: E402
+from steadymask.training.synthetic.materials import sample_photographs  # noqa: E402
 from steadymask.training.synthetic.scenes import random_scene  # noqa: E402
 
 FRAMES, PAIRS = 4, 4  # of a scene; pairs of them that are learned from
@@ -126,8 +126,8 @@ class Pairs(IterableDataset[Any]):
                 yield pool.pop(int(rng.integers(len(pool))))
 
     def _of_a_scene(self, rng: np.random.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-        scene = random_scene(rng, photographs(), size=self._side, frames=FRAMES)
-        frames, tops = scene.render()
+        scene = random_scene(rng, sample_photographs(), size=self._side, frames=FRAMES)
+        frames, tops = scene.render_frames()
         every = [(i, j) for i in range(FRAMES) for j in range(FRAMES) if i != j]
         for k in rng.choice(len(every), PAIRS, replace=False):
             i, j = every[k]

@@ -27,7 +27,7 @@ from pipeline.store.store import Store
 from stages.arrays import COVER, INPUT_LABELS, SMOOTH_LABELS
 from stages.catalogue import build_steps
 from stages.media.masks.palette import read_labels, write_indexed_png
-from stages.ops.cover import grow
+from stages.ops.cover import grown_mask
 
 SYSTEMS = {"isnet": "Predictions_isnet", "osvos": "Predictions_osvos"}
 MARGINS = (0, 2, 4, 8, 12, 16, 24)
@@ -135,7 +135,7 @@ def score(sequence: Path, masks: Path, work: Path, url: str, growth: int) -> dic
         for name in ("input", "output"):
             counts[name].add(masks_by_kind[name][t], small > 0)
         for margin in MARGINS:
-            counts[f"cover +{margin}"].add(grow(masks_by_kind["cover"][t], margin), small > 0)
+            counts[f"cover +{margin}"].add(grown_mask(masks_by_kind["cover"][t], margin), small > 0)
     return counts
 
 

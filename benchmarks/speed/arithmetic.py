@@ -30,7 +30,7 @@ from stages.backend import HOST, Arithmetic, TorchArithmetic  # noqa: E402
 from stages.flow import Flow  # noqa: E402
 from stages.media.masks.palette import read_labels  # noqa: E402
 from stages.ops.fixed_point import pack_mask  # noqa: E402
-from stages.ops.soft_masks import confidence, soften  # noqa: E402
+from stages.ops.soft_masks import mask_confidence, softened_masks  # noqa: E402
 from stages.ops.voting import appearance_table  # noqa: E402
 
 FRAMES, MIDDLE = 7, 3
@@ -69,7 +69,8 @@ def read(sequence: Path) -> tuple[Any, Any]:
     frames = [cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB) for path in paths]
     labels = [read_labels(sequence / "Annotations" / f"{path.stem}.png") > 0 for path in paths]
     masks = [
-        pack_mask(soften(frame_labels.astype(np.uint16), [1], sigma=1.5)) for frame_labels in labels
+        pack_mask(softened_masks(frame_labels.astype(np.uint16), [1], sigma=1.5))
+        for frame_labels in labels
     ]
     return np.stack(frames), np.stack(masks)
 
@@ -77,7 +78,7 @@ def read(sequence: Path) -> tuple[Any, Any]:
 def filtered(on: Arithmetic, frames: Any, masks: Any, flow: Any) -> Any:
     """Return what one box of four frames makes."""
     part = slice(MIDDLE, MIDDLE + 4)
-    weight = [confidence(mask, floor=0.01) for mask in masks[part]]
+    weight = [mask_confidence(mask, floor=0.01) for mask in masks[part]]
     fit = on.fitted(frames[part], masks[part], weight, size=8, eps=1e-4)
     return on.get(on.applied([fit], frames[MIDDLE]))
 

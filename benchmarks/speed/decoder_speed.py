@@ -87,7 +87,7 @@ def stage(sequence: Path, method: str, weights: str) -> float:
     from stages.flow import Flow
     from stages.media.masks.palette import read_labels
     from stages.ops.fixed_point import pack_mask
-    from stages.ops.soft_masks import soften
+    from stages.ops.soft_masks import softened_masks
     from stages.refine.stage import Refine
 
     cv2.setNumThreads(1)
@@ -95,7 +95,10 @@ def stage(sequence: Path, method: str, weights: str) -> float:
     frames = np.stack([cv2.imread(str(p))[..., ::-1] for p in pictures])
     labels = sorted(next(sequence.glob("Predictions_*")).glob("*.png"))[:FRAMES]
     masks = np.stack(
-        [pack_mask(soften((read_labels(p) > 0).astype(np.uint16), (1,), sigma=1.5)) for p in labels]
+        [
+            pack_mask(softened_masks((read_labels(p) > 0).astype(np.uint16), (1,), sigma=1.5))
+            for p in labels
+        ]
     )
     spans = {"ingest.frames": Span(0, frames), "segment.masks": Span(0, masks)}
     flow = Flow().run(Window(0, len(frames), {}, spans))["flow"]

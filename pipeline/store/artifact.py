@@ -63,7 +63,7 @@ class Manifest:
         digests = "".join(self.arrays[array]["digests"])
         return Piece(self.key, array, self.start, 0, digests).part(start, stop)
 
-    def lean(self) -> Manifest:
+    def without_details(self) -> Manifest:
         """Return it without what is for people, to be held in memory by the thousand."""
         arrays = {
             name: {**entry, "digests": "".join(entry["digests"])}
@@ -80,13 +80,13 @@ class Manifest:
         return total
 
 
-def sealed(manifest: Manifest) -> bytes:
+def sealed_text(manifest: Manifest) -> bytes:
     """Return a manifest as JSON, with a digest of what decides anything."""
     fields = json.loads(json.dumps(asdict(manifest)))  # as it will be read: names are text
     return json.dumps(fields | {SEAL: _manifest_seal(fields)}, sort_keys=True).encode()
 
 
-def unsealed(text: str | bytes) -> Manifest:
+def unsealed_manifest(text: str | bytes) -> Manifest:
     """Return the manifest that was sealed.
 
     Raises

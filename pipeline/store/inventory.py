@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import astuple, dataclass, replace
 from pathlib import Path
 
-from pipeline.store.artifact import Manifest, unsealed
+from pipeline.store.artifact import Manifest, unsealed_manifest
 from pipeline.store.store import MANIFEST, REMOVED, Store
 
 UNREADABLE = "(unreadable)"
@@ -109,7 +109,7 @@ def manifest_of(store: Store, key: str) -> Manifest | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     try:
-        manifest = unsealed(text)
+        manifest = unsealed_manifest(text)
         manifest.bytes_stored()  # looks at every part of `arrays`
         if isinstance(manifest.record, dict) and isinstance(manifest.provenance, dict):
             return manifest
@@ -131,7 +131,7 @@ def room_of(store: Store, folder: str) -> int:
     return _block_bytes(folder) if store.local else int(store.fs.du(folder))
 
 
-def leftovers(store: Store, stock: Stock, *, before: float) -> list[Leftover]:
+def find_leftovers(store: Store, stock: Stock, *, before: float) -> list[Leftover]:
     """Return the folders that no writer and no remover will finish.
 
     Parameters
@@ -153,7 +153,7 @@ def leftovers(store: Store, stock: Stock, *, before: float) -> list[Leftover]:
     return dead
 
 
-def sweep(store: Store, dead: list[Leftover]) -> None:
+def delete_leftovers(store: Store, dead: list[Leftover]) -> None:
     """Delete leftovers."""
     for leftover in dead:
         if store.local:

@@ -19,7 +19,7 @@ from collections.abc import Iterator, Set
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
-from pipeline.store.inventory import Entry, leftovers, names_in, sweep, take_stock
+from pipeline.store.inventory import Entry, delete_leftovers, find_leftovers, names_in, take_stock
 from pipeline.store.store import USED_EVERY_S, Store
 
 log = logging.getLogger(__name__)
@@ -140,7 +140,7 @@ def prune(
     now, stock = time.time(), take_stock(store)
     others = running(store, mine=mine)
     if not dry_run:
-        sweep(store, leftovers(store, stock, before=dead_before(others, now)))
+        delete_leftovers(store, find_leftovers(store, stock, before=dead_before(others, now)))
     free = [entry for entry in stock.entries if entry.key not in spare]
     free.sort(key=lambda entry: _removal_rank(entry, old=now - entry.used > keep_s))
     left, removed = stock.stored_bytes, []
@@ -186,7 +186,7 @@ class Budget:
         self._try_after = 0.0  # nor is it tried again before this where too little could go
         self.stored_bytes = 0
 
-    def added(self, size: int) -> None:
+    def count_added(self, size: int) -> None:
         """Count an artifact just made, of `size` bytes on disk; see `room_of`."""
         self.stored_bytes += size
 
@@ -200,10 +200,10 @@ class Budget:
         spare : set of str
             Keys that must stay.
         """
-        if not self.due:
+        if not self.is_due:
             return 0
         began = time.monotonic()
-        if not self.over:
+        if not self.is_exceeded:
             self.stored_bytes = take_stock(self._store).stored_bytes
         freed = 0
         if self.stored_bytes > self._max:
@@ -212,20 +212,20 @@ class Budget:
             freed, self.stored_bytes = done.freed_bytes, done.left_bytes
         pause = SCAN_SHARE * (time.monotonic() - began)
         self._scan_after = time.monotonic() + max(SCAN_EVERY_S, pause)
-        self._try_after = time.monotonic() + (pause if self.over else 0.0)
+        self._try_after = time.monotonic() + (pause if self.is_exceeded else 0.0)
         return freed
 
     @property
-    def due(self) -> bool:
+    def is_due(self) -> bool:
         """Whether `make_room` has something to do; cheap, so that `spare` need not be made before.
 
         It has while the store is over its budget, and every ten minutes, to count what others have
         written; but no more than a twentieth of the time is spent on it where it is of no use.
         """
-        return time.monotonic() >= (self._try_after if self.over else self._scan_after)
+        return time.monotonic() >= (self._try_after if self.is_exceeded else self._scan_after)
 
     @property
-    def over(self) -> bool:
+    def is_exceeded(self) -> bool:
         """Whether the store takes more than its budget, as far as is known."""
         return self.stored_bytes > self._max
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import NO_ROOM, CacheError, ConfigError, DamageError, FullError
 from pipeline.store.arrays import ABOUT, StoredArray
-from pipeline.store.artifact import Draft, Manifest, Piece, sealed, unsealed
+from pipeline.store.artifact import Draft, Manifest, Piece, sealed_text, unsealed_manifest
 from pipeline.store.frame_cache import Recent
 from pipeline.store.keys import DIGEST, digest_array
 
@@ -52,7 +52,7 @@ class Store:
         self.fs, self.root = fsspec.core.url_to_fs(url)
         protocol = self.fs.protocol if isinstance(self.fs.protocol, str) else self.fs.protocol[0]
         self.local = protocol == "file"
-        self._seen = self.reachable()
+        self._seen = self.is_reachable()
         if create and not self._seen:
             self._create_store()
             self._seen = True
@@ -67,7 +67,7 @@ class Store:
                 f"{self.url}: no store can be made here ({error}): choose another --store"
             ) from error
 
-    def reachable(self) -> bool:
+    def is_reachable(self) -> bool:
         """Return whether the store answers and is one."""
         try:
             if self.local:
@@ -77,13 +77,13 @@ class Store:
         except Exception:  # noqa: BLE001 - every kind of storage has its own
             return False
 
-    def concerns(self, error: Exception) -> bool:
+    def is_store_error(self, error: Exception) -> bool:
         """Return whether an error may be one of the store, not of who uses it."""
         if self.local:
             return isinstance(error, OSError) and str(error.filename).startswith(self.root)
         return isinstance(error, OSError) or type(error).__module__.startswith(REMOTE)
 
-    def wait(self) -> None:
+    def wait_until_reachable(self) -> None:
         """Wait until the store answers.
 
         Raises
@@ -92,7 +92,7 @@ class Store:
             If it does not for `PATIENCE_S` seconds.
         """
         until, pause = time.monotonic() + PATIENCE_S, 0.1
-        while not self.reachable():
+        while not self.is_reachable():
             if time.monotonic() > until:
                 raise CacheError(
                     f"{self.url}: expected the store, not there for {PATIENCE_S} s: see that it "
@@ -109,14 +109,14 @@ class Store:
         """Return the manifest of `key`; None if that artifact is not there, or not whole."""
         text = self._read_text(f"{self.artifact_folder(key)}/{MANIFEST}")
         try:
-            manifest = None if text is None else unsealed(text)
+            manifest = None if text is None else unsealed_manifest(text)
         except (ValueError, TypeError):
             return None  # damaged: it is made again and takes this one's place
         if manifest is not None:
             self._mark_used(f"{self.artifact_folder(key)}/{MANIFEST}")
         return manifest
 
-    def holds(self, key: str) -> bool:
+    def has_arrays(self, key: str) -> bool:
         """Return whether the arrays of an artifact are there; they are not looked at."""
         try:
             manifest = self.find(key)
@@ -154,7 +154,7 @@ class Store:
     def publish(self, draft: Draft, manifest: Manifest) -> None:
         """Make the artifact exist; if another writer was first, its copy stays."""
         draft.close()
-        self.fs.pipe_file(f"{draft.folder}/{MANIFEST}", sealed(manifest))
+        self.fs.pipe_file(f"{draft.folder}/{MANIFEST}", sealed_text(manifest))
         if self.local:
             target = Path(self.artifact_folder(manifest.key))
             target.parent.mkdir(parents=True, exist_ok=True)
@@ -209,7 +209,7 @@ class Store:
             return
         manifest.provenance.update({DROPPED: True, "stored_bytes": 0})
         name = f"{self.artifact_folder(key).removeprefix(self.root)}/{MANIFEST}".lstrip("/")
-        self.write_note(name, sealed(manifest).decode())
+        self.write_note(name, sealed_text(manifest).decode())
         for name in manifest.arrays:
             with suppress(FileNotFoundError):
                 if self.local:
@@ -291,7 +291,7 @@ class Store:
         try:
             yield
         except (OSError, RuntimeError, ValueError, TypeError, KeyError) as error:
-            if not self.reachable():
+            if not self.is_reachable():
                 raise
             text = f"{self._array_path(piece)}: cannot be read ({error})"
             raise DamageError(text, piece.key) from error
@@ -307,14 +307,14 @@ class Store:
             try:
                 text: bytes = self.fs.cat_file(path)
             except (FileNotFoundError, NotADirectoryError):
-                if self.local and self._seen and not self.reachable():
-                    self.wait()
+                if self.local and self._seen and not self.is_reachable():
+                    self.wait_until_reachable()
                     continue
                 return None
             except Exception:  # every kind of storage has its own
-                if self.reachable():
+                if self.is_reachable():
                     raise
-                self.wait()
+                self.wait_until_reachable()
             else:
                 return text
 

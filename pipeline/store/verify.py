@@ -18,7 +18,7 @@ BATCH = 8  # frames held at a time
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `verify` found of one artifact; `problem` is empty where all is well."""
+    """What `verify_artifacts` found of one artifact; `problem` is empty where all is well."""
 
     key: str
     stage: str
@@ -26,7 +26,7 @@ class Verdict:
     problem: str
 
 
-def verify(store: Store, keys: Sequence[str], *, workers: int) -> Iterator[Verdict]:
+def verify_artifacts(store: Store, keys: Sequence[str], *, workers: int) -> Iterator[Verdict]:
     """Read artifacts whole and compare every frame with its digest; yield a verdict for each.
 
     An artifact without manifest, or one that is removed meanwhile, does not exist: no problem.

@@ -22,7 +22,7 @@ class Halved:
     mask: NDArray[np.float32]
 
 
-def halved(image: NDArray[np.uint8], mask: NDArray[np.float32]) -> Halved:
+def halved_frame(image: NDArray[np.uint8], mask: NDArray[np.float32]) -> Halved:
     """Return a frame at half size, rounded up; each pixel the mean of what it covers.
 
     Parameters

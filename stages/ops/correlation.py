@@ -44,7 +44,7 @@ def correlation_pyramid(volume: NDArray[np.float32], levels: int) -> Pyramid:
     return pyramid
 
 
-def transposed(volume: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+def transposed_volume(volume: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
     """Return the volume of (j, i) from that of (i, j).
 
     Parameters

@@ -11,7 +11,7 @@ from stages.ops.shapes import bind_shapes
 GRID = 4  # knots of the displacement along each side
 
 
-def corrupt(
+def corrupted_mask(
     mask: NDArray[np.bool_],
     rng: np.random.Generator,
     *,
@@ -62,7 +62,7 @@ def corrupt(
     return out.astype(np.bool_)
 
 
-def eroded(mask: NDArray[np.bool_], *, pixels: int, angle: float) -> NDArray[np.bool_]:
+def eroded_mask(mask: NDArray[np.bool_], *, pixels: int, angle: float) -> NDArray[np.bool_]:
     """Return a mask with so many pixels taken off on the side that lies in one direction.
 
     The accuracy axis of Azulay et al., sec. 4.1: with one angle for a whole clip the masks get

@@ -192,23 +192,23 @@ def _cover_between(
     """Return the cover of a frame without whole evidence, from what was carried to it."""
     if before is not None and after is not None:
         away = min(t - before, after - t)
-        path = centre(evidence[after]) - centre(evidence[before])
+        path = mask_centre(evidence[after]) - mask_centre(evidence[before])
         share = (t - before) / (after - before)
-        moved = shifted(evidence[before], share * path)
-        moved |= shifted(evidence[after], (share - 1) * path)
+        moved = shifted_mask(evidence[before], share * path)
+        moved |= shifted_mask(evidence[after], (share - 1) * path)
         bend = 4 * share * (1 - share) * BEND * float(np.hypot(*path))
-        return carried | grow(moved, growth * away + bend)
+        return carried | grown_mask(moved, growth * away + bend)
     alone: NDArray[np.bool_] = evidence[before if after is None else after]
     return carried if carried.sum() >= LEAST_SHARE * alone.sum() else carried | alone
 
 
-def centre(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
+def mask_centre(mask: NDArray[np.bool_]) -> NDArray[np.float64]:
     """Return x and y of the centre of a mask (H, W) that is not empty, in pixels."""
     rows, columns = np.nonzero(mask)
     return np.array([columns.mean(), rows.mean()])
 
 
-def shifted(mask: NDArray[np.bool_], by: NDArray[np.float64]) -> NDArray[np.bool_]:
+def shifted_mask(mask: NDArray[np.bool_], by: NDArray[np.float64]) -> NDArray[np.bool_]:
     """Return a mask (H, W) moved by whole pixels x and y; nothing comes in from outside."""
     move = np.array([[1, 0, round(float(by[0]))], [0, 1, round(float(by[1]))]], np.float32)
     size = mask.shape[::-1]
@@ -216,7 +216,7 @@ def shifted(mask: NDArray[np.bool_], by: NDArray[np.float64]) -> NDArray[np.bool
     return np.asarray(out > 0)
 
 
-def grow(mask: NDArray[np.bool_], margin: float) -> NDArray[np.bool_]:
+def grown_mask(mask: NDArray[np.bool_], margin: float) -> NDArray[np.bool_]:
     """Return a mask (H, W) grown by `margin` pixels, measured along straight lines."""
     if not margin or not mask.any():
         return mask

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.ops.alignment import Halved, halved, look_around
+from stages.ops.alignment import Halved, halved_frame, look_around
 from stages.ops.colour import STRONGEST, colour_evidence, count_colours
 from stages.ops.shapes import bind_shapes
 
@@ -32,7 +32,7 @@ class FrameView:
 
 def frame_view(image: NDArray[np.uint8], mask: NDArray[np.float32]) -> FrameView:
     """Return a frame, RGB, with its masks, ready to be looked at by its neighbours too."""
-    return FrameView(image, mask, halved(image, mask), count_colours(image, mask))
+    return FrameView(image, mask, halved_frame(image, mask), count_colours(image, mask))
 
 
 @dataclass(frozen=True)

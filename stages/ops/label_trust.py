@@ -14,7 +14,7 @@ IGNORE = 255  # the label of pixels that are not trusted, as in PASCAL VOC and C
 SURE = 255  # certainty of 1
 
 
-def certainty(mask: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def label_certainty(mask: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the probability that a soft mask gives to the label of each pixel.
 
     That is the largest probability, but where a label was kept against the soft mask.
@@ -38,7 +38,7 @@ def certainty(mask: NDArray[np.uint8], labels: NDArray[np.uint8]) -> NDArray[np.
     return np.ascontiguousarray(own[..., 0])
 
 
-def agreement(
+def neighbour_agreement(
     labels: NDArray[np.uint8],
     others: NDArray[np.uint8],
     flow: NDArray[np.float32],
@@ -95,13 +95,13 @@ def _count_agreement(
                     out[y, x] = 2 if labels[y, x] == others[py, px] else 1
 
 
-def supported(answers: NDArray[np.uint8], *, share: float, least: int) -> NDArray[np.bool_]:
+def supported_pixels(answers: NDArray[np.uint8], *, share: float, least: int) -> NDArray[np.bool_]:
     """Mark the pixels whose label enough neighbours see and share.
 
     Parameters
     ----------
     answers : ndarray, shape (N, H, W), uint8
-        Of each neighbour, as `agreement` returns it.
+        Of each neighbour, as `neighbour_agreement` returns it.
     share : float, in [0, 1]
         Of the neighbours that see the pixel, how many must have its label.
     least : int
@@ -118,7 +118,7 @@ def supported(answers: NDArray[np.uint8], *, share: float, least: int) -> NDArra
     return np.asarray((seen_by >= min(least, dims["N"])) & (same >= share * seen_by))
 
 
-def histogram(
+def certainty_histogram(
     labels: NDArray[np.uint8], sure: NDArray[np.uint8], chosen: NDArray[np.bool_], *, classes: int
 ) -> NDArray[np.int64]:
     """Count the chosen pixels of each class by certainty; to be summed over frames.
@@ -143,7 +143,7 @@ def histogram(
     return np.bincount(places, minlength=(classes + 1) * 256).reshape(classes + 1, 256)
 
 
-def levels(
+def trust_levels(
     counts: NDArray[np.int64],
     pixels: NDArray[np.int64],
     *,
@@ -191,7 +191,7 @@ def levels(
     return np.array(certainties, np.int64)
 
 
-def trusted(
+def trusted_by_class(
     labels: NDArray[np.uint8],
     sure: NDArray[np.uint8],
     passed: NDArray[np.bool_],
@@ -207,7 +207,7 @@ def trusted(
         In 255ths.
     passed : ndarray, shape (H, W), bool
     least : ndarray, shape (K,), int64
-        In 255ths, the background first; see `levels`.
+        In 255ths, the background first; see `trust_levels`.
 
     Returns
     -------

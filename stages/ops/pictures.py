@@ -130,7 +130,7 @@ def lay_over(picture: NDArray[np.uint8], layer: NDArray[np.uint8]) -> NDArray[np
     return np.where(above <= NEUTRAL, darker, lighter).clip(0, 255).astype(np.uint8)
 
 
-def peaks(values: NDArray[np.float64], *, count: int, apart: int) -> list[int]:
+def largest_peaks(values: NDArray[np.float64], *, count: int, apart: int) -> list[int]:
     """Return the places of the largest values, largest first, none nearer than `apart` to another.
 
     Parameters

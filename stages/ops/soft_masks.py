@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stages.ops.shapes import bind_shapes
 
 
-def soften(
+def softened_masks(
     labels: NDArray[np.uint8] | NDArray[np.uint16], classes: Sequence[int], *, sigma: float
 ) -> NDArray[np.float32]:
     """Return one-hot masks with a soft edge.
@@ -39,7 +39,7 @@ def soften(
     return np.stack(hot, axis=-1)
 
 
-def winners(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
+def winning_classes(mask: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return for each pixel 0 where the background wins, else 1 + the number of the best class.
 
     Parameters
@@ -78,7 +78,7 @@ def with_background(mask: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.concatenate([rest, mask], axis=-1)
 
 
-def confidence(mask: NDArray[np.uint8], *, floor: float) -> NDArray[np.float32]:
+def mask_confidence(mask: NDArray[np.uint8], *, floor: float) -> NDArray[np.float32]:
     """Return how sure a soft mask is: 1 minus its entropy over that of a uniform guess.
 
     Parameters

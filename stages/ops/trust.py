@@ -31,7 +31,7 @@ def at_edges(trust: NDArray[np.float32], own: NDArray[np.float32]) -> Counts:
     Returns
     -------
     (trusted, edges) : ndarrays, shape (C,), float32
-        For `sureness`.
+        For `mask_sureness`.
     """
     bind_shapes(trust=(trust, "H W C"), own=(own, "H W C"))
     edge = np.abs(own - 0.5) < EDGE
@@ -39,7 +39,7 @@ def at_edges(trust: NDArray[np.float32], own: NDArray[np.float32]) -> Counts:
     return trusted, np.asarray(edge.sum(axis=(0, 1)), np.float32)
 
 
-def sureness(counts: Sequence[Counts]) -> NDArray[np.float32]:
+def mask_sureness(counts: Sequence[Counts]) -> NDArray[np.float32]:
     """Return how surely the masks of a few frames are right.
 
     One frame's mask may look right and flicker: so the trust is averaged over the edges of
@@ -59,7 +59,7 @@ def sureness(counts: Sequence[Counts]) -> NDArray[np.float32]:
     return np.asarray(np.clip((mean - FROM) / (FULL - FROM), 0, 1), np.float32)
 
 
-def pieces(mask: NDArray[np.float32], near: NDArray[np.float32]) -> Counts:
+def changed_pieces(mask: NDArray[np.float32], near: NDArray[np.float32]) -> Counts:
     """Count the pixels of a mask that come or go in pieces, where the picture stays the same.
 
     True masks too differ along their outlines from their neighbours as the flow carries them, but
@@ -75,7 +75,7 @@ def pieces(mask: NDArray[np.float32], near: NDArray[np.float32]) -> Counts:
     -------
     (changed, outline) : ndarrays, shape (C,), float32
         Pixels of pieces three pixels wide or more (at a height of 240) in which a direct neighbour
-        differs, mean of both; and pixels of the mask's outline. For `steadiness`.
+        differs, mean of both; and pixels of the mask's outline. For `mask_steadiness`.
     """
     dims = bind_shapes(mask=(mask, "H W C"), near=(near, "C N H W"))
     side = 2 * max(int(dims["H"] * PIECE), 1) + 1
@@ -91,13 +91,13 @@ def pieces(mask: NDArray[np.float32], near: NDArray[np.float32]) -> Counts:
     return changed, outline
 
 
-def steadiness(counts: Sequence[Counts]) -> NDArray[np.float32]:
+def mask_steadiness(counts: Sequence[Counts]) -> NDArray[np.float32]:
     """Return how steady masks are: 1 if next to no pieces of them come and go, 0 if many do.
 
     Parameters
     ----------
     counts : sequence of (changed, outline)
-        From `pieces`, of several frames, in their order.
+        From `changed_pieces`, of several frames, in their order.
 
     Returns
     -------

@@ -10,10 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stage import Reader
-from stages.arrays import FLOW, REFINED_MASKS, SMOOTH_LABELS, SMOOTH_MASKS, VISIBLE, offsets
+from stages.arrays import (
+    FLOW,
+    REFINED_MASKS,
+    SMOOTH_LABELS,
+    SMOOTH_MASKS,
+    VISIBLE,
+    neighbour_offsets,
+)
 from stages.ops.fixed_point import unpack_flow, unpack_mask
-from stages.ops.label_trust import agreement, certainty, supported
-from stages.ops.soft_masks import winners
+from stages.ops.label_trust import label_certainty, neighbour_agreement, supported_pixels
+from stages.ops.soft_masks import winning_classes
 from stages.ops.warp import resize_flow
 
 Shots = Sequence[Sequence[int]]
@@ -49,7 +56,7 @@ class Demands:
     Attributes
     ----------
     support : float, in [0, 1]
-        See `stages.ops.label_trust.supported`; with `least_seen` 0 too, no neighbour is asked.
+        See `stages.ops.label_trust.supported_pixels`; with `least_seen` 0 too, none is asked.
     least_seen : int
     passes_agree : bool
         Whether voting and smoothing must give the same label.
@@ -68,7 +75,9 @@ class Demands:
         return self.support > 0 or self.least_seen > 0
 
 
-def judged(read: Reader, chosen: Sequence[int], shots: Shots, demands: Demands) -> Iterator[Judged]:
+def judged_frames(
+    read: Reader, chosen: Sequence[int], shots: Shots, demands: Demands
+) -> Iterator[Judged]:
     """Yield the chosen frames, which rise, with what the demands say of them."""
     around = _LabelsAround(read, chosen, shots, demands) if demands.ask_neighbours else None
     voted = read(REFINED_MASKS, chosen) if demands.passes_agree else None
@@ -76,10 +85,10 @@ def judged(read: Reader, chosen: Sequence[int], shots: Shots, demands: Demands) 
     for t, own, mask in zip(chosen, labels, read(SMOOTH_MASKS, chosen), strict=True):
         passed = np.ones(own.shape, np.bool_)
         if voted is not None:
-            passed &= winners(unpack_mask(next(voted))) == own
+            passed &= winning_classes(unpack_mask(next(voted))) == own
         if around is not None:
             passed &= around.support(t, own)
-        yield Judged(t, own, mask, certainty(mask, own), passed)
+        yield Judged(t, own, mask, label_certainty(mask, own), passed)
 
 
 class _LabelsAround:
@@ -101,15 +110,21 @@ class _LabelsAround:
             j, labels = next(self._coming)
             self._held[j] = labels
         self._held = {j: kept for j, kept in self._held.items() if j >= t - self._demands.radius}
-        steps, flow, visible = offsets(self._demands.radius), next(self._flow), next(self._seen)
+        steps, flow, visible = (
+            neighbour_offsets(self._demands.radius),
+            next(self._flow),
+            next(self._seen),
+        )
         answers = np.zeros((len(near), *own.shape), np.uint8)
         for k, j in enumerate(near):
             step = steps.index(j - t)
             along = resize_flow(unpack_flow(flow[step]), (own.shape[0], own.shape[1]))
-            answers[k] = agreement(
+            answers[k] = neighbour_agreement(
                 own, self._held[j], along, _enlarged_flow(visible[step], own.shape)
             )
-        return supported(answers, share=self._demands.support, least=self._demands.least_seen)
+        return supported_pixels(
+            answers, share=self._demands.support, least=self._demands.least_seen
+        )
 
 
 def _near_frames(t: int, shots: Shots, radius: int) -> list[int]:
@@ -125,9 +140,9 @@ def _enlarged_flow(visible: NDArray[np.bool_], shape: tuple[int, ...]) -> NDArra
     return np.asarray(large, np.bool_)
 
 
-def moved(read: Reader, radius: int, size: tuple[int, int]) -> NDArray[np.float64]:
+def motion_lengths(read: Reader, radius: int, size: tuple[int, int]) -> NDArray[np.float64]:
     """Return the mean length of the flow from each frame to the next, (T,), in working pixels."""
-    k = offsets(radius).index(1)
+    k = neighbour_offsets(radius).index(1)
     lengths = []
     for packed in read(FLOW):
         flow = unpack_flow(packed[k])

@@ -48,7 +48,7 @@ def by_diversity(thumbs: NDArray[np.uint8], *, count: int) -> list[int]:
     Parameters
     ----------
     thumbs : ndarray, shape (T, D), uint8
-        What frames look like; see `thumbnail`. Distances are exact: sums of squared integers.
+        Frames as `colour_thumbnail` gives them. Distances are exact: sums of squared integers.
     count : int
         Of frames, at most.
 
@@ -71,7 +71,7 @@ def by_diversity(thumbs: NDArray[np.uint8], *, count: int) -> list[int]:
     return sorted(chosen)
 
 
-def thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def colour_thumbnail(frame: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return the colours of a frame (H, W, 3) on a small grid, areas averaged, (8 · 8 · 3,)."""
     small = cv2.resize(frame, (THUMB, THUMB), interpolation=cv2.INTER_AREA)
     return np.asarray(small, np.uint8).ravel()

@@ -18,9 +18,9 @@ from stages.facts import ClipFacts
 from stages.media.footage.limits import Limits
 from stages.media.footage.timeline import content_digest
 from stages.media.label_sets.clip_folder import PseudoLabelFolder
-from stages.ops.label_trust import IGNORE, SURE, histogram, levels, trusted
-from stages.pseudo_labels.evidence import Demands, Judged, judged, moved
-from stages.pseudo_labels.sampling import by_diversity, by_motion, thumbnail
+from stages.ops.label_trust import IGNORE, SURE, certainty_histogram, trust_levels, trusted_by_class
+from stages.pseudo_labels.evidence import Demands, Judged, judged_frames, motion_lengths
+from stages.pseudo_labels.sampling import by_diversity, by_motion, colour_thumbnail
 from stages.shared_settings import DEFAULT_RADIUS, Radius
 
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -66,7 +66,7 @@ class PseudoLabels(Sink):
     quality: int = Field(95, ge=1, le=100, description="of JPEG pictures")
 
     @property
-    def demands(self) -> Demands:
+    def trust_demands(self) -> Demands:
         """What a pixel has to pass besides being certain."""
         return Demands(self.support, self.least_seen, self.passes_agree, self.radius)
 
@@ -81,9 +81,9 @@ class PseudoLabels(Sink):
         needed = [FRAMES.within(), SMOOTH_MASKS.within(), SMOOTH_LABELS.within()]
         if self.passes_agree:
             needed.append(REFINED_MASKS.within())
-        if self.demands.ask_neighbours or self.sample == "motion":
+        if self.trust_demands.ask_neighbours or self.sample == "motion":
             needed.append(FLOW.within())
-        if self.demands.ask_neighbours:
+        if self.trust_demands.ask_neighbours:
             needed.append(VISIBLE.within())
         return tuple(needed)
 
@@ -92,15 +92,17 @@ class PseudoLabels(Sink):
         ids = self._class_ids(facts)
         chosen = self._chosen_frames(facts, read)
         counted = _CountedPixels(len(ids))
-        for judged_frame in judged(read, chosen, ClipFacts(facts).shots, self.demands):
+        for judged_frame in judged_frames(read, chosen, ClipFacts(facts).shots, self.trust_demands):
             counted.count_passed(judged_frame)
-        level = levels(counted.passed, counted.pixels, least=self._by_class("sure", ids),
+        level = trust_levels(counted.passed, counted.pixels, least=self._by_class("sure", ids),
                        kept_shares=self._by_class("keep", ids))  # fmt: skip
         suffix = f".{self.pictures}"
         with PseudoLabelFolder(folder, suffix=suffix, quality=self.quality) as files:
             trusted_pixels: list[int] = []
             for judged_frame, picture in self._with_pictures(facts, read, chosen):
-                kept = trusted(judged_frame.labels, judged_frame.sure, judged_frame.passed, level)
+                kept = trusted_by_class(
+                    judged_frame.labels, judged_frame.sure, judged_frame.passed, level
+                )
                 trusted_pixels.append(counted.count_trusted(judged_frame, kept))
                 name = f"{judged_frame.frame:05d}"
                 labels = np.where(kept, ids[judged_frame.labels], IGNORE)
@@ -137,18 +139,18 @@ class PseudoLabels(Sink):
         if self.sample == "every":
             return whole[:: self.every]
         if self.sample == "motion":
-            lengths = moved(read, self.radius, ClipFacts(facts).size)
+            lengths = motion_lengths(read, self.radius, ClipFacts(facts).size)
             picked = by_motion(lengths, ClipFacts(facts).shots, threshold=self.motion)
             return [t for t in picked if t not in holes]
         apart = -(-len(whole) // CANDIDATES)
         candidates = whole[::apart]
-        thumbs = [thumbnail(frame) for frame in read(FRAMES, candidates)]
+        thumbs = [colour_thumbnail(frame) for frame in read(FRAMES, candidates)]
         return [candidates[k] for k in by_diversity(np.stack(thumbs), count=self.count)]
 
     def _with_pictures(
         self, facts: Facts, read: Reader, chosen: Sequence[int]
     ) -> Iterator[tuple[Judged, NDArray[np.uint8]]]:
-        labelled = judged(read, chosen, ClipFacts(facts).shots, self.demands)
+        labelled = judged_frames(read, chosen, ClipFacts(facts).shots, self.trust_demands)
         return zip(labelled, read(FRAMES, chosen), strict=True)
 
     def _clip_description(
@@ -198,7 +200,7 @@ class _CountedPixels:
     def count_passed(self, judged_frame: Judged) -> None:
         """Count before anything is decided."""
         classes = len(self.pixels)
-        self.passed += histogram(
+        self.passed += certainty_histogram(
             judged_frame.labels, judged_frame.sure, judged_frame.passed, classes=classes - 1
         )
         self.pixels += np.bincount(judged_frame.labels.ravel(), minlength=classes)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stage import Span
-from stages.arrays import offsets
+from stages.arrays import neighbour_offsets
 from stages.models.decoders.load import load_decoder
 from stages.ops.decoder_inputs import DecoderInputs, FrameView, decoder_inputs, frame_view
 from stages.ops.fixed_point import unpack_flow, unpack_mask
@@ -49,7 +49,7 @@ class CoarseDecoder:
     ) -> None:  # fmt: skip
         self._decoder = cast("AlignedDecoder", load_decoder("aligned", weights, device))
         self._frames, self._flow, self._masks = frames, flow, masks
-        self._steps = offsets(flow.array.shape[1] // 2)
+        self._steps = neighbour_offsets(flow.array.shape[1] // 2)
         self._reach = min(self._decoder.window // 2, look // 2, len(self._steps) // 2)
         self._table = appearance_table(appearance)
         self._views: dict[int, FrameView] = {}

@@ -10,13 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stage import Span
-from stages.arrays import offsets
+from stages.arrays import neighbour_offsets
 from stages.models.decoders.load import decoder_window, load_decoder
 from stages.ops.decoder_inputs import FrameView, decoder_inputs, frame_view
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.residual import add_residual
 from stages.ops.soft_masks import with_background
-from stages.ops.trust import Counts, at_edges, pieces, steadiness, sureness
+from stages.ops.trust import Counts, at_edges, changed_pieces, mask_steadiness, mask_sureness
 from stages.ops.voting import appearance_table
 
 if TYPE_CHECKING:
@@ -76,8 +76,8 @@ def decode_aligned(
             k, window = next(decoded)
             windows[k] = window
         windows = {k: window for k, window in windows.items() if k >= near[0]}
-        share = sureness([windows[k].at_edges for k in near])
-        share = share * steadiness([windows[k].pieces for k in near])
+        share = mask_sureness([windows[k].at_edges for k in near])
+        share = share * mask_steadiness([windows[k].pieces for k in near])
         yield windows[t].mask + share * (windows[t].own - windows[t].mask), share
 
 
@@ -107,7 +107,7 @@ def _decoded_frames(
 ) -> Iterator[tuple[int, _DecodedWindow]]:
     """Yield the decoder's answer for each frame."""
     table = appearance_table(appearance)
-    steps = offsets(flow.array.shape[1] // 2)
+    steps = neighbour_offsets(flow.array.shape[1] // 2)
     views: dict[int, FrameView] = {}
     for t, vote in zip(wanted, voted, strict=True):
         close = range(max(t - reach, frames.start), min(t + reach + 1, frames.stop))
@@ -130,7 +130,7 @@ def _decoded_frames(
                 add_residual(vote, residual),
                 own,
                 at_edges(trust, own),
-                pieces(views[t].half.mask, inputs.near),
+                changed_pieces(views[t].half.mask, inputs.near),
             ),
         )
 

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stage import Span, Window
-from stages.arrays import FLOW, FRAMES, OUTLINES, TRUST, offsets
+from stages.arrays import FLOW, FRAMES, OUTLINES, TRUST, neighbour_offsets
 from stages.ops.carried_distances import carry_distances
 from stages.ops.fixed_point import pack_mask
 from stages.ops.outlines import DISTANCE_STEPS, signed_distance, soft_edge, thin_parts
@@ -77,7 +77,7 @@ class Mender:
     @cached_property
     def _flow(self) -> NDArray[np.int16]:
         """Flow to the frame before and the frame after; not read where nothing is carried."""
-        steps = offsets(self._radius)
+        steps = neighbour_offsets(self._radius)
         return self._window[FLOW].array[:, [steps.index(-1), steps.index(1)]]
 
     @cached_property
@@ -85,11 +85,11 @@ class Mender:
         """Pictures on the grid of the flow."""
         return shrink_frames(self._window[FRAMES].array, self._flow.shape[-2:])
 
-    def restless(self, t: int) -> list[int]:
+    def restless_classes(self, t: int) -> list[int]:
         """Return the classes whose outlines jump around a frame."""
         return [c for c in range(self.classes) if is_restless(self._counts(t, c))]
 
-    def coarse(self, t: int) -> NDArray[np.bool_]:
+    def coarse_classes(self, t: int) -> NDArray[np.bool_]:
         """Return whether the outlines of each class miss the picture's edges around a frame."""
         return np.array([is_coarse(self._counts(t, c)) for c in range(self.classes)], np.bool_)
 
@@ -99,7 +99,7 @@ class Mender:
         stop = min(t + POOLED + 1, self._outlines.stop)
         return OutlineCounts(*self._outlines.between(start, stop)[:, c].sum(axis=0).tolist())
 
-    def mend(self, t: int) -> Mended:
+    def mended_frame(self, t: int) -> Mended:
         """Return a frame with its wrong regions taken from trusted frames."""
         if t not in self._mended:
             self._mended[t] = self._repaired(t)
@@ -108,9 +108,9 @@ class Mender:
             }
         return self._mended[t]
 
-    def still(self, t: int, restless: list[int]) -> Mended:
+    def stilled_frame(self, t: int, restless: list[int]) -> Mended:
         """Return a mended frame with the outlines of some classes averaged over time."""
-        mended = self.mend(t)
+        mended = self.mended_frame(t)
         wrong = self._wrong(t)
         band = np.zeros(wrong.shape, np.bool_)
         for c in restless:
@@ -194,7 +194,7 @@ def _with_outlines(own: Mended, places: NDArray[np.int32], signed: NDArray[np.fl
     return Mended(mask, labels)
 
 
-def consecutive(frames: list[int]) -> list[range]:
+def consecutive_runs(frames: list[int]) -> list[range]:
     """Return the runs of frames, which rise, that follow one another without a gap.
 
     Examples

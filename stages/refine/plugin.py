@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from pipeline.plugins import code_digest, let_import, load_plugin, plugin_points
 from pipeline.stage import Span
-from stages.arrays import offsets
+from stages.arrays import neighbour_offsets
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.warp import resize_flow
 
@@ -89,7 +89,7 @@ def refine_by_plugin(
         size = soft.shape[1], soft.shape[2]
         flows = {
             step: resize_flow(unpack_flow(flow[t][k]), size)
-            for k, step in enumerate(offsets(radius))
+            for k, step in enumerate(neighbour_offsets(radius))
             if t + step in near
         }
         pictures = frames.between(near.start, near.stop).copy()

@@ -38,9 +38,9 @@ from stages.refine.decoding import (
     decode_deeplab,
     deeplab_reach,
 )
-from stages.refine.mending import Mended, Mender, consecutive
+from stages.refine.mending import Mended, Mender, consecutive_runs
 from stages.refine.plugin import ENTRY_POINTS, is_plugin, plugin_digest, refine_by_plugin
-from stages.refine.voting import passes
+from stages.refine.voting import voting_passes
 from stages.shared_settings import (
     DEFAULT_APPEARANCE,
     DEFAULT_RADIUS,
@@ -157,12 +157,12 @@ class Refine(Stage):
         on = arithmetic_on(self.device, setting="refine.device")
         with on.running("refine"):
             if self.method == "trust":
-                frames = list(self._mended(window, on))
+                frames = list(self._mended_frames(window, on))
             else:
                 frames = [
                     (Mended(pack_mask(mask), labels[t]), pack_mask(trust))
                     for t, (mask, trust) in zip(
-                        window.frames, self._refined(window, on), strict=True
+                        window.frames, self._refined_masks(window, on), strict=True
                     )
                 ]
         return {
@@ -171,17 +171,19 @@ class Refine(Stage):
             "trust": np.stack([trust for _, trust in frames]),
         }
 
-    def _mended(self, window: Window, on: Arithmetic) -> Iterator[tuple[Mended, NDArray[np.uint8]]]:
+    def _mended_frames(
+        self, window: Window, on: Arithmetic
+    ) -> Iterator[tuple[Mended, NDArray[np.uint8]]]:
         """Yield each frame after repairs, and 255 for each class that needs no smoothing."""
         masks, labels = (window[array] for array in self._input(window.facts))
         mender = Mender(window, masks, labels, radius=self.radius, reach=self.reach)
         sparse = ClipFacts(window.facts).sparse
         key_frames = {t for t in window.frames if sparse and window[EVIDENCE][t][0] == KEY_FRAME}
-        coarse = {t: mender.coarse(t) & (t not in key_frames) for t in window.frames}
+        coarse = {t: mender.coarse_classes(t) & (t not in key_frames) for t in window.frames}
         voted = self._voted_runs(window, mender, coarse, on)
         for t in window.frames:
-            restless = [] if t in key_frames else mender.restless(t)
-            frame = mender.still(t, restless)
+            restless = [] if t in key_frames else mender.restless_classes(t)
+            frame = mender.stilled_frame(t, restless)
             if t in voted:
                 frame = frame.with_classes(voted[t], coarse[t])
             yield frame, np.where(coarse[t], 0, 255).astype(np.uint8)
@@ -197,15 +199,15 @@ class Refine(Stage):
         decoder = None
         if self.decode:
             decoder = CoarseDecoder(
-                frames, window[FLOW], lambda t: mender.mend(t).mask, look=self.window,
+                frames, window[FLOW], lambda t: mender.mended_frame(t).mask, look=self.window,
                 appearance=self.appearance, weights=self.weights, device=self.device,
             )  # fmt: skip
         voted: dict[int, NDArray[np.uint8]] = {}
-        for run in consecutive(wanted):
+        for run in consecutive_runs(wanted):
             reach = self.radius * self.passes
             voters = range(max(run.start - reach, frames.start), min(run.stop + reach, frames.stop))
-            masks = passes(
-                (unpack_mask(mender.mend(t).mask) for t in voters), frames, window[FLOW],
+            masks = voting_passes(
+                (unpack_mask(mender.mended_frame(t).mask) for t in voters), frames, window[FLOW],
                 run, count=self.passes, radius=self.radius, appearance=self.appearance,
                 voters=voters, on=on,
             )  # fmt: skip
@@ -216,30 +218,32 @@ class Refine(Stage):
                 voted[t] = pack_mask(soft)
         return voted
 
-    def _refined(self, window: Window, on: Arithmetic) -> Iterator[Refined]:
+    def _refined_masks(self, window: Window, on: Arithmetic) -> Iterator[Refined]:
         masks, frames = window[self._input(window.facts)[0]], window[FRAMES]
         if self.method == "deeplab":
             decoded = decode_deeplab(
                 masks, frames, window.frames, weights=self.weights, device=self.device
             )
-            return ((mask, _untrusted(mask)) for mask in decoded)
+            return ((mask, _no_trust(mask)) for mask in decoded)
         if is_plugin(self.method):
             refined = refine_by_plugin(
                 self.method, self.options, self.modules, masks, frames, window[FLOW],
                 window.frames, reach=self.reach, radius=self.radius,
             )  # fmt: skip
-            return ((mask, _untrusted(mask)) for mask in refined)
+            return ((mask, _no_trust(mask)) for mask in refined)
         if self.method == "vote":
-            return ((mask, _untrusted(mask)) for mask in self._voted(window, window.frames, on))
+            return (
+                (mask, _no_trust(mask)) for mask in self._voted_masks(window, window.frames, on)
+            )
         wanted = window.frames
-        voted = self._voted(window, around(wanted, frames), on)
+        voted = self._voted_masks(window, around(wanted, frames), on)
         return decode_aligned(
             masks, voted, frames, window[FLOW], wanted, radius=self.radius,
             window_length=self.window, appearance=self.appearance, weights=self.weights,
             device=self.device,
         )  # fmt: skip
 
-    def _voted(
+    def _voted_masks(
         self, window: Window, wanted: range, on: Arithmetic
     ) -> Iterator[NDArray[np.float32]]:
         """Return the masks of the frames wanted after voting."""
@@ -248,13 +252,13 @@ class Refine(Stage):
         voters = range(
             max(wanted.start - reach, frames.start), min(wanted.stop + reach, frames.stop)
         )
-        voted = passes(
+        voted = voting_passes(
             (unpack_mask(masks[t]) for t in voters), frames, window[FLOW], wanted,
             count=self.passes, radius=self.radius, appearance=self.appearance, voters=voters, on=on,
         )  # fmt: skip
         return (on.get(mask) for mask in voted)
 
 
-def _untrusted(mask: NDArray[np.float32]) -> NDArray[np.float32]:
+def _no_trust(mask: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return zeros: no class of a mask is to be left alone."""
     return np.zeros(mask.shape[-1], np.float32)

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pipeline.stage import Span
-from stages.arrays import offsets
+from stages.arrays import neighbour_offsets
 from stages.backend import HOST, Arithmetic, Array, Placed
 from stages.ops.voting import appearance_table
 
 
-def passes(
+def voting_passes(
     masks: Iterable[Array],
     frames: Span,
     flow: Span,
@@ -68,7 +68,7 @@ def _one_pass(
     nearby: dict[int, tuple[Array, Array]] = {}  # masks and pictures
     flat: dict[int, Array] = {}
     coming = iter(voters)
-    steps = offsets(radius)
+    steps = neighbour_offsets(radius)
     for t in wanted:
         for j in coming:
             nearby[j] = on.put(next(masks)), frames[j]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.arrays import offsets
+from stages.arrays import neighbour_offsets
 from stages.metrics.stability import Consistency
 
 MOST_POINTS = 2000  # of a curve; of longer clips every n-th
@@ -41,7 +41,7 @@ def pair_errors(
     ndarray, shape (2, T), float64
         NaN at the last frame of a shot, and where nothing can be compared.
     """
-    following, previous = offsets(radius).index(1), offsets(radius).index(-1)
+    following, previous = neighbour_offsets(radius).index(1), neighbour_offsets(radius).index(-1)
     errors = np.full((2, len(pairs)), math.nan)
     length = np.median(boundary, axis=0)
     for start, stop in shots:
@@ -54,7 +54,7 @@ def pair_errors(
     return errors
 
 
-def curve(values: NDArray[np.float64]) -> dict[str, list[Any]]:
+def thinned_curve(values: NDArray[np.float64]) -> dict[str, list[Any]]:
     """Return a curve as plain values: of every few frames the largest, and where it was."""
     every = thinning(len(values))
     frames, largest = [], []
@@ -63,7 +63,7 @@ def curve(values: NDArray[np.float64]) -> dict[str, list[Any]]:
         blank = bool(np.isnan(part).all())
         at = 0 if blank else int(np.nanargmax(part))
         frames.append(start + at)
-        largest.append(plain(float(part[at])))
+        largest.append(plain_number(float(part[at])))
     return {"frame": frames, "value": largest}
 
 
@@ -93,7 +93,7 @@ def opening_frame(changed: NDArray[np.float64], flicker: NDArray[np.float64]) ->
     return 0
 
 
-def plain(value: float) -> float | None:
+def plain_number(value: float) -> float | None:
     """Return a number that JSON has, or None for NaN."""
     return None if math.isnan(value) else round(value, 4)
 

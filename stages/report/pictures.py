@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.arrays import offsets
+from stages.arrays import neighbour_offsets
 from stages.media.results.film import write_jpeg
 from stages.ops.fixed_point import unpack_flow
 from stages.ops.pictures import flow_colours, lay_over, mask_layer
@@ -176,7 +176,7 @@ def write_flows(
     radius : int
         Frames to either side that they hold.
     """
-    following, written = offsets(radius).index(1), []
+    following, written = neighbour_offsets(radius).index(1), []
     for t, flow, visible in zip(frames, flows, visible_pixels, strict=True):
         motion = unpack_flow(flow[following])
         strongest = max(float(np.percentile(np.hypot(motion[0], motion[1]), 99)), LEAST_MOTION)

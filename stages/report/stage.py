@@ -26,14 +26,14 @@ from stages.arrays import (
 from stages.facts import ClipFacts
 from stages.media.masks.palette import palette
 from stages.media.results.film import Film
-from stages.ops.pictures import peaks
+from stages.ops.pictures import largest_peaks
 from stages.report.curves import (
     area_summary,
     changed_share,
-    curve,
     opening_frame,
     pair_errors,
-    plain,
+    plain_number,
+    thinned_curve,
     thinning,
 )
 from stages.report.pictures import (
@@ -97,7 +97,7 @@ class Report(Sink):
             self._frame_errors(facts, read),
             changed_share(_stack_frames(read, OVERLAP)),
         )
-        worst = peaks(errors[1], count=self.moments, apart=APART)
+        worst = largest_peaks(errors[1], count=self.moments, apart=APART)
         shown = self._write_film(facts, read, report_folder, worst)
         text = {
             "clip": clip.name,
@@ -106,13 +106,13 @@ class Report(Sink):
             "shots": ClipFacts(facts).shots,
             "every": thinning(ClipFacts(facts).frames),
             "opens": opening_frame(changed, errors[1]),
-            "flicker": {s: curve(errors[k]) for k, s in enumerate(SYSTEMS)},
-            "changed": curve(changed),
+            "flicker": {s: thinned_curve(errors[k]) for k, s in enumerate(SYSTEMS)},
+            "changed": thinned_curve(changed),
             "flows": self._write_flows(facts, read, report_folder, worst),
             **shown,
         }
         for moment in text["moments"]:
-            moment["value"] = plain(float(errors[1, moment["frame"]]))
+            moment["value"] = plain_number(float(errors[1, moment["frame"]]))
         draft = report_folder / ".draft.json"
         draft.write_text(json.dumps(text, allow_nan=False))
         draft.replace(report_folder / "clip.json")

@@ -8,18 +8,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stage import Span
-from stages.arrays import offsets
+from stages.arrays import neighbour_offsets
 from stages.backend import HOST, Arithmetic, Array
 from stages.ops.fixed_point import unpack_mask
 from stages.ops.guided import kernel_reach
-from stages.ops.soft_masks import confidence
+from stages.ops.soft_masks import mask_confidence
 from stages.ops.voting import appearance_table
 
 Box = tuple[Array, Array, Array]
 """Guide (H, W, 3), mask (H, W, C) and weight (H, W) of one frame."""
 
 
-def centred(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+def centred_guide(image: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Return an RGB picture as a guide in [-0.5, 0.5]."""
     return image.astype(np.float32) * np.float32(1 / 255) - np.float32(0.5)
 
@@ -49,7 +49,7 @@ def stand_still(
     kernel, size : int
         Frames, and rows and columns, of a box.
     eps, floor : float
-        See `stages.ops.guided.fit_coefficients` and `stages.ops.soft_masks.confidence`.
+        See `stages.ops.guided.fit_coefficients` and `stages.ops.soft_masks.mask_confidence`.
     on : Arithmetic
         Of the device; the masks are arrays of it.
     """
@@ -62,7 +62,7 @@ def stand_still(
         near = range(max(k - before, frames.start), min(k + after + 1, frames.stop))
         for j in near:
             if j not in weights:
-                weights[j] = confidence(masks[j], floor=floor)
+                weights[j] = mask_confidence(masks[j], floor=floor)
         return on.fitted(
             guides.between(near.start, near.stop),
             boxes.between(near.start, near.stop),
@@ -112,7 +112,7 @@ def follow_flow(
     appearance : float
         See `stages.ops.voting.appearance_table`.
     eps, floor : float
-        See `stages.ops.guided.fit_coefficients` and `stages.ops.soft_masks.confidence`.
+        See `stages.ops.guided.fit_coefficients` and `stages.ops.soft_masks.mask_confidence`.
     on : Arithmetic
         Of the device; the masks are arrays of it.
     """
@@ -123,14 +123,14 @@ def follow_flow(
     for t in wanted:
         for j in range(max(t - radius, frames.start), min(t + radius + 1, frames.stop)):
             if j not in boxes_by_frame:
-                weight = confidence(masks[j], floor=floor)
+                weight = mask_confidence(masks[j], floor=floor)
                 boxes_by_frame[j] = (
-                    on.put(centred(frames[j])),
+                    on.put(centred_guide(frames[j])),
                     on.put(unpack_mask(masks[j])),
                     on.put(weight),
                 )
         stack = [boxes_by_frame[t]]
-        for k, step in enumerate(offsets(radius)):
+        for k, step in enumerate(neighbour_offsets(radius)):
             if t + step in boxes_by_frame:
                 along = on.flow(flows[t][k], shape)
                 stack.append(

@@ -27,8 +27,8 @@ from stages.arrays import (
 from stages.backend import Arithmetic, Array, arithmetic_on
 from stages.facts import ClipFacts
 from stages.ops.fixed_point import pack_mask, unpack_mask
-from stages.ops.soft_masks import keep_labels, leave_alone, winners
-from stages.refine.voting import passes
+from stages.ops.soft_masks import keep_labels, leave_alone, winning_classes
+from stages.refine.voting import voting_passes
 from stages.shared_settings import DEFAULT_APPEARANCE, DEFAULT_RADIUS, Appearance, Radius
 from stages.smooth.filtering import follow_flow, stand_still
 
@@ -79,27 +79,27 @@ class Smooth(Stage):
         """Return the soft masks and the labels that win."""
         if (window[REFINE_TRUST].array == 255).all():
             out = [self._as_refined(window, t) for t in window.frames]
-            return _stacked(out)
+            return _stacked_arrays(out)
         on = arithmetic_on(self.device, setting="smooth.device")
         with on.running("smooth"):
-            masks = (on.get(mask) for mask in self._smoothed(window, on))
+            masks = (on.get(mask) for mask in self._smoothed_masks(window, on))
             out = [
                 self._kept(mask, window, t) for t, mask in zip(window.frames, masks, strict=True)
             ]
-        return _stacked(out)
+        return _stacked_arrays(out)
 
-    def _smoothed(self, window: Window, on: Arithmetic) -> Iterator[Array]:
+    def _smoothed_masks(self, window: Window, on: Arithmetic) -> Iterator[Array]:
         """Return the masks of the window's frames, filtered and voted."""
         frames = window[FRAMES]
         reach = self.votes * self.radius
         wanted = range(
             max(window.start - reach, frames.start), min(window.stop + reach, frames.stop)
         )
-        filtered = self._filtered(window, wanted, on)
+        filtered = self._filtered_masks(window, wanted, on)
         if not self.votes:
             return filtered
         # In 255ths what is nearly nothing is nothing, and large areas need no vote.
-        return passes(
+        return voting_passes(
             (on.rounded(mask) for mask in filtered),
             frames,
             window[FLOW],
@@ -138,7 +138,7 @@ class Smooth(Stage):
             mask = cv2.GaussianBlur(mask, (0, 0), self.blur).reshape(mask.shape)
         trust = window[REFINE_TRUST][t]
         mask = leave_alone(mask, window[REFINED_MASKS][t], trust)
-        labels = keep_labels(winners(mask), window[REFINED_LABELS][t], trust)
+        labels = keep_labels(winning_classes(mask), window[REFINED_LABELS][t], trust)
         return pack_mask(mask), labels
 
     @property
@@ -150,7 +150,7 @@ class Smooth(Stage):
             return 0
         return self.radius if self._follows else self.temporal_kernel - 1
 
-    def _filtered(self, window: Window, wanted: range, on: Arithmetic) -> Iterator[Array]:
+    def _filtered_masks(self, window: Window, wanted: range, on: Arithmetic) -> Iterator[Array]:
         masks, frames = window[REFINED_MASKS], window[FRAMES]
         floor = self.weight_floor if self.weighted else 1.0
         if self.method == "none":
@@ -172,7 +172,7 @@ def _is_key_frame(window: Window, t: int) -> bool:
     return ClipFacts(window.facts).sparse and bool(window[EVIDENCE][t][0] == KEY_FRAME)
 
 
-def _stacked(frames: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Arrays:
+def _stacked_arrays(frames: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]]) -> Arrays:
     return {
         "masks": np.stack([mask for mask, _ in frames]),
         "labels": np.stack([labels for _, labels in frames]),

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stage import Span, Window
-from stages.arrays import FLOW, FRAMES, offsets
+from stages.arrays import FLOW, FRAMES, neighbour_offsets
 from stages.ops.disagreement import mark_disagreement
 from stages.ops.neighbour_votes import count_votes
 from stages.ops.structure import (
@@ -66,7 +66,7 @@ class Evidence:
         """Return the evidence that a stage read of labels, frames and flow with one reach."""
         frames, flow = window[FRAMES], window[FLOW]
         rows, columns = flow.array.shape[-2:]
-        steps = offsets(radius)
+        steps = neighbour_offsets(radius)
         near = flow.array[:, [steps.index(-1), steps.index(1)]]
         return cls(
             frames.start,
@@ -132,7 +132,7 @@ def survey_structure(
     for t in wanted:
         frame = np.full((*trust.shape[1:], classes), TRUSTED, np.uint8)
         if not doubted.isdisjoint(evidence.around(range(t, t + 1), evidence.reach)):
-            for c, doubt in survey.doubts(t, trust).items():
+            for c, doubt in survey.class_doubts(t, trust).items():
                 frame[..., c][doubt.doubted] = DOUBTED
                 _write_errors(frame[..., c], survey, t, c, doubt)
         out.append(frame)
@@ -152,7 +152,7 @@ def _next_round(
     for t in wanted:
         if doubted.isdisjoint(evidence.around(range(t, t + 1), evidence.reach)):
             continue
-        for doubt in survey.doubts(t, trust).values():
+        for doubt in survey.class_doubts(t, trust).values():
             after[t - evidence.start][doubt.doubted] = WRONG
             still_doubted.add(t)
     return after, still_doubted
@@ -183,7 +183,7 @@ class _Survey:
         mask: NDArray[np.bool_] = self._evidence.labels[t - self._evidence.start] == c + 1
         return mask
 
-    def doubts(self, t: int, trust: NDArray[np.uint8]) -> dict[int, Doubt]:
+    def class_doubts(self, t: int, trust: NDArray[np.uint8]) -> dict[int, Doubt]:
         """Return the doubts about a frame by class, if its neighbours have that much trust."""
         evidence = self._evidence
         if t in evidence.certain:

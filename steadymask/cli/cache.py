@@ -20,15 +20,15 @@ from pipeline.errors import CacheError, ConfigError
 from pipeline.store.inventory import (
     Entry,
     Leftover,
+    delete_leftovers,
+    find_leftovers,
     forget_stock,
     keys_of,
-    leftovers,
-    sweep,
     take_stock,
 )
 from pipeline.store.retention import Pruned, dead_before, prune, running
 from pipeline.store.store import Store
-from pipeline.store.verify import Verdict, verify
+from pipeline.store.verify import Verdict, verify_artifacts
 from steadymask.cli.terminal import plain_console
 from steadymask.cli.units import age_seconds, age_text, size_bytes, size_text
 
@@ -96,17 +96,17 @@ def open_existing(where: str) -> Store:
 
 def _list_store(store: Store, options: argparse.Namespace) -> int:
     now, stock, runs = time.time(), take_stock(store), running(store)
-    dead = leftovers(store, stock, before=dead_before(runs, now))
+    dead = find_leftovers(store, stock, before=dead_before(runs, now))
     summary: dict[str, Any] = {
         "store": store.url,
         "artifacts": len(stock.entries),
         "bytes": stock.stored_bytes,
-        "stages": summed((entry.stage, entry) for entry in stock.entries),
+        "stages": summed_entries((entry.stage, entry) for entry in stock.entries),
         "leftovers": {"count": len(dead), "bytes": _parsed_bytes(dead)},
         "running": [str(run) for run in runs],
     }
     if options.clips:
-        summary["clips"] = summed((entry.clip, entry) for entry in stock.entries)
+        summary["clips"] = summed_entries((entry.clip, entry) for entry in stock.entries)
     if options.json:
         print(json.dumps(summary, indent=1))
     else:
@@ -114,7 +114,7 @@ def _list_store(store: Store, options: argparse.Namespace) -> int:
     return 0
 
 
-def summed(entries: Iterable[tuple[str, Entry]]) -> dict[str, dict[str, float]]:
+def summed_entries(entries: Iterable[tuple[str, Entry]]) -> dict[str, dict[str, float]]:
     """Return the sums of entries under each name, largest first.
 
     Returns
@@ -162,7 +162,7 @@ def _show_table(summary: dict[str, Any], now: float) -> None:
 
 def _verify_store(store: Store, options: argparse.Namespace) -> int:
     console, keys, damaged = plain_console(), list(keys_of(store)), 0
-    verdicts = verify(store, keys, workers=options.workers or os.cpu_count() or 1)
+    verdicts = verify_artifacts(store, keys, workers=options.workers or os.cpu_count() or 1)
     for verdict in _followed_verdicts(verdicts, len(keys)):
         if not verdict.problem:
             continue
@@ -173,9 +173,9 @@ def _verify_store(store: Store, options: argparse.Namespace) -> int:
             store.remove(verdict.key)
     if not options.dry_run:
         forget_stock(store)  # a remover killed in an object store may have left it wrong
-    dead = leftovers(store, take_stock(store), before=dead_before(running(store), time.time()))
+    dead = find_leftovers(store, take_stock(store), before=dead_before(running(store), time.time()))
     if not options.dry_run:
-        sweep(store, dead)
+        delete_leftovers(store, dead)
     done = "found" if options.dry_run else "removed"
     for leftover in dead:
         _print_line(
@@ -208,7 +208,7 @@ def _prune_store(store: Store, options: argparse.Namespace) -> int:
 def _tell_removed(done: Pruned, options: argparse.Namespace) -> None:
     console = plain_console()
     verb = "would be removed" if options.dry_run else "removed"
-    for stage, row in summed((entry.stage, entry) for entry in done.removed).items():
+    for stage, row in summed_entries((entry.stage, entry) for entry in done.removed).items():
         _print_line(
             console, f"{stage}: {row['artifacts']} artifacts {verb}, {size_text(row['bytes'])}"
         )

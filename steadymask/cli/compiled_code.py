@@ -16,7 +16,7 @@ def place_compiled_code() -> None:
     Numba refuses to compile where it can keep nothing.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    if VARIABLE in os.environ or writable(KERNELS) or writable(cache):
+    if VARIABLE in os.environ or is_writable(KERNELS) or is_writable(cache):
         return
     folder = Path(tempfile.gettempdir(), f"steadymask-numba-{os.getuid()}")
     try:
@@ -29,7 +29,7 @@ def place_compiled_code() -> None:
     os.environ[VARIABLE] = str(folder) if own and folder.is_dir() else tempfile.mkdtemp()
 
 
-def writable(folder: Path) -> bool:
+def is_writable(folder: Path) -> bool:
     """Return whether a folder may be written to, or made."""
     while not folder.exists():
         folder = folder.parent

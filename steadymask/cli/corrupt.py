@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError
 from stages.media.masks.folder import read_png
 from stages.media.masks.palette import write_indexed_png
-from stages.ops.corruption import corrupt, eroded
+from stages.ops.corruption import corrupted_mask, eroded_mask
 from steadymask.evaluation.layouts import find_labels
 
 IGNORE = 255
@@ -65,8 +65,8 @@ def main(arguments: Sequence[str]) -> int:
     for name, files in clips.items():
         folder = options.to / name
         folder.mkdir(parents=True)
-        rng = generator(options.seed, name)
-        angle = generator(options.seed, f"{name} erosion").uniform(0, 2 * np.pi)
+        rng = clip_generator(options.seed, name)
+        angle = clip_generator(options.seed, f"{name} erosion").uniform(0, 2 * np.pi)
         for path in files.values():
             labels = read_png(path).values
             flickering = _corrupted_labels(labels, rng, angle, options)
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def generator(seed: int, name: str) -> np.random.Generator:
+def clip_generator(seed: int, name: str) -> np.random.Generator:
     """Return random numbers for a clip, the same whatever other clips there are."""
     digest = hashlib.sha256(f"{seed} {name}".encode()).digest()
     return np.random.default_rng(int.from_bytes(digest[:8], "little"))
@@ -103,8 +103,8 @@ def _corrupted_labels(
     objects = [v for v in np.unique(labels).tolist() if v and (binary or v != IGNORE)]
     out = np.zeros_like(labels)
     for value in objects:
-        smaller = eroded(labels == value, pixels=options.erosion, angle=angle)
-        mask = corrupt(
+        smaller = eroded_mask(labels == value, pixels=options.erosion, angle=angle)
+        mask = corrupted_mask(
             smaller, rng, growth=options.growth, displacement=options.displacement,
             blobs=options.blobs,
         )  # fmt: skip

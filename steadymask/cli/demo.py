@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stages.media.masks.palette import read_labels, write_indexed_png
 from stages.metrics.accuracy import boundary_f, jaccard
-from stages.ops.corruption import corrupt
+from stages.ops.corruption import corrupted_mask
 
 SIZE = 360, 640
 FRAMES = 40
@@ -49,7 +49,7 @@ def make_demo(out: Path) -> tuple[Path, Path]:
         for folder in folders.values():
             folder.mkdir(parents=True)
         for t, (frame, truth) in enumerate(_scene_frames(scene, rng)):
-            noisy = corrupt(truth, rng, growth=3, displacement=6, blobs=0.3)
+            noisy = corrupted_mask(truth, rng, growth=3, displacement=6, blobs=0.3)
             cv2.imwrite(str(folders["footage"] / f"{t:05d}.jpg"), frame[..., ::-1])
             write_indexed_png(folders["truth"] / f"{t:05d}.png", truth.astype(np.uint8))
             write_indexed_png(folders["masks"] / f"{t:05d}.png", noisy.astype(np.uint8))

@@ -29,7 +29,7 @@ from steadymask.evaluation.protocols import PROTOCOLS, choose_protocol
 from steadymask.evaluation.reference_flow import EstimatedFlow, flow_used
 from steadymask.evaluation.score_clip import TRUTH, ClipScores, Options
 from steadymask.evaluation.score_library import reference_flow, score_library
-from steadymask.evaluation.summary import Gate, summarise
+from steadymask.evaluation.summary import Gate, summarise_clips
 
 EPILOG = """\
 Layouts: DAVIS, YouTube-VOS (<clip>/00000.png), VSPW (<clip>/origin, <clip>/mask), Cityscapes
@@ -138,7 +138,7 @@ def _evaluate_library(options: argparse.Namespace, scratch: Path) -> int:
         _describe_flow(judge, options), describe_sizes(scores), wanted.protocol.name,
         wanted.protocol.summary,
     )  # fmt: skip
-    summary = summarise(scores, list(systems))
+    summary = summarise_clips(scores, list(systems))
     print_conditions(console, conditions)
     print_summary(console, summary, list(systems))
     if options.per_clip:

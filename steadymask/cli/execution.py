@@ -40,7 +40,7 @@ def fork_early(options: argparse.Namespace) -> ForkedWorkers:
     return ForkedWorkers((options.workers or os.cpu_count() or 1) if wanted else 0)
 
 
-def starter(
+def executor_starter(
     options: argparse.Namespace | Placement,
     store: Store,
     engine: Engine,
@@ -95,7 +95,7 @@ def prepare(
             failed.add(event.clip)
             say(f"{event.clip}: left out: {event.text}")
 
-    start, out = starter(options, store, engine, steps), options.out / command
+    start, out = executor_starter(options, store, engine, steps), options.out / command
     Run(steps, store, out, start, chunk=engine.chunk, listener=listen).go(clips)
     RESIDENT.clear()  # the training that follows wants the GPU for itself
     say(f"{command}: {computed[0]} tasks computed, the rest was cached")

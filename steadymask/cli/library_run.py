@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from pipeline.disk_admission import Room, gigabytes
+from pipeline.disk_admission import Room, gigabyte_text
 from pipeline.events import Event
 from pipeline.executor import Executor
 from pipeline.forked_workers import ForkedWorkers
@@ -21,7 +21,7 @@ from pipeline.store.retention import Budget, in_use
 from pipeline.store.store import Store
 from stages.catalogue import Engine, build_steps
 from steadymask.cli.awake_clock import awake_clock
-from steadymask.cli.execution import fork_early, starter
+from steadymask.cli.execution import executor_starter, fork_early
 from steadymask.cli.hand_edits import gather_hand_edits, print_hand_edits
 from steadymask.cli.library import (
     Pairing,
@@ -35,7 +35,7 @@ from steadymask.cli.options import read_settings
 from steadymask.cli.pages import write_pages
 from steadymask.cli.progress import Progress
 from steadymask.cli.run_record import Record, print_table
-from steadymask.cli.settings_text import resolved
+from steadymask.cli.settings_text import resolved_settings
 from steadymask.cli.size_estimates import SPENDABLE, clip_bytes, written_bytes
 from steadymask.cli.terminal import announce
 from steadymask.cli.uncovered import print_uncovered
@@ -93,7 +93,7 @@ class LibraryRun:
         Return the record, and the size of the store in bytes where it is over its budget, else 0.
         """
         clips, steps = self.clips_to_do(), self.steps
-        names, settings = [step.name for step in steps], resolved(steps, self.engine)
+        names, settings = [step.name for step in steps], resolved_settings(steps, self.engine)
         count = len(self.library.clips) + len(self.library.failures)
         record = Record(self.out, settings, names, count, library=self.name)
         if self.retry_failed:
@@ -126,7 +126,7 @@ class LibraryRun:
                 raise
         record.hand_edits = gather_hand_edits(self.out, record.finished)
         record.save("done")
-        return record, budget.stored_bytes if budget is not None and budget.over else 0
+        return record, budget.stored_bytes if budget is not None and budget.is_exceeded else 0
 
 
 def run_library(options: argparse.Namespace) -> int:
@@ -188,13 +188,13 @@ def _run_work(
     most = size_bytes("--store-budget", options.store_budget) if options.store_budget else 0
     work = LibraryRun(
         options.out, options.footage.resolve().name, library, steps, engine, store,
-        starter(options, store, engine, steps, early),
+        executor_starter(options, store, engine, steps, early),
         retry_failed=options.retry_failed, budget_bytes=most, workers=options.workers,
     )  # fmt: skip
     with Progress(len(work.clips_to_do()), options.workers) as progress:
         record, over_bytes = work.go(progress.record_event)
     if over_bytes:
-        print(f"store: {gigabytes(over_bytes)}, over its budget: the last clips needed it")
+        print(f"store: {gigabyte_text(over_bytes)}, over its budget: the last clips needed it")
     page = write_pages(options.out)  # before anything is printed: nobody may read it
     print_table(record)
     print_hand_edits(options.out, record.hand_edits)
@@ -213,4 +213,4 @@ def _exit_status(options: argparse.Namespace, record: Record) -> int:
         return 1
     if options.fail_on_uncovered and bare:
         return UNCOVERED
-    return WARNED if options.fail_on_warning and record.warned else 0
+    return WARNED if options.fail_on_warning and record.warned_clips else 0

@@ -92,7 +92,7 @@ def say(text: str) -> None:
 
 def read_settings(options: argparse.Namespace) -> tuple[Sections, str]:
     """Return presets, overrides and options in one, and what to call it in messages."""
-    from pipeline.settings import merge, read_overrides, read_preset  # slow to import
+    from pipeline.settings import merge_layers, read_overrides, read_preset  # slow to import
 
     layers = [read_preset(find_preset(path)) for path in options.config]
     layers.append(read_overrides(options.set))
@@ -102,7 +102,7 @@ def read_settings(options: argparse.Namespace) -> tuple[Sections, str]:
     if any(chosen.values()):
         layers.append({"export": {name: text for name, text in chosen.items() if text}})
     names = [str(path) for path in options.config] + (["--set"] if options.set else [])
-    return merge(*layers), ", ".join(names) or "settings"
+    return merge_layers(*layers), ", ".join(names) or "settings"
 
 
 def find_preset(path: Path) -> Path:

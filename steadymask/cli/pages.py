@@ -14,10 +14,10 @@ from urllib.parse import quote
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from stages.report.curves import curve
+from stages.report.curves import thinned_curve
 from steadymask.cli.glossary import GLOSSARY
 from steadymask.cli.review_list import read_review
-from steadymask.cli.run_record import remarks
+from steadymask.cli.run_record import review_remark
 from steadymask.cli.terminal import line
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -107,7 +107,7 @@ def _clip_entry(out: Path, name: str, run: dict[str, Any]) -> dict[str, Any]:
         "smooth_before": metrics["input"]["E_smooth_mean"],
         "smooth_left": metrics["output"]["E_smooth_mean"],
         "iou": sum(iou) / len(iou),
-        "remarks": remarks(metrics),
+        "remarks": review_remark(metrics),
         "warnings": metrics["warnings"],
         "notes": metrics["notes"],
         "holes": metrics["holes"],
@@ -153,7 +153,7 @@ def _frames_to_check(clip: dict[str, Any], shown: dict[str, Any]) -> list[dict[s
 def _risk_lane(clip: dict[str, Any]) -> dict[str, Any] | None:
     """Return the highest risk of any object over the frames, or None where none was computed."""
     risks = [values for values in clip["risk"].values() if values]
-    return curve(np.max(np.array(risks, np.float64), axis=0)) if risks else None
+    return thinned_curve(np.max(np.array(risks, np.float64), axis=0)) if risks else None
 
 
 def _trust_lane(clip: dict[str, Any]) -> dict[str, Any] | None:
@@ -165,7 +165,7 @@ def _trust_lane(clip: dict[str, Any]) -> dict[str, Any] | None:
         [[class_shares[kind] for kind in kinds] for class_shares in clip["trust"].values()],
         np.float64,
     )
-    return {kind: curve(shares[:, k].max(axis=0)) for k, kind in enumerate(kinds)}
+    return {kind: thinned_curve(shares[:, k].max(axis=0)) for k, kind in enumerate(kinds)}
 
 
 def _clip_urgency(clip: dict[str, Any]) -> tuple[Any, ...]:

@@ -16,14 +16,14 @@ from pipeline.errors import ConfigError, InputError
 from stages.media.footage.video import read_picture
 from stages.media.masks.folder import read_png
 from stages.media.masks.palette import write_indexed_png
-from steadymask.cli.corrupt import generator, refuse_full
+from steadymask.cli.corrupt import clip_generator, refuse_full
 from steadymask.evaluation.perturbation import (
     KINDS,
     SEVERITIES,
     Kind,
     Motion,
     exact_flow,
-    perturbed,
+    perturbed_frame,
     random_motion,
 )
 
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> int:
             for kind in options.kinds:
                 for severity in options.severities:
                     name = f"{stem}-{kind}-{severity}"
-                    rng = generator(options.seed, name)
+                    rng = clip_generator(options.seed, name)
                     motion = random_motion(kind, severity, labels.shape, options.frames, rng)
                     _write_clip(options.to, name, image, labels, motion, rng)
                     record[name] = _manifest_entry(kind, severity, motion)
@@ -154,7 +154,7 @@ def _write_clip(
     for part in ("JPEGImages", "Annotations"):
         (folder / part / name).mkdir(parents=True)
     for t in range(len(motion.places)):
-        frame, moved = perturbed(image, labels, motion, t, rng)
+        frame, moved = perturbed_frame(image, labels, motion, t, rng)
         Image.fromarray(frame).save(folder / "JPEGImages" / name / f"{t:05d}.png")
         write_indexed_png(folder / "Annotations" / name / f"{t:05d}.png", moved)
     pairs = range(len(motion.places) - 1)

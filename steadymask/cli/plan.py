@@ -19,7 +19,7 @@ from rich.table import Table
 from pipeline.errors import PipelineError
 from pipeline.plan import ClipPlan
 from pipeline.scheduler import look_up
-from pipeline.source_digests import remembered
+from pipeline.source_digests import remembered_identity
 from pipeline.stage import WHOLE, Clip, Sink, Source, Step
 from pipeline.store.store import Store
 from stages.facts import ClipFacts
@@ -50,7 +50,7 @@ def print_plan(
     readings = MaskReadings(steps)
     for clip in clips:
         where = str(out / clip.name)
-        plan = ClipPlan(clip, steps, chunk, where, partial(remembered, store))
+        plan = ClipPlan(clip, steps, chunk, where, partial(remembered_identity, store))
         try:
             there = _settle_plan(plan, store)
             probed = None if there else _probe_cost(plan, time.monotonic() < until)

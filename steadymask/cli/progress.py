@@ -50,12 +50,12 @@ class Progress:
         """Start showing."""
         if sys.stderr.isatty() and not self._console.is_dumb_terminal:
             self._live = Live(
-                console=self._console, get_renderable=self._screen, refresh_per_second=4,
+                console=self._console, get_renderable=self._screen_content, refresh_per_second=4,
                 transient=True, redirect_stdout=False, redirect_stderr=False,
             )  # fmt: skip
             self._live.start()
         else:
-            self._ticker = threading.Thread(target=self._tick, daemon=True)
+            self._ticker = threading.Thread(target=self._redraw_often, daemon=True)
             self._ticker.start()
         return self
 
@@ -85,7 +85,7 @@ class Progress:
             retry = "once more: " if isinstance(event, TaskRetried) else ""
             self._print_line(f"{event.clip}: {retry}{event.text}")
 
-    def _tick(self) -> None:
+    def _redraw_often(self) -> None:
         while not self._stopped.wait(EVERY_S):
             with self._lock:
                 text, running = self._overall_bar(), self._meter.running()
@@ -107,7 +107,7 @@ class Progress:
             f"{estimate.share:.0%}, {done} of {frames} frames, {estimate.rate:.1f} frames/s{ending}"
         )
 
-    def _screen(self) -> Group:
+    def _screen_content(self) -> Group:
         """Return all that stands below the lines: a bar of all, and the clips at work."""
         narrow = self._console.width < NARROW
         with self._lock:

@@ -59,7 +59,7 @@ class Record:
         self._ended: dict[str, str] = {}  # of the others, as JSON: a library may be large
         self._totals: dict[str, list[float]] = {name: [0, 0, 0.0, 0] for name in order}
         self._began = time.time()
-        self._versions = {"python": platform.python_version(), **_versions()}
+        self._versions = {"python": platform.python_version(), **_library_versions()}
 
     def record_event(self, event: Event) -> None:
         """Add one event; now and then write ``run.json``, for `status`."""
@@ -183,7 +183,7 @@ class Record:
         return {name: scores[name] for name in ("masks_read_as", "class_names") if scores.get(name)}
 
     @property
-    def warned(self) -> list[str]:
+    def warned_clips(self) -> list[str]:
         """The finished clips that have a warning, by name."""
         return [clip for clip in sorted(self.finished) if self.scores(clip)["warnings"]]
 
@@ -199,7 +199,7 @@ class Record:
         full["review"] = read_review(self.out, clip)["rows"] if self._has_review else []
         return full
 
-    def spent(self) -> dict[str, tuple[int, int, float, float]]:
+    def spent_by_stage(self) -> dict[str, tuple[int, int, float, float]]:
         """Return (computed, hits, seconds, bytes) of each stage over all clips."""
         return {
             name: (int(computed), int(hits), seconds, size)
@@ -211,7 +211,7 @@ def print_table(record: Record) -> None:
     """Print stages, clips and failures."""
     console = plain_console()
     stages = Table("stage", "computed", "cached", "seconds", "MB", title="stages")
-    for name, (computed, hits, seconds, size) in record.spent().items():
+    for name, (computed, hits, seconds, size) in record.spent_by_stage().items():
         stages.add_row(name, str(computed), str(hits), f"{seconds:.1f}", f"{size / 1e6:.0f}")
     console.print(stages)
     every = [(clip, record.scores(clip)) for clip in record.finished]
@@ -250,9 +250,9 @@ def _print_clips(console: Console, every: Sequence[tuple[str, dict[str, Any]]]) 
         iou = f"{scores['iou_with_input']:.3f}"
         if console.width < NARROW:
             text = f"{line(clip)}: E_cons {values[0]} in, {values[1]} out; IoU {iou}"
-            console.print(f"{text}; {remarks(scores)}".removesuffix("; "), soft_wrap=True)
+            console.print(f"{text}; {review_remark(scores)}".removesuffix("; "), soft_wrap=True)
         else:
-            table.add_row(line(clip), str(scores["frames"]), *values, iou, remarks(scores))
+            table.add_row(line(clip), str(scores["frames"]), *values, iou, review_remark(scores))
     if console.width >= NARROW:
         console.print(table)
 
@@ -274,7 +274,7 @@ def warning_text(warning: Mapping[str, Any]) -> str:
     return f"{warning['words']}{cause}"
 
 
-def remarks(scores: dict[str, Any]) -> str:
+def review_remark(scores: dict[str, Any]) -> str:
     """Return a line on the frames of a clip that a person should check."""
     parts = [f"warning: {warning['words']}" for warning in scores["warnings"]]
     parts += scores["notes"]
@@ -294,7 +294,7 @@ def _number_text(value: float | None) -> str:
     return "–" if value is None else f"{value:.2f}"
 
 
-def _versions() -> dict[str, str]:
+def _library_versions() -> dict[str, str]:
     versions = {}
     for name in PACKAGES:
         try:

@@ -27,7 +27,7 @@ def print_settings(options: argparse.Namespace) -> int:
     return 0
 
 
-def resolved(steps: Sequence[Step], engine: Engine) -> Sections:
+def resolved_settings(steps: Sequence[Step], engine: Engine) -> Sections:
     """Return the settings of the steps of a run by section, as plain values."""
     sections = {
         step.name: step.model_dump(mode="json") for step in steps if step.name not in HIDDEN

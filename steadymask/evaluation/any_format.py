@@ -22,7 +22,7 @@ from stages.media.masks.folder import read_png
 from stages.media.masks.open import open_masks
 from stages.media.masks.pairing import find_masks
 from stages.media.masks.palette import write_indexed_png
-from stages.ops.soft_masks import winners
+from stages.ops.soft_masks import winning_classes
 from steadymask.evaluation.layouts import Files, find_frames, find_labels
 
 LOOKED_AT = 5  # pictures of a clip, to tell grey levels from labels
@@ -113,7 +113,7 @@ def _converted_clip(name: str, path: Path, frames: Files, folder: Path) -> Files
     for frame, values in zip(frames, islice(source, len(frames)), strict=True):
         labels = values
         if source.legend.kind == "soft":
-            labels = winners(np.moveaxis(values, 0, -1).astype(np.float32))
+            labels = winning_classes(np.moveaxis(values, 0, -1).astype(np.float32))
         if labels.max(initial=0) >= IGNORE:
             raise InputError(f"{path}: expected labels up to {IGNORE - 1}, got {labels.max()}")
         files[frame] = folder / f"{frame}.png"

@@ -45,7 +45,7 @@ def make_masks(truth: Labels, kind: str, rng: np.random.Generator) -> Labels:
     if kind == "truth":
         return [mask.copy() for mask in truth]
     if kind == "boiling":
-        return [_displaced(mask, rng) for mask in truth]
+        return [_displaced_mask(mask, rng) for mask in truth]
     if kind == "spell":
         start = max((len(truth) - LONG) // 2, 0)
         bad = range(start, start + LONG)
@@ -54,15 +54,15 @@ def make_masks(truth: Labels, kind: str, rng: np.random.Generator) -> Labels:
     for spell in bad_spells(len(truth), rng):
         half, side = rng.random() < 0.5, int(rng.integers(4))
         for t in spell:
-            out[t] = _spoiled(truth[t], kind, half, side)
+            out[t] = _spoiled_mask(truth[t], kind, half, side)
     return out
 
 
-def _spoiled(mask: NDArray[np.uint8], kind: str, half: bool, side: int) -> NDArray[np.uint8]:
+def _spoiled_mask(mask: NDArray[np.uint8], kind: str, half: bool, side: int) -> NDArray[np.uint8]:
     """Return the mask of a frame in a bad spell."""
     if kind == "dropout":
-        return _halved(mask, side) if half else np.zeros_like(mask)
-    return _leaked(mask, side) if kind == "leak" else _swapped(mask, side)
+        return _halved_mask(mask, side) if half else np.zeros_like(mask)
+    return _leaked_mask(mask, side) if kind == "leak" else _swapped_mask(mask, side)
 
 
 def bad_spells(count: int, rng: np.random.Generator) -> list[range]:
@@ -78,14 +78,14 @@ def bad_spells(count: int, rng: np.random.Generator) -> list[range]:
     return spells
 
 
-def _displaced(mask: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+def _displaced_mask(mask: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
     y, x = np.mgrid[: mask.shape[0], : mask.shape[1]].astype(np.float32)
     field = [cv2.GaussianBlur(rng.standard_normal(mask.shape), (0, 0), WAVE) for _ in range(2)]
     u, v = (np.asarray(part * (SHIFT / part.std()), np.float32) for part in field)
     return np.asarray(cv2.remap(mask, x + u, y + v, cv2.INTER_NEAREST))
 
 
-def _halved(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _halved_mask(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Return a mask without what lies on one side of its median."""
     places = np.argwhere(mask)
     if not len(places):
@@ -97,7 +97,7 @@ def _halved(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return np.where(gone[:, None] if axis == 0 else gone, np.uint8(0), mask)
 
 
-def _leaked(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _leaked_mask(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Return a mask that has grown into a box of half its own extent beside it."""
     places = np.argwhere(mask)
     if not len(places):
@@ -114,7 +114,7 @@ def _leaked(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     return out
 
 
-def _swapped(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+def _swapped_mask(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Return a mask with its first two ids swapped, or with its only one moved away."""
     ids = np.unique(mask[mask > 0])
     if len(ids) > 1:

@@ -106,7 +106,7 @@ def _clip_and_frame(path: Path, root: Path) -> tuple[str, str]:
     return "/".join(parts) or root.resolve().name, path.stem
 
 
-def pair(frames: Files, labels: Files, where: str) -> dict[str, Path]:
+def paired_files(frames: Files, labels: Files, where: str) -> dict[str, Path]:
     """Return the label files by the name of their frame, as many as there are.
 
     By name; else by number; else, where there are as many, in order.

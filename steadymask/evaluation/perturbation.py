@@ -96,7 +96,7 @@ def _random_position(
     return left, top, left + side, top + side
 
 
-def perturbed(
+def perturbed_frame(
     image: NDArray[np.uint8],
     labels: NDArray[np.integer],
     motion: Motion,

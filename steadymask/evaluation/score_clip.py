@@ -16,7 +16,7 @@ from stages.metrics.stability import excess
 from stages.metrics.temporal import edge_band
 from steadymask.evaluation.correctness import Classes, Correctness, Objects, VspwClasses
 from steadymask.evaluation.labels import LabelSet, Reader, Task
-from steadymask.evaluation.layouts import Files, pair
+from steadymask.evaluation.layouts import Files, paired_files
 from steadymask.evaluation.object_tracks import ObjectTracks
 from steadymask.evaluation.pools import Pool
 from steadymask.evaluation.protocols import PROTOCOLS, Protocol
@@ -104,7 +104,7 @@ def score_clip(
     scores = ClipScores(name, len(frames))
     true = None
     if truth is not None:
-        named = pair(frames, truth, f"{name}: truth")
+        named = paired_files(frames, truth, f"{name}: truth")
         true = LabelSet(named, options.void, numbered=options.protocol.name == "vspw")
     counted = _counted_frames(name, frames, true, options.protocol)
     label_sets = _usable_systems(scores, frames, systems, options.protocol)
@@ -231,7 +231,7 @@ def _usable_systems(
     label_sets = {}
     for system, files in systems.items():
         try:
-            named = pair(frames, files, f"{scores.name}: {system}")
+            named = paired_files(frames, files, f"{scores.name}: {system}")
             missing = [frame for frame in frames if frame not in named]
             if missing:
                 raise InputError(

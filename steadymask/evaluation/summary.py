@@ -106,7 +106,7 @@ class Summary:
         return {system for system, value in known.items() if value == top}
 
 
-def summarise(scores: Sequence[ClipScores], systems: Sequence[str]) -> Summary:
+def summarise_clips(scores: Sequence[ClipScores], systems: Sequence[str]) -> Summary:
     """Return the means over the clips that all systems have."""
     common = [
         clip_scores

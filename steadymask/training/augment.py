@@ -12,7 +12,7 @@ Batch = dict[str, torch.Tensor]
 Chance = Callable[[float], bool]
 
 
-def augmented(batch: Batch, generator: torch.Generator) -> Batch:
+def augmented_batch(batch: Batch, generator: torch.Generator) -> Batch:
     """Return the batch turned, lit otherwise, inside out, or with less to go by.
 
     Parameters

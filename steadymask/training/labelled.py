@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from stages.arrays import offsets
+from stages.arrays import neighbour_offsets
 from stages.facts import ClipFacts
 from stages.media.masks.open import mask_digest
 from stages.media.masks.palette import read_labels
@@ -148,7 +148,7 @@ class LabelledClips:
         if i == j:
             return np.zeros((2, rows, columns), np.float32)
         packed = self._library.entry(sample, "flow.flow", i)
-        k = offsets(len(packed) // 2).index(j - i)
+        k = neighbour_offsets(len(packed) // 2).index(j - i)
         return resize_flow(unpack_flow(packed[k]), (rows, columns))
 
     def _pipeline_labels(self, sample: SampleFrame, stage: str, t: int) -> NDArray[np.uint8]:

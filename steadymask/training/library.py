@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from pipeline.plan import ClipPlan
 from pipeline.scheduler import look_up
-from pipeline.source_digests import remembered
+from pipeline.source_digests import remembered_identity
 from pipeline.stage import Clip, Facts, Span, Step
 from pipeline.store.store import Store
 from stages.facts import ClipFacts
@@ -131,7 +131,7 @@ class Library:
 
 def _followed_plan(clip: Clip, steps: Sequence[Step], store: Store, chunk: int) -> ClipPlan:
     """Return a clip's plan with everything that the store has."""
-    plan = ClipPlan(clip, steps, chunk, "", partial(remembered, store))
+    plan = ClipPlan(clip, steps, chunk, "", partial(remembered_identity, store))
     while (task := plan.next_ready()) is not None:
         manifest = look_up(task, store)
         if manifest is not None:

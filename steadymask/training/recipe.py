@@ -25,8 +25,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from stages.models.decoders.aligned import OWN, VOTED, AlignedDecoder, log_odds
 from stages.models.decoders.load import load_decoder, save_decoder
-from steadymask.training.augment import augmented
-from steadymask.training.synthetic.examples import examples
+from steadymask.training.augment import augmented_batch
+from steadymask.training.synthetic.examples import training_examples
 
 SHARD = 300  # examples in a file
 VIDEOS = 3  # that a file of examples draws on
@@ -53,7 +53,7 @@ def main() -> None:
     parser.add_argument("--order", type=int, default=1, help="seed of the order of examples")
     parser.add_argument("--to", type=Path, required=True)
     options = parser.parse_args()
-    generate(options.videos, options.examples, options.work, seed=options.seed)
+    write_examples(options.videos, options.examples, options.work, seed=options.seed)
     train(
         options.work, options.to, rate=options.rate, steps=options.steps, batch=options.batch,
         seed=options.order, start=options.start,
@@ -68,7 +68,7 @@ def train(
     network = cast("AlignedDecoder", load_decoder("aligned", start)) if start else AlignedDecoder()
     decoder = network.train().to(memory_format=torch.channels_last)
     training = Supervised(decoder, rate, steps)
-    loader, held_out = loaders(folder, batch, seed)
+    loader, held_out = batch_loaders(folder, batch, seed)
     trainer = lightning.Trainer(
         max_steps=steps, precision="bf16-mixed", gradient_clip_val=1.0, logger=False,
         enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
@@ -78,7 +78,7 @@ def train(
     save_decoder(to, decoder)
 
 
-def generate(videos: Sequence[Path], count: int, folder: Path, *, seed: int) -> None:
+def write_examples(videos: Sequence[Path], count: int, folder: Path, *, seed: int) -> None:
     """Write examples into `folder`, a few hundred a file; files that are there are kept."""
     folder.mkdir(parents=True, exist_ok=True)
     missing = [
@@ -91,7 +91,7 @@ def generate(videos: Sequence[Path], count: int, folder: Path, *, seed: int) -> 
 
 def _write_shard(videos: Sequence[Path], folder: Path, seed: int, number: int) -> None:
     few = [videos[(VIDEOS * number + k) % len(videos)] for k in range(min(VIDEOS, len(videos)))]
-    batch = list(examples(few, SHARD, seed=1000 * seed + number))
+    batch = list(training_examples(few, SHARD, seed=1000 * seed + number))
     path = folder / f"{seed}-{number:03d}.npz"
     draft = path.with_suffix(".draft.npz")
     arrays: Any = {name: np.stack([e[name] for e in batch]) for name in batch[0]}
@@ -99,7 +99,7 @@ def _write_shard(videos: Sequence[Path], folder: Path, seed: int, number: int) -
     draft.replace(path)
 
 
-def loaders(folder: Path, batch: int, seed: int) -> tuple[Iterator[Batch], DataLoader[Batch]]:
+def batch_loaders(folder: Path, batch: int, seed: int) -> tuple[Iterator[Batch], DataLoader[Batch]]:
     """Return endless augmented batches, and the ones held out."""
     shards = [np.load(path) for path in sorted(folder.glob("*.npz"))]
     tensors: dict[str, torch.Tensor] = {
@@ -115,7 +115,7 @@ def loaders(folder: Path, batch: int, seed: int) -> tuple[Iterator[Batch], DataL
         generator = torch.Generator().manual_seed(seed)
         while True:
             rows = torch.randint(last, (batch,), generator=generator)
-            yield augmented(pick(rows), generator)
+            yield augmented_batch(pick(rows), generator)
 
     chunks = torch.split(torch.arange(last, last + HELD_OUT), batch)
     last_ones = cast("Dataset[Batch]", [pick(rows) for rows in chunks])

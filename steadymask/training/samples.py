@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from pipeline.stage import Span
-from stages.arrays import offsets
+from stages.arrays import neighbour_offsets
 from stages.ops.decoder_inputs import decoder_inputs, frame_view
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.soft_masks import with_background
@@ -101,7 +101,7 @@ class AlignedSamples(Dataset[Sample]):
         """Return the flow from frame t to its neighbours, cut out, by their distance."""
         packed = self._library.span(sample, "flow.flow", t, t + 1)[t]
         flows = {}
-        for k, step in enumerate(offsets(self._shape.radius)):
+        for k, step in enumerate(neighbour_offsets(self._shape.radius)):
             if sample.shot[0] <= t + step < sample.shot[1]:
                 whole = resize_flow(unpack_flow(packed[k]), (size[0], size[1]))
                 flows[step] = np.ascontiguousarray(whole[(slice(None), *cut)])
@@ -199,7 +199,7 @@ class WindowSamples(Dataset[Sample]):
         i, j = near[pair[0]], near[pair[1]]
         if i == j:  # an end frame, repeated
             return np.zeros((2, *(part.stop - part.start for part in cut)), np.float32)
-        k = offsets(self._shape.radius).index(j - i)
+        k = neighbour_offsets(self._shape.radius).index(j - i)
         whole = resize_flow(unpack_flow(packed[i][k]), (size[0], size[1]))
         return np.ascontiguousarray(whole[(slice(None), *cut)])
 

@@ -61,7 +61,7 @@ class Triplet:
         return self.batch["seen"][:, PAIRS.index((i, j))]
 
 
-def temporal(triplet: Triplet) -> Tensor:
+def temporal_term(triplet: Triplet) -> Tensor:
     """Return PFI's eq. 3, mean over the pairs of neighbours."""
     frames, masks = triplet.batch["frames"], triplet.masks
     return _mean_of_known(
@@ -74,7 +74,7 @@ def temporal(triplet: Triplet) -> Tensor:
     )
 
 
-def pair_wise(triplet: Triplet) -> Tensor:
+def pair_wise_term(triplet: Triplet) -> Tensor:
     """Return PFI's eq. 2, mean over the pairs of neighbours."""
     masks, wanted = triplet.masks, triplet.teacher_masks
     return _mean_of_known(
@@ -85,7 +85,7 @@ def pair_wise(triplet: Triplet) -> Tensor:
     )
 
 
-def multi_frame(triplet: Triplet) -> Tensor:
+def multi_frame_term(triplet: Triplet) -> Tensor:
     """Return PFI's multi-frame term, with the regularisation of its embedding."""
     if triplet.lstm is None:
         raise ConfigError("multi_frame: expected a ConvLSTM that learns with the student, got none")
@@ -93,7 +93,7 @@ def multi_frame(triplet: Triplet) -> Tensor:
     return distance - ENLARGE * extent
 
 
-def boundary(triplet: Triplet) -> Tensor:
+def boundary_term(triplet: Triplet) -> Tensor:
     """Return eq. 1 of Coherent Loss, mean over the pairs of neighbours."""
     masks = triplet.masks
     return _mean_of_known(
@@ -106,7 +106,7 @@ def boundary(triplet: Triplet) -> Tensor:
     )
 
 
-def everywhere(triplet: Triplet) -> Tensor:
+def global_term(triplet: Triplet) -> Tensor:
     """Return eq. 2 of Coherent Loss for a picture of the paper's size, mean over neighbours."""
     masks = triplet.masks
     sums = [
@@ -119,7 +119,7 @@ def everywhere(triplet: Triplet) -> Tensor:
     return _mean_of_known(sums) * (PAPER_PIXELS / (masks.shape[-1] * masks.shape[-2]))
 
 
-def transform(triplet: Triplet) -> Tensor:
+def transform_term(triplet: Triplet) -> Tensor:
     """Return TSS's eq. 1 for the labelled frame."""
     if triplet.of_moved is None:
         raise ConfigError("transform: expected masks of the transformed frames, got none")
@@ -128,12 +128,12 @@ def transform(triplet: Triplet) -> Tensor:
 
 
 TERMS: Mapping[str, Callable[[Triplet], Tensor]] = {
-    "temporal": temporal,
-    "pair_wise": pair_wise,
-    "multi_frame": multi_frame,
-    "boundary": boundary,
-    "global": everywhere,
-    "transform": transform,
+    "temporal": temporal_term,
+    "pair_wise": pair_wise_term,
+    "multi_frame": multi_frame_term,
+    "boundary": boundary_term,
+    "global": global_term,
+    "transform": transform_term,
 }
 
 WEIGHTS: Mapping[str, float] = {

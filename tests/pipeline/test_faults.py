@@ -338,15 +338,15 @@ def test_results_and_intermediates_share_a_disk_or_have_one_each(tmp_path, monke
         return Room(store, lambda _: needs, (), out=tmp_path / "out", writes=lambda _: writes)
 
     with pytest.raises(FullError, match=r"about 6\.0 GB in the store .* 5\.0 GB are free beside 5"):
-        room().admit("a", {}, ())
+        room().admit_clip("a", {}, ())
     monkeypatch.setattr(
         "pipeline.disk_admission._disk_of", lambda folder: "out" in Path(folder).name
     )
     apart = room()
-    apart.admit("a", {}, ())
-    apart.admit("a", {}, ())
+    apart.admit_clip("a", {}, ())
+    apart.admit_clip("a", {}, ())
     with pytest.raises(FullError, match=r"expected about 6\.0 GB in the store .* 4\.0 GB are free"):
-        apart.admit("b", {}, ())
+        apart.admit_clip("b", {}, ())
     apart.leave("b")
     apart.admit_results("c", {}, "other")
     apart.admit_results("d", {}, "page")
@@ -358,4 +358,4 @@ def test_results_and_intermediates_share_a_disk_or_have_one_each(tmp_path, monke
     remote.store = SimpleNamespace(local=False)
     usage.free = 4e9
     with pytest.raises(FullError, match=r"4\.0 GB are free"):
-        remote.admit("a", {}, ())
+        remote.admit_clip("a", {}, ())

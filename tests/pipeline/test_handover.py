@@ -10,7 +10,7 @@ import pytest
 
 from pipeline.errors import LostError, NowhereError
 from pipeline.executor import Limits
-from pipeline.forked_workers import ForkedWorkers, portable
+from pipeline.forked_workers import ForkedWorkers, portable_error
 from pipeline.handover_executor import HandoverExecutor
 from pipeline.ray_process import RayProcess
 from pipeline.scheduler import Run
@@ -141,5 +141,5 @@ def test_errors_that_cannot_travel_send_their_text():
     class Local(Exception):
         pass
 
-    assert str(portable(Local("x"))) == "Local: x"
-    assert isinstance(portable(LostError("y")), LostError)
+    assert str(portable_error(Local("x"))) == "Local: x"
+    assert isinstance(portable_error(LostError("y")), LostError)

@@ -2,7 +2,7 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 from pipeline.errors import ConfigError
-from pipeline.settings import build, check_names, merge, read_overrides, read_preset
+from pipeline.settings import build, check_names, merge_layers, read_overrides, read_preset
 
 
 class Filter(BaseModel):
@@ -13,7 +13,7 @@ class Filter(BaseModel):
 
 def test_an_override_beats_the_preset_and_the_preset_beats_the_default():
     preset = {"smooth": {"radius": 2, "eps": 0.5}}
-    merged = merge(preset, read_overrides(["smooth.radius=3"]))
+    merged = merge_layers(preset, read_overrides(["smooth.radius=3"]))
     assert build(Filter, "smooth", merged["smooth"], "x") == Filter(radius=3, eps=0.5)
 
 
@@ -28,7 +28,7 @@ def test_fields_of_a_field_are_given_one_by_one():
         read_overrides(["engine.resources.flow.gpus=0.5", "engine.resources.refine={cpus: 2}"]),
     ]
     kept = [str(layer) for layer in layers]
-    assert merge(*layers)["engine"] == {
+    assert merge_layers(*layers)["engine"] == {
         "chunk": 8,
         "resources": {
             "flow": {"cpus": 1, "gpus": 0.5},
@@ -41,14 +41,16 @@ def test_fields_of_a_field_are_given_one_by_one():
 
 def test_the_last_one_said_counts_and_nothing_takes_all_back():
     preset = {"labels": {"sure_of": {1: 0.5, 2: 0.9}}}
-    assert merge(preset, read_overrides(["labels.sure_of.1=0.7"])) == {
+    assert merge_layers(preset, read_overrides(["labels.sure_of.1=0.7"])) == {
         "labels": {"sure_of": {1: 0.7, 2: 0.9}}
     }
-    assert merge(preset, read_overrides(["labels.sure_of={}"])) == {"labels": {"sure_of": {}}}
+    assert merge_layers(preset, read_overrides(["labels.sure_of={}"])) == {
+        "labels": {"sure_of": {}}
+    }
 
 
 def test_a_value_in_place_of_fields_is_refused_where_it_is_checked():
-    merged = merge({"smooth": {"eps": {"a": 1}}}, read_overrides(["smooth.eps.b=1"]))
+    merged = merge_layers({"smooth": {"eps": {"a": 1}}}, read_overrides(["smooth.eps.b=1"]))
     with pytest.raises(ConfigError, match=r"smooth\.eps = "):
         build(Filter, "smooth", merged["smooth"], "x")
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import GraphError, ShapeError
-from pipeline.plan import check_steps, cut
+from pipeline.plan import check_steps, cut_into_chunks
 from pipeline.stage import ArrayHandle, Input, Span, Stage, check_arrays
 from tests.support.toy_stages import Mean, Numbers, Page
 
@@ -29,7 +29,7 @@ def test_a_frame_outside_the_reach_cannot_be_looked_at():
 @pytest.mark.parametrize("length", [1, 3, 7, 8, 100])
 def test_chunks_cover_each_shot_once_and_are_not_longer_than_asked(length):
     shots = [(0, 10), (10, 11), (11, 40)]
-    chunks = list(cut(shots, length))
+    chunks = list(cut_into_chunks(shots, length))
     assert [t for a, b in chunks for t in range(a, b)] == list(range(40))
     assert max(b - a for a, b in chunks) <= length
     assert all(any(s <= a and b <= e for s, e in shots) for a, b in chunks)

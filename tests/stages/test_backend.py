@@ -14,7 +14,7 @@ from stages.media.masks.palette import read_labels
 from stages.ops import torch_guided, torch_visibility, torch_voting
 from stages.ops.fixed_point import pack_mask
 from stages.ops.guided import fit_coefficients
-from stages.ops.soft_masks import soften
+from stages.ops.soft_masks import softened_masks
 from stages.ops.voting import appearance_table
 from stages.refine import stage as refine
 from stages.refine.stage import Refine
@@ -43,7 +43,7 @@ def clip(data):
         frames.append(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
         labels = read_labels(folder / "Predictions_osvos" / f"{path.stem}.png").astype(np.uint8)
         labels = cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)
-        masks.append(pack_mask(soften(labels, CLASSES, sigma=1.5)))
+        masks.append(pack_mask(softened_masks(labels, CLASSES, sigma=1.5)))
     assert any(mask[..., k].max() > 200 for mask in masks for k in range(2))
     window = Window(0, FRAMES, {}, {"ingest.frames": Span(0, np.stack(frames))})
     return np.stack(frames), np.stack(masks), Flow().run(window)["flow"]

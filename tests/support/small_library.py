@@ -5,7 +5,7 @@ import numpy as np
 import skimage.data
 
 from stages.media.masks.palette import write_indexed_png
-from stages.ops.corruption import corrupt
+from stages.ops.corruption import corrupted_mask
 
 SIZE = (64, 96)
 
@@ -30,7 +30,7 @@ def scene(t, size=SIZE, picture="astronaut"):
 def flicker(labels, rng):
     out = np.zeros_like(labels)
     for label in (3, 7):
-        out[corrupt(labels == label, rng, growth=1, displacement=2, blobs=0.1)] = label
+        out[corrupted_mask(labels == label, rng, growth=1, displacement=2, blobs=0.1)] = label
     return out
 
 

@@ -9,7 +9,7 @@ import fsspec
 import numpy as np
 from fsspec.implementations.local import LocalFileSystem
 
-from pipeline.store.artifact import Manifest, sealed, unsealed
+from pipeline.store.artifact import Manifest, sealed_text, unsealed_manifest
 from pipeline.store.inventory import keys_of, take_stock
 from pipeline.store.keys import digest_json
 from pipeline.store.store import MANIFEST, Store
@@ -89,7 +89,10 @@ HARMS = {
     "array gone": ("x", None),
     "no JSON": (MANIFEST, lambda text: b"{"),
     "no longer true": (MANIFEST, lambda text: text.replace(b'"flow"', b'"wolf"')),
-    "another's": (MANIFEST, lambda text: sealed(replace(unsealed(text), record={"stage": "x"}))),
+    "another's": (
+        MANIFEST,
+        lambda text: sealed_text(replace(unsealed_manifest(text), record={"stage": "x"})),
+    ),
 }
 
 

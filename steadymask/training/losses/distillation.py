@@ -14,7 +14,7 @@ KERNEL = 3
 BOUND = 0.5  # of the weights
 
 
-def similarity(first: Tensor, second: Tensor) -> Tensor:
+def cosine_similarity(first: Tensor, second: Tensor) -> Tensor:
     """Return the cosine between every pixel of one tensor and every pixel of another.
 
     ``a_ij = x_iᵀ y_j / (|x_i| |y_j|)``, the operator AT of Liu et al., "Efficient video
@@ -67,9 +67,11 @@ def pair_wise_loss(
     for name, pair in (("student", student), ("teacher", teacher)):
         bind_shapes(**{f"{name}[{k}]": (mask, "B C H W") for k, mask in enumerate(pair)})
     grid = _pooling_grid(student[0], teacher[0], side)
-    own = similarity(*(functional.adaptive_avg_pool2d(mask, grid) for mask in student))
+    own = cosine_similarity(*(functional.adaptive_avg_pool2d(mask, grid) for mask in student))
     with torch.no_grad():
-        wanted = similarity(*(functional.adaptive_avg_pool2d(mask, grid) for mask in teacher))
+        wanted = cosine_similarity(
+            *(functional.adaptive_avg_pool2d(mask, grid) for mask in teacher)
+        )
     bind_shapes(student=(own, "B N N"), teacher=(wanted, "B N N"))
     return (own - wanted).square().mean()
 
@@ -149,7 +151,7 @@ def multi_frame_loss(
 def _self_similarity(features: Tensor, grid: tuple[int, int]) -> Tensor:
     """Return the maps (B, T, N, N) of features (B, T, D, H, W)."""
     flat = functional.adaptive_avg_pool2d(features.flatten(0, 1), grid)
-    maps = similarity(flat, flat)
+    maps = cosine_similarity(flat, flat)
     return maps.reshape(*features.shape[:2], *maps.shape[1:])
 
 

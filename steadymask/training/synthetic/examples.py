@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 from stages.models.flow.dis import DisFlow
 from stages.ops.decoder_inputs import decoder_inputs, frame_view
 from stages.ops.fixed_point import pack_flow, pack_mask, unpack_flow, unpack_mask
-from stages.ops.soft_masks import soften
+from stages.ops.soft_masks import softened_masks
 from stages.ops.voting import appearance_table, vote
 from stages.ops.warp import compose_flows, resize_flow
 from steadymask.training.synthetic.flicker import Flicker
-from steadymask.training.synthetic.materials import Picture, photographs, region, runs
+from steadymask.training.synthetic.materials import (
+    Picture,
+    picture_region,
+    sample_photographs,
+    steady_runs,
+)
 from steadymask.training.synthetic.scenes import random_scene
 
 SIZE, FRAMES, RADIUS, WINDOW = 208, 13, 3, 7
@@ -76,7 +81,7 @@ class _SyntheticClip:
     def example(self, masks: list[NDArray[np.bool_]], truth: NDArray[np.bool_]) -> Example:
         """Return the decoder's inputs of the middle frame when a network gives these masks."""
         soft = [
-            unpack_mask(pack_mask(soften(mask.astype(np.uint16), (1,), sigma=SIGMA)))
+            unpack_mask(pack_mask(softened_masks(mask.astype(np.uint16), (1,), sigma=SIGMA)))
             for mask in masks
         ]
         once = {t: self._vote_masks(dict(enumerate(soft)), t) for t in self._frames_around()}
@@ -107,7 +112,7 @@ class _SyntheticClip:
         )
 
 
-def examples(videos: Sequence[Path], count: int, *, seed: int) -> Iterator[Example]:
+def training_examples(videos: Sequence[Path], count: int, *, seed: int) -> Iterator[Example]:
     """Yield examples, by turns of layered scenes and of real video.
 
     Parameters
@@ -118,8 +123,10 @@ def examples(videos: Sequence[Path], count: int, *, seed: int) -> Iterator[Examp
     seed : int
     """
     rng = np.random.default_rng(seed)
-    real = [run for video in videos for run in runs(video, rng, frames=FRAMES, size=SIZE, each=2)]
-    cloths = [*photographs(), *(run[0] for run in real)]
+    real = [
+        run for video in videos for run in steady_runs(video, rng, frames=FRAMES, size=SIZE, each=2)
+    ]
+    cloths = [*sample_photographs(), *(run[0] for run in real)]
     for k in range(-(-count // EACH)):
         if real and rng.random() < 0.4:
             clip_examples = _from_video(rng, real[rng.integers(len(real))])
@@ -132,7 +139,7 @@ def examples(videos: Sequence[Path], count: int, *, seed: int) -> Iterator[Examp
 
 def _from_scene(rng: np.random.Generator, cloths: Sequence[Picture]) -> Iterator[Example]:
     scene = random_scene(rng, cloths, size=SIZE, frames=FRAMES)
-    frames, tops = scene.render()
+    frames, tops = scene.render_frames()
     clip = _SyntheticClip(frames)
     for _ in range(EACH):
         chosen = rng.integers(1, len(scene.layers))
@@ -146,7 +153,7 @@ def _from_video(rng: np.random.Generator, frames: list[Picture]) -> Iterator[Exa
     """Take a region of the middle frame for an object: its outline follows real edges."""
     clip = _SyntheticClip(frames)
     for _ in range(EACH):
-        mask, other = region(frames[MIDDLE], rng), region(frames[MIDDLE], rng)
+        mask, other = picture_region(frames[MIDDLE], rng), picture_region(frames[MIDDLE], rng)
         masks = clip.carried_from_the_middle(mask)
         others = clip.carried_from_the_middle(other & ~mask)
         flicker = Flicker(rng, SIZE)

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.ops.corruption import corrupt
+from stages.ops.corruption import corrupted_mask
 from steadymask.training.synthetic.materials import smooth_noise
 
 Mask = NDArray[np.bool_]
@@ -73,7 +73,9 @@ class Flicker:
             return np.zeros_like(mask)
         if self.kind == "moved":
             growth, shift = int(rng.choice([0, 3, 6, 10])), float(rng.choice([0, 4, 8]))
-            return np.asarray(corrupt(mask, rng, growth=growth, displacement=shift, blobs=0.1))
+            return np.asarray(
+                corrupted_mask(mask, rng, growth=growth, displacement=shift, blobs=0.1)
+            )
         out = (
             self._mistaken_object(mask, other) if self.kind == "whole" else self._torn_outline(mask)
         )

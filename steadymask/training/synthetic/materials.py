@@ -32,13 +32,13 @@ Picture = NDArray[np.uint8]
 
 
 @lru_cache(maxsize=1)
-def photographs() -> tuple[Picture, ...]:
+def sample_photographs() -> tuple[Picture, ...]:
     """Return the photographs and textures that come with scikit-image."""
     folder = Path(skimage.__file__).parent / "data"
     return tuple(np.asarray(Image.open(folder / name).convert("RGB")) for name in PHOTOGRAPHS)
 
 
-def runs(
+def steady_runs(
     video: Path, rng: np.random.Generator, *, frames: int, size: int, each: int
 ) -> Iterator[list[Picture]]:
     """Yield runs of a video without a cut, each a window of the picture that stays in place.
@@ -75,7 +75,7 @@ def _cut_window(frames: list[Picture], rng: np.random.Generator, size: int) -> l
     return [np.ascontiguousarray(frame[y : y + size, x : x + size]) for frame in shrunk]
 
 
-def texture(picture: Picture, rng: np.random.Generator, size: int) -> Picture:
+def random_texture(picture: Picture, rng: np.random.Generator, size: int) -> Picture:
     """Return a square piece of a picture, shrunk or enlarged at random."""
     rows, columns = picture.shape[:2]
     scale = max(rng.uniform(0.5, 1.3), (size + 2) / min(rows, columns))
@@ -116,7 +116,7 @@ def shape(rng: np.random.Generator, size: int) -> NDArray[np.bool_]:
     return canvas > 0
 
 
-def region(picture: Picture, rng: np.random.Generator) -> NDArray[np.bool_]:
+def picture_region(picture: Picture, rng: np.random.Generator) -> NDArray[np.bool_]:
     """Return a part of a picture whose outline follows its edges, as an object's does.
 
     Grows over neighbouring segments (Felzenszwalb, Huttenlocher 2004), at random, to between a

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from steadymask.training.synthetic.materials import (
     Picture,
-    region,
+    picture_region,
+    random_texture,
     shape,
     smooth_noise,
-    texture,
 )
 
 ROOM = 1.6  # a layer's size over the picture's, so that it can move
@@ -111,17 +111,17 @@ class Scene:
     noise: float
     seed: int
 
-    def time(self, frame: int) -> int:
+    def frame_time(self, frame: int) -> int:
         """Return a frame's time, 0 for the middle one."""
         return frame - self.frames // 2
 
-    def render(self) -> tuple[list[Picture], NDArray[np.uint8]]:
+    def render_frames(self) -> tuple[list[Picture], NDArray[np.uint8]]:
         """Return the pictures, and for each which layer is on top: (T, H, W), 0 is the back."""
         rng = np.random.default_rng(self.seed)
         pictures, tops = [], []
         for frame in range(self.frames):
             picture, top = self._compose_scene(frame)
-            picture = picture * np.exp(self.light * self.time(frame))
+            picture = picture * np.exp(self.light * self.frame_time(frame))
             if self.blur:
                 picture = cv2.GaussianBlur(picture, (0, 0), self.blur)
             picture = picture + rng.normal(0, self.noise, picture.shape)
@@ -133,7 +133,7 @@ class Scene:
         picture = np.zeros((self.size, self.size, 3), np.float32)
         top = np.zeros((self.size, self.size), np.uint8)
         for k, layer in enumerate(self.layers):
-            at = layer.texture_places(_pixel_grid(self.size), self.time(frame))
+            at = layer.texture_places(_pixel_grid(self.size), self.frame_time(frame))
             colour = cv2.remap(
                 layer.texture, at[0], at[1], cv2.INTER_LINEAR, borderMode=cv2.BORDER_REFLECT
             ).astype(np.float32)
@@ -149,8 +149,8 @@ class Scene:
         grid = _pixel_grid(self.size)
         out = np.zeros_like(grid)
         for k, layer in enumerate(self.layers):
-            at = layer.texture_places(grid, self.time(i))
-            there = layer.picture_places(at, self.time(j))
+            at = layer.texture_places(grid, self.frame_time(i))
+            there = layer.picture_places(at, self.frame_time(j))
             out = np.where(tops[i] == k, there - grid, out)
         return out
 
@@ -181,7 +181,7 @@ def random_scene(
     for k in range(int(rng.integers(2, 5))):
         if not alike:
             source = pictures[int(rng.integers(len(pictures)))]
-        layers.append(_random_layer(rng, texture(source, rng, big), back=k == 0, fast=fast))
+        layers.append(_random_layer(rng, random_texture(source, rng, big), back=k == 0, fast=fast))
     return Scene(
         layers=layers,
         size=size,
@@ -195,7 +195,7 @@ def random_scene(
 
 def _random_layer(rng: np.random.Generator, cloth: Picture, *, back: bool, fast: bool) -> Layer:
     big = cloth.shape[0]
-    cut = region(cloth, rng) if rng.random() < 0.45 else shape(rng, big)
+    cut = picture_region(cloth, rng) if rng.random() < 0.45 else shape(rng, big)
     if cut.mean() < 0.01:
         cut = shape(rng, big)
     # A bend of 0.3 a pixel at most can be undone by going round in circles.

@@ -13,7 +13,7 @@ import pytest
 
 from pipeline.errors import CacheError
 from pipeline.store.artifact import Manifest
-from pipeline.store.inventory import leftovers, room_of, size_of, sweep, take_stock
+from pipeline.store.inventory import delete_leftovers, find_leftovers, room_of, size_of, take_stock
 from pipeline.store.keys import digest_json
 from pipeline.store.retention import prune
 from pipeline.store.store import MANIFEST, USED_EVERY_S, Store
@@ -173,9 +173,9 @@ def test_a_process_killed_while_it_removes_leaves_nothing_that_can_be_read(tmp_p
     assert store.find(key) is None
     assert stored_keys(store) == {other}
     stock = take_stock(store)
-    (left,) = leftovers(store, stock, before=time.time() + 1)
+    (left,) = find_leftovers(store, stock, before=time.time() + 1)
     assert left.stored_bytes > 0
-    sweep(store, [left])
+    delete_leftovers(store, [left])
     assert not Path(left.path).exists()
     assert places(store) == {other}
     put(store, "one")
@@ -191,9 +191,9 @@ def test_a_draft_that_was_written_to_lately_is_no_leftover(tmp_path):
             os.utime(path, (long_ago, long_ago))
         lately = next(p for p in Path(draft.folder).rglob("*") if p.is_file())
         os.utime(lately)
-        assert leftovers(store, take_stock(store), before=long_ago + 500) == []
+        assert find_leftovers(store, take_stock(store), before=long_ago + 500) == []
         os.utime(lately, (long_ago, long_ago))
-        (left,) = leftovers(store, take_stock(store), before=long_ago + 500)
+        (left,) = find_leftovers(store, take_stock(store), before=long_ago + 500)
         assert left.path == draft.folder
 
 
@@ -203,10 +203,10 @@ def test_in_an_object_store_what_lacks_its_manifest_is_a_leftover_once_it_is_old
     store.fs.rm_file(f"{store.artifact_folder(key)}/{MANIFEST}")
     stock = take_stock(store)
     assert stock.unfinished == [key]
-    assert leftovers(store, stock, before=time.time() - 100) == []
-    (left,) = leftovers(store, stock, before=time.time() + 100)
+    assert find_leftovers(store, stock, before=time.time() - 100) == []
+    (left,) = find_leftovers(store, stock, before=time.time() + 100)
     assert left.path == store.artifact_folder(key)
-    sweep(store, [left])
+    delete_leftovers(store, [left])
     assert places(store) == set()
 
 

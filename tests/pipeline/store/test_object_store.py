@@ -91,10 +91,10 @@ def test_artifacts_are_written_found_read_and_removed(url):
         store.publish(draft, Manifest(key, 10, draft.arrays, {}, {"stage": "toy"}))
     manifest = Store(url, create=False).find(key)
     np.testing.assert_array_equal(store.read(manifest.piece("x", 12, 15)), values[2:5])
-    assert store.holds(key)
+    assert store.has_arrays(key)
     store.remove(key)
     assert store.find(key) is None
-    assert not store.holds(key)
+    assert not store.has_arrays(key)
 
 
 def test_a_run_on_it_gives_what_one_on_a_disk_gives_and_goes_on(tmp_path, url):

@@ -11,7 +11,7 @@ from pipeline.scheduler import Run
 from pipeline.store.inventory import take_stock
 from pipeline.store.retention import in_use, prune
 from pipeline.store.store import Store
-from pipeline.store.verify import verify
+from pipeline.store.verify import verify_artifacts
 from tests.support.stored_artifacts import put, stored_keys
 from tests.support.toy_stages import STEPS, clip_of, numbers
 
@@ -78,7 +78,9 @@ def test_a_pruner_killed_at_any_moment_leaves_only_whole_artifacts(tmp_path):
         pruner.send_signal(signal.SIGKILL)
         pruner.wait()
         pruner.stdout.close()
-        assert [v for v in verify(store, sorted(stored_keys(store)), workers=1) if v.problem] == []
+        assert [
+            v for v in verify_artifacts(store, sorted(stored_keys(store)), workers=1) if v.problem
+        ] == []
         assert take_stock(store).unfinished == []
     prune(store, 0)
     assert list(Path(store.root, "drafts").iterdir()) == []

@@ -207,7 +207,7 @@ def test_a_budget_costs_nothing_until_it_is_exceeded_and_then_keeps_to_it(store,
         assert budget.make_room(set()) == 0
         assert budget.stored_bytes == entry_size
         for k in range(20):
-            budget.added(size_of(store, put(store, str(k))))
+            budget.count_added(size_of(store, put(store, str(k))))
             budget.make_room(set())
             assert total(store) <= 5 * entry_size
         assert len(scans) <= 22
@@ -221,7 +221,7 @@ def test_a_budget_spares_what_open_clips_need(store):
     budget = Budget(store, size)
     assert budget.make_room(needed) == size
     assert stored_keys(store) == needed
-    assert budget.over
+    assert budget.is_exceeded
 
 
 def test_a_budget_counts_what_others_write(store, monkeypatch):

@@ -5,12 +5,12 @@ import pytest
 from pipeline.errors import CacheError
 from pipeline.store.inventory import keys_of
 from pipeline.store.store import Store
-from pipeline.store.verify import verify
+from pipeline.store.verify import verify_artifacts
 from tests.support.stored_artifacts import HARMS, KINDS, Bucket, damage, put, store_of
 
 
 def problems(store, keys=None):
-    verdicts = verify(store, list(keys_of(store)) if keys is None else keys, workers=2)
+    verdicts = verify_artifacts(store, list(keys_of(store)) if keys is None else keys, workers=2)
     return {verdict.key: verdict.problem for verdict in verdicts if verdict.problem}
 
 

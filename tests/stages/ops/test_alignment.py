@@ -1,6 +1,6 @@
 import numpy as np
 
-from stages.ops.alignment import halved, look_around, nearest_first
+from stages.ops.alignment import halved_frame, look_around, nearest_first
 from stages.ops.voting import appearance_table
 
 TABLE = appearance_table(12.0)
@@ -27,7 +27,7 @@ def test_neighbours_come_nearest_first_and_fewer_for_smaller_windows():
 
 
 def test_a_neighbour_carried_by_the_true_flow_fits_exactly():
-    own, after = halved(*moving_square(0)), halved(*moving_square(4))
+    own, after = halved_frame(*moving_square(0)), halved_frame(*moving_square(4))
     near = look_around(own, {1: after}, {1: flow(2.0)}, window=3, table=TABLE)
     assert near.shape == (1, 4, 16, 20)
     mask, weight = near[0, 2], near[0, 3]
@@ -38,13 +38,13 @@ def test_a_neighbour_carried_by_the_true_flow_fits_exactly():
 
 
 def test_a_neighbour_that_looks_otherwise_has_no_weight():
-    own, after = halved(*moving_square(0)), halved(*moving_square(4))
+    own, after = halved_frame(*moving_square(0)), halved_frame(*moving_square(4))
     near = look_around(own, {1: after}, {1: flow(0.0)}, window=3, table=TABLE)
     assert near[0, 3].mean() < 0.01
 
 
 def test_a_neighbour_that_is_not_there_counts_for_nothing():
-    own = halved(*moving_square(0))
+    own = halved_frame(*moving_square(0))
     near = look_around(own, {1: own}, {1: flow(0.0)}, window=5, table=TABLE)
     assert near[0, 3].all()
     assert not near[0, [0, 1, 4, 5, 6, 7]].any()
@@ -52,4 +52,4 @@ def test_a_neighbour_that_is_not_there_counts_for_nothing():
 
 def test_odd_sizes_are_halved_upwards():
     image, mask = moving_square(0)
-    assert halved(image[:31, :39], mask[:31, :39]).mask.shape == (16, 20, 1)
+    assert halved_frame(image[:31, :39], mask[:31, :39]).mask.shape == (16, 20, 1)

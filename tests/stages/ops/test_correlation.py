@@ -9,7 +9,7 @@ from stages.ops.correlation import (
     feature_pyramid,
     look_up,
     look_up_features,
-    transposed,
+    transposed_volume,
 )
 
 SIZE = (9, 12)
@@ -72,13 +72,13 @@ def test_the_pyramid_leaves_out_a_last_row_without_a_partner(volume):
 
 @pytest.mark.parametrize("size", [(9, 12), (4, 27), (1, 108)])
 def test_the_volume_of_the_other_direction_is_the_transpose(volume, size):
-    back = transposed(volume, size)
+    back = transposed_volume(volume, size)
     assert back.shape == (108, *size)
     np.testing.assert_array_equal(back.reshape(108, 108), volume.reshape(108, 108).T)
 
 
 def test_there_and_back_is_the_volume_itself(volume):
-    np.testing.assert_array_equal(transposed(transposed(volume, SIZE), SIZE), volume)
+    np.testing.assert_array_equal(transposed_volume(transposed_volume(volume, SIZE), SIZE), volume)
 
 
 def test_places_must_be_as_many_as_pixels(volume):

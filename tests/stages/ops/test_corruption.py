@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.ops.corruption import GRID, corrupt, eroded
+from stages.ops.corruption import GRID, corrupted_mask, eroded_mask
 
 
 def square():
@@ -18,19 +18,19 @@ def square():
 def test_erosion_in_a_direction_takes_one_side_away(angle, rows, columns):
     expected = np.zeros((60, 80), bool)
     expected[slice(*rows), slice(*columns)] = True
-    np.testing.assert_array_equal(eroded(square(), pixels=5, angle=angle), expected)
-    np.testing.assert_array_equal(eroded(square(), pixels=0, angle=angle), square())
+    np.testing.assert_array_equal(eroded_mask(square(), pixels=5, angle=angle), expected)
+    np.testing.assert_array_equal(eroded_mask(square(), pixels=0, angle=angle), square())
 
 
 def test_corruption_grows_or_shrinks_and_displaces():
     rng = np.random.default_rng(0)
-    sizes = {int(corrupt(square(), rng, growth=4, displacement=0).sum()) for _ in range(20)}
+    sizes = {int(corrupted_mask(square(), rng, growth=4, displacement=0).sum()) for _ in range(20)}
     assert min(sizes) < 600 < max(sizes)
     assert len(sizes) == 2
-    moved = corrupt(square(), rng, growth=0, displacement=4)
+    moved = corrupted_mask(square(), rng, growth=0, displacement=4)
     assert (moved != square()).any()
     assert abs(int(moved.sum()) - 600) < 250
-    np.testing.assert_array_equal(corrupt(square(), rng, growth=0, displacement=0), square())
+    np.testing.assert_array_equal(corrupted_mask(square(), rng, growth=0, displacement=0), square())
 
 
 def test_between_the_knots_edges_move_by_seven_tenths_of_the_displacement():

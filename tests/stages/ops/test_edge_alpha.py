@@ -5,7 +5,7 @@ import skimage.data
 
 from pipeline.errors import ShapeError
 from stages.ops.edge_alpha import edge_alpha
-from stages.ops.soft_masks import winners
+from stages.ops.soft_masks import winning_classes
 
 SIZE = (480, 640)
 
@@ -46,7 +46,7 @@ def test_labels_win_where_they_did_and_thin_lines_stay():
     labels = (truth > 0.5).astype(np.uint8)
     labels[20, 50:600] = 1
     labels[300:460, 10:60] = 2
-    np.testing.assert_array_equal(winners(edge_alpha(labels, picture, classes=2)), labels)
+    np.testing.assert_array_equal(winning_classes(edge_alpha(labels, picture, classes=2)), labels)
 
 
 def test_far_from_outlines_masks_are_hard():

@@ -7,14 +7,14 @@ import pytest
 
 from pipeline.errors import ShapeError
 from stages.ops.label_trust import (
-    agreement,
-    certainty,
-    histogram,
-    levels,
-    supported,
-    trusted,
+    certainty_histogram,
+    label_certainty,
+    neighbour_agreement,
+    supported_pixels,
+    trust_levels,
+    trusted_by_class,
 )
-from stages.ops.soft_masks import winners
+from stages.ops.soft_masks import winning_classes
 
 SIZE = (13, 17)
 
@@ -33,7 +33,7 @@ def soft_mask(rng, classes):
 def test_certainty_is_the_probability_of_the_label_pixel_by_pixel(rng, classes):
     mask = soft_mask(rng, classes)
     labels = rng.integers(0, classes + 1, SIZE).astype(np.uint8)
-    actual = certainty(mask, labels)
+    actual = label_certainty(mask, labels)
     for y, x in np.ndindex(SIZE):
         values = [int(v) for v in mask[y, x]]
         wanted = 255 - sum(values) if labels[y, x] == 0 else values[labels[y, x] - 1]
@@ -42,10 +42,10 @@ def test_certainty_is_the_probability_of_the_label_pixel_by_pixel(rng, classes):
 
 def test_certainty_of_the_winner_is_the_largest_probability(rng):
     mask = soft_mask(rng, 3)
-    labels = winners(mask.astype(np.float32) / 255)
+    labels = winning_classes(mask.astype(np.float32) / 255)
     rest = 255 - mask.sum(axis=-1, dtype=int)
     np.testing.assert_array_equal(
-        certainty(mask, labels), np.maximum(mask.max(axis=-1), rest).astype(np.uint8)
+        label_certainty(mask, labels), np.maximum(mask.max(axis=-1), rest).astype(np.uint8)
     )
 
 
@@ -53,7 +53,7 @@ def test_agreement_matches_the_definition_pixel_by_pixel(rng):
     labels, others = rng.integers(0, 3, (2, *SIZE)).astype(np.uint8)
     flow = rng.normal(0, 4, (2, *SIZE)).astype(np.float32)
     visible = rng.random(SIZE) < 0.7
-    actual = agreement(labels, others, flow, visible)
+    actual = neighbour_agreement(labels, others, flow, visible)
     for y, x in np.ndindex(SIZE):
         px = math.floor(np.float32(x + flow[0, y, x]) + 0.5)
         py = math.floor(np.float32(y + flow[1, y, x]) + 0.5)
@@ -68,14 +68,14 @@ def test_agreement_matches_the_definition_pixel_by_pixel(rng):
 def test_agreement_refuses_a_flow_of_another_size():
     labels, visible = np.zeros(SIZE, np.uint8), np.ones(SIZE, bool)
     with pytest.raises(ShapeError, match="flow"):
-        agreement(labels, labels, np.zeros((2, 5, 5), np.float32), visible)
+        neighbour_agreement(labels, labels, np.zeros((2, 5, 5), np.float32), visible)
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5, 0.7, 1.0])
 @pytest.mark.parametrize("least", [0, 2, 9])
 def test_support_matches_the_definition_pixel_by_pixel(rng, share, least):
     answers = rng.integers(0, 3, (6, *SIZE)).astype(np.uint8)
-    actual = supported(answers, share=share, least=least)
+    actual = supported_pixels(answers, share=share, least=least)
     for y, x in np.ndindex(SIZE):
         values = answers[:, y, x].tolist()
         seen_by = sum(v > 0 for v in values)
@@ -85,18 +85,18 @@ def test_support_matches_the_definition_pixel_by_pixel(rng, share, least):
 
 def test_a_share_of_seven_in_ten_is_met_by_seven_of_ten():
     answers = np.array([2] * 7 + [1] * 3, np.uint8).reshape(10, 1, 1)
-    assert supported(answers, share=0.7, least=1).all()
+    assert supported_pixels(answers, share=0.7, least=1).all()
 
 
 def test_a_frame_without_neighbours_is_supported():
-    assert supported(np.zeros((0, *SIZE), np.uint8), share=1, least=3).all()
+    assert supported_pixels(np.zeros((0, *SIZE), np.uint8), share=1, least=3).all()
 
 
 def test_a_histogram_counts_every_chosen_pixel_once(rng):
     labels = rng.integers(0, 3, SIZE).astype(np.uint8)
     sure = rng.integers(0, 256, SIZE).astype(np.uint8)
     chosen = rng.random(SIZE) < 0.5
-    actual = histogram(labels, sure, chosen, classes=3)
+    actual = certainty_histogram(labels, sure, chosen, classes=3)
     assert actual.shape == (4, 256)
     wanted = np.zeros((4, 256), int)
     for y, x in np.ndindex(SIZE):
@@ -110,7 +110,7 @@ def test_levels_keep_the_surest_as_sorting_them_all_would(rng, share):
     failed = [40, 0, 5]  # pixels that failed other tests
     counts = np.stack([np.bincount(v, minlength=256) for v in sure])
     pixels = np.array([len(v) + f for v, f in zip(sure, failed, strict=True)])
-    actual = levels(counts, pixels, least=[0.1] * 3, kept_shares=[share] * 3)
+    actual = trust_levels(counts, pixels, least=[0.1] * 3, kept_shares=[share] * 3)
     for k, values in enumerate(sure):
         ranked = sorted(values.tolist(), reverse=True)
         wanted = math.ceil(share * pixels[k] - 1e-9)
@@ -120,18 +120,18 @@ def test_levels_keep_the_surest_as_sorting_them_all_would(rng, share):
 
 def test_a_value_alone_is_the_level():
     counts, pixels = np.ones((2, 256), np.int64), np.full(2, 256)
-    assert levels(counts, pixels, least=[0.8, 0], kept_shares=[1, 1]).tolist() == [204, 0]
+    assert trust_levels(counts, pixels, least=[0.8, 0], kept_shares=[1, 1]).tolist() == [204, 0]
 
 
 def test_a_class_without_pixels_has_the_level_of_its_value():
     counts, pixels = np.zeros((1, 256), np.int64), np.zeros(1, np.int64)
-    assert levels(counts, pixels, least=[0.5], kept_shares=[0.3]).tolist() == [128]
+    assert trust_levels(counts, pixels, least=[0.5], kept_shares=[0.3]).tolist() == [128]
 
 
 def test_pixels_of_one_certainty_are_kept_together():
     counts = np.zeros((1, 256), np.int64)
     counts[0, 255] = 100
-    assert levels(counts, np.array([100]), least=[0], kept_shares=[0.1]).tolist() == [255]
+    assert trust_levels(counts, np.array([100]), least=[0], kept_shares=[0.1]).tolist() == [255]
 
 
 def test_trusted_pixels_pass_and_are_as_sure_as_their_class_has_to_be(rng):
@@ -139,6 +139,6 @@ def test_trusted_pixels_pass_and_are_as_sure_as_their_class_has_to_be(rng):
     sure = rng.integers(0, 256, SIZE).astype(np.uint8)
     passed = rng.random(SIZE) < 0.5
     least = np.array([100, 200, 0])
-    actual = trusted(labels, sure, passed, least)
+    actual = trusted_by_class(labels, sure, passed, least)
     for y, x in np.ndindex(SIZE):
         assert actual[y, x] == (passed[y, x] and sure[y, x] >= least[labels[y, x]])

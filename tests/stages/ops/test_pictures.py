@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ShapeError
-from stages.ops.pictures import flow_colours, label_colours, lay_over, mask_layer, peaks
+from stages.ops.pictures import flow_colours, label_colours, largest_peaks, lay_over, mask_layer
 
 
 def test_flow_has_the_hue_of_its_angle_and_the_strength_of_its_length():
@@ -86,8 +86,8 @@ def test_flow_of_a_wrong_shape_is_refused():
 
 def test_peaks_are_the_largest_values_that_lie_apart():
     values = np.array([0, 9, 8, 0, 5, np.nan, 7, 0, 6.0])
-    assert peaks(values, count=3, apart=3) == [1, 6]
-    assert peaks(values, count=9, apart=2) == [1, 6, 8, 4]
-    assert peaks(values, count=1, apart=1) == [1]
-    assert peaks(np.full(4, np.nan), count=3, apart=1) == []
-    assert peaks(np.zeros(4), count=3, apart=1) == []
+    assert largest_peaks(values, count=3, apart=3) == [1, 6]
+    assert largest_peaks(values, count=9, apart=2) == [1, 6, 8, 4]
+    assert largest_peaks(values, count=1, apart=1) == [1]
+    assert largest_peaks(np.full(4, np.nan), count=3, apart=1) == []
+    assert largest_peaks(np.zeros(4), count=3, apart=1) == []

@@ -2,43 +2,49 @@ import numpy as np
 import pytest
 import skimage.data
 
-from stages.ops.corruption import corrupt
+from stages.ops.corruption import corrupted_mask
 from stages.ops.shots import Changes, find_cuts, shots_between
-from stages.ops.soft_masks import confidence, keep_labels, leave_alone, soften, winners
+from stages.ops.soft_masks import (
+    keep_labels,
+    leave_alone,
+    mask_confidence,
+    softened_masks,
+    winning_classes,
+)
 
 LABELS = np.array([[0, 0, 3, 3], [0, 7, 7, 3], [255, 7, 7, 3]], np.uint16)
 
 
 def test_hard_masks_win_back_their_labels():
-    back = winners(soften(LABELS, (3, 7), sigma=0))
+    back = winning_classes(softened_masks(LABELS, (3, 7), sigma=0))
     np.testing.assert_array_equal(np.array([0, 3, 7])[back], np.where(LABELS == 255, 0, LABELS))
 
 
 def test_softened_classes_and_background_sum_to_one():
-    soft = soften(LABELS, (3, 7), sigma=1.5)
-    background = soften((~np.isin(LABELS, (3, 7))).astype(np.uint16), (1,), sigma=1.5)
+    soft = softened_masks(LABELS, (3, 7), sigma=1.5)
+    background = softened_masks((~np.isin(LABELS, (3, 7))).astype(np.uint16), (1,), sigma=1.5)
     np.testing.assert_allclose(soft.sum(-1) + background[..., 0], 1, atol=1e-6)
 
 
 def test_a_mask_without_classes_is_all_background():
-    soft = soften(LABELS, (), sigma=1.5)
+    soft = softened_masks(LABELS, (), sigma=1.5)
     assert soft.shape == (3, 4, 0)
-    assert not winners(soft).any()
+    assert not winning_classes(soft).any()
 
 
 def test_a_tie_goes_to_the_background():
-    assert winners(np.full((1, 1, 1), 0.5, np.float32))[0, 0] == 0
-    assert winners(np.array([[[0.0, 0.5]]], np.float32))[0, 0] == 0
+    assert winning_classes(np.full((1, 1, 1), 0.5, np.float32))[0, 0] == 0
+    assert winning_classes(np.array([[[0.0, 0.5]]], np.float32))[0, 0] == 0
 
 
 @pytest.mark.parametrize(("p", "expected"), [(0.0, 1.0), (1.0, 1.0), (0.5, 0.01), (0.11, 0.5)])
 def test_confidence_is_one_minus_the_entropy(p, expected):
-    sure = confidence(np.full((2, 2, 1), round(255 * p), np.uint8), floor=0.01)
+    sure = mask_confidence(np.full((2, 2, 1), round(255 * p), np.uint8), floor=0.01)
     np.testing.assert_allclose(sure, expected, atol=7e-3)
 
 
 def test_an_unsure_mask_of_many_classes_has_the_least_confidence():
-    assert confidence(np.full((1, 1, 3), 64, np.uint8), floor=0.05)[0, 0] == np.float32(0.05)
+    assert mask_confidence(np.full((1, 1, 3), 64, np.uint8), floor=0.05)[0, 0] == np.float32(0.05)
 
 
 def test_a_cut_is_found_where_the_picture_changes():
@@ -59,7 +65,7 @@ def test_corruption_is_seeded_and_grows_with_its_axes():
 
     def error(**how):
         rng = np.random.default_rng(5)
-        return np.mean([(corrupt(mask, rng, **how) != mask).sum() for _ in range(8)])
+        return np.mean([(corrupted_mask(mask, rng, **how) != mask).sum() for _ in range(8)])
 
     assert error(growth=0, displacement=0) == 0
     assert error(growth=0, displacement=4) < error(growth=0, displacement=8)

@@ -1,6 +1,6 @@
 import numpy as np
 
-from stages.pseudo_labels.sampling import by_diversity, by_motion, thumbnail
+from stages.pseudo_labels.sampling import by_diversity, by_motion, colour_thumbnail
 
 
 def slow_by_diversity(thumbs, count):
@@ -46,6 +46,6 @@ def test_no_frames_give_none():
 def test_a_thumbnail_averages_colours():
     frame = np.zeros((16, 32, 3), np.uint8)
     frame[:2, :4] = (255, 100, 0)
-    assert thumbnail(frame).reshape(8, 8, 3)[0, 0].tolist() == [255, 100, 0]
+    assert colour_thumbnail(frame).reshape(8, 8, 3)[0, 0].tolist() == [255, 100, 0]
     frame[:2, 2:4] = 0
-    assert abs(int(thumbnail(frame)[0]) - 128) <= 1
+    assert abs(int(colour_thumbnail(frame)[0]) - 128) <= 1

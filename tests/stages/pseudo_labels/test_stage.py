@@ -14,13 +14,13 @@ from pipeline.plan import ClipPlan
 from pipeline.scheduler import Run
 from pipeline.stage import Clip
 from pipeline.store.store import Store
-from stages.arrays import offsets
+from stages.arrays import neighbour_offsets
 from stages.catalogue import build_steps
 from stages.media.label_sets.clip_folder import PseudoLabelFolder
 from stages.media.masks.palette import read_labels, write_indexed_png
 from stages.ops.fixed_point import unpack_mask
-from stages.ops.soft_masks import winners
-from stages.pseudo_labels.evidence import Demands, judged, moved
+from stages.ops.soft_masks import winning_classes
+from stages.pseudo_labels.evidence import Demands, judged_frames, motion_lengths
 from stages.pseudo_labels.stage import PseudoLabels
 from steadymask.cli.main import main
 from tests.support.small_library import SIZE, write_clip
@@ -109,14 +109,14 @@ def slow_passed(arrays, t, *, support, least_seen, passes_agree, radius=3):
     labels = arrays["smooth", "labels"]
     shot = (0, CUT) if t < CUT else (CUT, FRAMES)
     near = [j for j in range(t - radius, t + radius + 1) if j != t and shot[0] <= j < shot[1]]
-    voted = winners(unpack_mask(arrays["refine", "masks"][t]))
+    voted = winning_classes(unpack_mask(arrays["refine", "masks"][t]))
     out = np.zeros(SIZE, bool)
     flow, visible = arrays["flow", "flow"][t] / 64, arrays["visibility", "seen"][t]
     rows, columns = flow.shape[2:]
     for y, x in np.ndindex(SIZE):
         there = same = 0
         for j in near:
-            k = offsets(radius).index(j - t)
+            k = neighbour_offsets(radius).index(j - t)
             u, v = bilinear(flow[k], y, x)
             if not visible[k, y * rows // SIZE[0], x * columns // SIZE[1]]:
                 continue
@@ -151,7 +151,7 @@ def bilinear(flow, y, x):
 def test_what_passes_matches_the_definitions(arrays, support, least_seen, passes_agree):
     chosen = [0, 1, 5, CUT - 1, CUT, FRAMES - 1]
     demands = Demands(support, least_seen, passes_agree, 3)
-    actual = list(judged(arrays, chosen, arrays.facts["shots"], demands))
+    actual = list(judged_frames(arrays, chosen, arrays.facts["shots"], demands))
     assert [judged_frame.frame for judged_frame in actual] == chosen
     for judged_frame in actual:
         wanted = slow_passed(
@@ -167,7 +167,7 @@ def test_what_passes_matches_the_definitions(arrays, support, least_seen, passes
 
 
 def test_motion_is_the_mean_length_of_the_flow_in_working_pixels(arrays):
-    actual = moved(arrays, 3, SIZE)
+    actual = motion_lengths(arrays, 3, SIZE)
     for t in (0, 4):
         flow = arrays["flow", "flow"][t][3] / 64
         scale = SIZE[0] / flow.shape[1]

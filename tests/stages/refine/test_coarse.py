@@ -8,7 +8,7 @@ from stages.flow import Flow
 from stages.metrics.accuracy import jaccard
 from stages.models.decoders.load import build_decoder, save_decoder
 from stages.ops.fixed_point import pack_mask
-from stages.ops.soft_masks import soften
+from stages.ops.soft_masks import softened_masks
 from stages.refine.stage import Refine
 from stages.trust.structure import TRUSTED
 from tests.support.small_library import flicker, scene
@@ -31,7 +31,7 @@ def window_of(clip, outlines, frames=range(FRAMES)):
     pictures, truth, flow = clip
     rng = np.random.default_rng(0)
     labels = [flicker(labels, rng) for labels in truth]
-    soft = np.stack([pack_mask(soften(first, (3, 7), sigma=1.5)) for first in labels])
+    soft = np.stack([pack_mask(softened_masks(first, (3, 7), sigma=1.5)) for first in labels])
     arrays = {
         "ingest.frames": pictures,
         "flow.flow": flow,

@@ -7,7 +7,7 @@ from stages.flow import Flow
 from stages.metrics.accuracy import jaccard
 from stages.models.decoders.load import build_decoder, save_decoder
 from stages.ops.fixed_point import pack_mask
-from stages.ops.soft_masks import soften
+from stages.ops.soft_masks import softened_masks
 from stages.refine.stage import Refine
 from tests.support.small_library import flicker, scene
 
@@ -25,7 +25,7 @@ def clip():
 
 def window_of(clip, labels, start=0, stop=FRAMES):
     frames, _, flow = clip
-    soft = np.stack([pack_mask(soften(first, (3, 7), sigma=1.5)) for first in labels])
+    soft = np.stack([pack_mask(softened_masks(first, (3, 7), sigma=1.5)) for first in labels])
     spans = {"ingest.frames": frames, "segment.masks": soft, "flow.flow": flow}
     spans["segment.labels"] = np.stack(
         [np.searchsorted([0, 3, 7], first).astype(np.uint8) for first in labels]

@@ -15,7 +15,13 @@ from pipeline.store.store import Store
 from stages.catalogue import build_steps
 from stages.media.masks.palette import palette, read_labels, write_indexed_png
 from stages.ops.pictures import lay_over, mask_layer
-from stages.report.curves import area_summary, changed_share, curve, opening_frame, pair_errors
+from stages.report.curves import (
+    area_summary,
+    changed_share,
+    opening_frame,
+    pair_errors,
+    thinned_curve,
+)
 from stages.report.pictures import Panes, Slices, Strips, chosen_pairs
 from stages.report.stage import Report
 from tests.support.small_library import SIZE, scene, write_clip
@@ -203,7 +209,7 @@ def test_a_long_curve_keeps_every_peak_and_where_it_was():
     values = np.random.default_rng(3).random(100_000)
     values[[12_345, 77_777]] = 5, 7
     values[40_000:41_000] = np.nan
-    thin = curve(values)
+    thin = thinned_curve(values)
     assert len(thin["value"]) <= 2000
     peaks = [(f, v) for f, v in zip(thin["frame"], thin["value"], strict=True) if v and v > 1]
     assert peaks == [(12_345, 5), (77_777, 7)]

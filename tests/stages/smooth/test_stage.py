@@ -7,7 +7,7 @@ import pytest
 from pipeline.stage import Span, Window
 from stages.flow import Flow
 from stages.ops.fixed_point import pack_mask
-from stages.ops.soft_masks import soften
+from stages.ops.soft_masks import softened_masks
 from stages.smooth.stage import Smooth
 from tests.support.small_library import flicker, scene
 
@@ -24,7 +24,9 @@ def window():
     labels = [flicker(labels, rng) for _, labels in pairs]
     arrays = {
         "ingest.frames": frames,
-        "refine.masks": np.stack([pack_mask(soften(first, (3, 7), sigma=1.5)) for first in labels]),
+        "refine.masks": np.stack(
+            [pack_mask(softened_masks(first, (3, 7), sigma=1.5)) for first in labels]
+        ),
         "refine.labels": np.searchsorted([0, 3, 7], labels).astype(np.uint8),
         "refine.trust": np.tile(np.array([0, 255], np.uint8), (FRAMES, 1)),
     }

@@ -7,7 +7,7 @@ from pipeline.stage import Span, Window
 from stages.flow import Flow
 from stages.metrics.accuracy import jaccard
 from stages.ops.fixed_point import pack_mask
-from stages.ops.soft_masks import soften
+from stages.ops.soft_masks import softened_masks
 from stages.refine.stage import Refine
 from stages.trust.stage import Trust
 from stages.trust.structure import TRUSTED, WRONG
@@ -32,7 +32,7 @@ def refined(clip, labels, part=range(FRAMES)):
     labels = labels[part.start : part.stop]
     soft = np.stack(
         [
-            pack_mask(soften(frame_labels.astype(np.uint16), (1, 2), sigma=1.5))
+            pack_mask(softened_masks(frame_labels.astype(np.uint16), (1, 2), sigma=1.5))
             for frame_labels in labels
         ]
     )

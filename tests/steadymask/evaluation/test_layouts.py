@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, InputError
-from steadymask.evaluation.layouts import find_frames, find_labels, name_layout, pair
+from steadymask.evaluation.layouts import find_frames, find_labels, name_layout, paired_files
 from tests.support.scored_clips import label, write
 
 PICTURE, LABELS = np.zeros((4, 6, 3), np.uint8), np.zeros((4, 6), np.uint8)
@@ -26,7 +26,7 @@ def test_frames_and_labels_of_a_layout_come_together(tmp_path, layout):
     label(tmp_path / "m" / mask, LABELS)
     frames, labels = find_frames(tmp_path / "f"), find_labels(tmp_path / "m")
     assert list(frames) == list(labels) == [clip]
-    paired = pair(frames[clip], labels[clip], clip)
+    paired = paired_files(frames[clip], labels[clip], clip)
     assert [path.relative_to(tmp_path / "m").as_posix() for path in paired.values()] == [mask]
 
 
@@ -53,11 +53,11 @@ def files(*names):
 
 def test_labels_are_paired_by_name_then_by_number_then_in_order():
     frames = files("00000", "00001", "00002")
-    assert list(pair(frames, files("00002", "00000"), "c")) == ["00000", "00002"]
-    assert list(pair(frames, files("1", "2"), "c")) == ["00001", "00002"]
-    assert list(pair(frames, files("x", "y", "z"), "c")) == list(frames)
+    assert list(paired_files(frames, files("00002", "00000"), "c")) == ["00000", "00002"]
+    assert list(paired_files(frames, files("1", "2"), "c")) == ["00001", "00002"]
+    assert list(paired_files(frames, files("x", "y", "z"), "c")) == list(frames)
     with pytest.raises(InputError, match=r"c: expected labels named like the 3 frames .* got 2"):
-        pair(frames, files("x", "y"), "c")
+        paired_files(frames, files("x", "y"), "c")
 
 
 def test_no_folder_and_an_empty_folder_are_told_apart(tmp_path):

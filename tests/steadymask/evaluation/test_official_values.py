@@ -12,7 +12,7 @@ from stages.metrics.davis_instability import SCALE, davis_instability
 from steadymask.evaluation.protocols import PROTOCOLS
 from steadymask.evaluation.score_clip import Options
 from steadymask.evaluation.score_library import score_library
-from steadymask.evaluation.summary import summarise
+from steadymask.evaluation.summary import summarise_clips
 
 OSVOS, DEEPLAB = "Predictions_osvos", "Predictions_deeplabv3-mnv2-pascal"
 CLOSE = 1e-4
@@ -90,7 +90,7 @@ def test_a_set_of_davis_2017_is_a_mean_over_objects(data):
     clips = scores(
         data, ["bmx-trees", "car-shadow"], OSVOS, Options(protocol=PROTOCOLS["davis2017"])
     )
-    means = summarise(clips, ["net"]).means["net"]
+    means = summarise_clips(clips, ["net"]).means["net"]
     single = [number for triple in SINGLE["car-shadow", OSVOS][2:] for number in triple]
     expected = np.mean([*OBJECTS, single], axis=0)
     ours = [means[measure].value for measure in STATISTICS]
@@ -115,7 +115,7 @@ def test_classes_of_camvid(data):
     strip = "Predictions_deeplab-edgetpu-cityscapes"
     options = Options("classes", protocol=PROTOCOLS["vspw"], void=(0,))
     clips = scores(data, ["camvid-0016E5-15hz"], strip, options)
-    means = summarise(clips, ["net"]).means["net"]
+    means = summarise_clips(clips, ["net"]).means["net"]
     expected = {
         "mIoU_vspw": 0.5140993,
         "fwIoU_vspw": 0.7627909,

@@ -2,7 +2,13 @@ import numpy as np
 import pytest
 
 from stages.ops.warp import warp
-from steadymask.evaluation.perturbation import KINDS, Motion, exact_flow, perturbed, random_motion
+from steadymask.evaluation.perturbation import (
+    KINDS,
+    Motion,
+    exact_flow,
+    perturbed_frame,
+    random_motion,
+)
 
 SIZE = (60, 80)
 
@@ -23,7 +29,9 @@ def test_the_flow_carries_one_frame_to_the_other_where_it_says_that_both_see_it(
     labels = np.ones(SIZE, np.uint8)
     clip_motion = motion(kind)
     frames = [
-        perturbed(smooth(), labels, clip_motion, t, np.random.default_rng(t))[0].astype(np.float32)
+        perturbed_frame(smooth(), labels, clip_motion, t, np.random.default_rng(t))[0].astype(
+            np.float32
+        )
         for t in range(5)
     ]
     seen_at_all = 0
@@ -64,7 +72,7 @@ def test_what_an_occluder_covers_in_either_frame_is_not_seen():
     expected = np.ones(SIZE, bool)
     expected[5:15, 10:20] = expected[30:40, 40:50] = False
     np.testing.assert_array_equal(visible, expected)
-    frame, labels = perturbed(
+    frame, labels = perturbed_frame(
         smooth(), np.ones(SIZE, np.uint8), clip_motion, 1, np.random.default_rng(0)
     )
     assert not labels[30:40, 40:50].any()
@@ -75,7 +83,7 @@ def test_beyond_the_image_labels_are_to_be_ignored():
     places = np.tile(np.eye(3), (2, 1, 1))
     places[1, 0, 2] = 10
     clip_motion = Motion(places, np.zeros((2, 4), int))
-    _, labels = perturbed(
+    _, labels = perturbed_frame(
         smooth(), np.full(SIZE, 7, np.uint16), clip_motion, 1, np.random.default_rng(0)
     )
     assert (labels[:, :10] == 255).all()

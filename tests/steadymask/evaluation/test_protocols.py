@@ -5,14 +5,14 @@ from pipeline.errors import ConfigError
 from steadymask.evaluation.pools import ClassPool, ValuePool, pooled_interval, pooled_scores
 from steadymask.evaluation.protocols import choose_protocol
 from steadymask.evaluation.score_clip import ClipScores
-from steadymask.evaluation.summary import summarise
+from steadymask.evaluation.summary import summarise_clips
 
 
 def test_a_set_of_objects_is_not_the_mean_of_its_clips():
     clips = [ClipScores(name, 3, {"net": {"J": value}}) for name, value in (("a", 0.25), ("b", 1))]
     clips[0].pools["net"] = {"J": ValuePool((0.1, 0.4))}
     clips[1].pools["net"] = {"J": ValuePool((1.0,))}
-    mean = summarise(clips, ["net"]).means["net"]["J"]
+    mean = summarise_clips(clips, ["net"]).means["net"]["J"]
     assert mean.value == pytest.approx(0.5)
     assert mean.low <= 0.25 + 1e-12
     assert mean.high == pytest.approx(1.0)

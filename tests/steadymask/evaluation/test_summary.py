@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.errors import ConfigError
 from steadymask.evaluation.score_clip import TRUTH, ClipScores
-from steadymask.evaluation.summary import Gate, summarise
+from steadymask.evaluation.summary import Gate, summarise_clips
 
 
 def clip(name, **values):
@@ -19,7 +19,7 @@ SCORES = [
 
 
 def test_means_are_over_the_clips_that_all_systems_have():
-    actual = summarise(SCORES, ["raw", "ours"])
+    actual = summarise_clips(SCORES, ["raw", "ours"])
     assert actual.clips == ("a", "b")
     assert actual.left_out == ("c",)
     assert actual.means["raw"]["J"].value == pytest.approx(0.6)
@@ -30,10 +30,10 @@ def test_means_are_over_the_clips_that_all_systems_have():
 
 
 def test_the_best_is_the_higher_or_the_lower_and_never_the_truth():
-    actual = summarise(SCORES, ["raw", "ours"])
+    actual = summarise_clips(SCORES, ["raw", "ours"])
     assert actual.best("J") == {"ours"}
     assert actual.best("E_cons") == {"ours"}
-    assert summarise(SCORES, ["raw"]).best("J") == set()
+    assert summarise_clips(SCORES, ["raw"]).best("J") == set()
 
 
 def test_gates_name_clip_system_and_value():

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from stages.models.decoders.load import load_decoder
-from steadymask.training.augment import augmented
-from steadymask.training.recipe import generate, loaders, mask_loss, train
+from steadymask.training.augment import augmented_batch
+from steadymask.training.recipe import batch_loaders, mask_loss, train, write_examples
 
 
 def batch(count=4, size=32):
@@ -21,7 +21,7 @@ def batch(count=4, size=32):
 
 @pytest.mark.parametrize("seed", range(8))
 def test_augmenting_keeps_masks_and_truth_together(seed):
-    out = augmented(batch(), torch.Generator().manual_seed(seed))
+    out = augmented_batch(batch(), torch.Generator().manual_seed(seed))
     torch.testing.assert_close(out["planes"][:, 3:4], out["truth"])
     torch.testing.assert_close(out["planes"][:, 4:5], out["truth"])
     kept = out["near"][:, 1::2].flatten(2).any(-1)
@@ -32,7 +32,7 @@ def test_augmenting_keeps_masks_and_truth_together(seed):
 
 def test_augmenting_leaves_the_batch_it_was_given_alone():
     batch_in, before = batch(), batch()
-    augmented(batch_in, torch.Generator().manual_seed(0))
+    augmented_batch(batch_in, torch.Generator().manual_seed(0))
     for name, values in batch_in.items():
         torch.testing.assert_close(values, before[name])
 
@@ -58,11 +58,11 @@ def test_an_error_at_the_outline_costs_more_than_one_far_from_it():
 def test_the_recipe_makes_a_decoder_that_loads_and_changes_something(tmp_path, monkeypatch):
     monkeypatch.setattr("steadymask.training.recipe.SHARD", 6)
     monkeypatch.setattr("steadymask.training.recipe.HELD_OUT", 2)
-    generate([], 6, tmp_path / "work", seed=1)
+    write_examples([], 6, tmp_path / "work", seed=1)
     path = tmp_path / "d.safetensors"
     train(tmp_path / "work", path, rate=1e-3, steps=3, batch=2, seed=1)
     decoder = load_decoder("aligned", str(path))
-    _, held_out = loaders(tmp_path / "work", 2, 1)
+    _, held_out = batch_loaders(tmp_path / "work", 2, 1)
     batch_in = next(iter(held_out))
     with torch.inference_mode():
         assert decoder(batch_in["planes"], batch_in["near"]).abs().max() > 0

@@ -5,22 +5,24 @@ import numpy as np
 import pytest
 
 from stages.metrics.accuracy import jaccard
-from steadymask.training.synthetic.examples import SIZE, examples
+from steadymask.training.synthetic.examples import SIZE, training_examples
 from steadymask.training.synthetic.flicker import KINDS, Flicker
-from steadymask.training.synthetic.materials import photographs, region, shape
+from steadymask.training.synthetic.materials import picture_region, sample_photographs, shape
 from steadymask.training.synthetic.scenes import Scene, random_scene
 
 
 def quiet_scene(seed, size=96, frames=7):
     """A scene without noise, blur or change of light."""
-    scene = random_scene(np.random.default_rng(seed), photographs(), size=size, frames=frames)
+    scene = random_scene(
+        np.random.default_rng(seed), sample_photographs(), size=size, frames=frames
+    )
     return Scene(scene.layers, size, frames, light=0.0, blur=0.0, noise=0.0, seed=0)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_the_flow_of_a_scene_is_exact_where_the_other_frame_shows_the_pixel(seed):
     scene = quiet_scene(seed)
-    frames, tops = scene.render()
+    frames, tops = scene.render_frames()
     flow, visible = scene.flow(tops, 1, 5), scene.visible(tops, 1, 5)
     rows, columns = np.mgrid[:96, :96].astype(np.float32)
     there = cv2.remap(frames[5], columns + flow[0], rows + flow[1], cv2.INTER_LINEAR)
@@ -41,8 +43,8 @@ def test_a_layer_leads_to_its_texture_and_back(seed):
 
 
 def test_a_scene_is_drawn_again_from_its_seed():
-    frames, tops = quiet_scene(3).render()
-    again, tops_again = quiet_scene(3).render()
+    frames, tops = quiet_scene(3).render_frames()
+    again, tops_again = quiet_scene(3).render_frames()
     np.testing.assert_array_equal(frames, again)
     np.testing.assert_array_equal(tops, tops_again)
 
@@ -50,7 +52,7 @@ def test_a_scene_is_drawn_again_from_its_seed():
 @pytest.mark.parametrize("seed", range(6))
 def test_regions_and_shapes_are_neither_nothing_nor_nearly_all(seed):
     rng = np.random.default_rng(seed)
-    for mask in (region(photographs()[3], rng), shape(rng, 128)):
+    for mask in (picture_region(sample_photographs()[3], rng), shape(rng, 128)):
         assert 0 < mask.mean() < 0.75
 
 
@@ -77,7 +79,7 @@ def test_where_nothing_errs_the_mask_is_the_truth():
 
 
 def test_examples_repeat_with_their_seed_and_hold_what_the_decoder_reads():
-    first, again = (list(examples([], 3, seed=5)) for _ in range(2))
+    first, again = (list(training_examples([], 3, seed=5)) for _ in range(2))
     assert len(first) == 3
     for example, other in zip(first, again, strict=True):
         assert example["planes"].shape == (6, SIZE, SIZE)

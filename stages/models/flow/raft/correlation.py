@@ -20,7 +20,7 @@ from stages.ops.correlation import (
     feature_pyramid,
     look_up,
     look_up_features,
-    transposed,
+    transposed_volume,
 )
 
 SQUARE_BYTES = 1 << 29  # of float32 between all pixels of two grids: no larger ones are made
@@ -70,7 +70,7 @@ def correlate(
     volume = product(own, second)
     if on_host:
         there = volume.contiguous().view(-1, *size).numpy()
-        back = transposed(there, size)
+        back = transposed_volume(there, size)
         pyramids = (correlation_pyramid(there, levels), correlation_pyramid(back, levels))
         forward, backward = (HostVolume(pyramid, radius) for pyramid in pyramids)
         return forward, backward

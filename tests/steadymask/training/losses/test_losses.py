@@ -14,9 +14,9 @@ from steadymask.training.losses.coherence import (
 from steadymask.training.losses.consistency import warp_torch
 from steadymask.training.losses.distillation import (
     ConvLSTM,
+    cosine_similarity,
     multi_frame_loss,
     pair_wise_loss,
-    similarity,
 )
 from steadymask.training.losses.labels import cross_entropy, lovasz_softmax
 from steadymask.training.losses.temporal import motion_guided_loss, transform_invariance_loss
@@ -159,7 +159,7 @@ def test_an_equal_transform_costs_nothing_and_can_be_trained_on(rng):
 
 def test_likeness_is_the_cosine_of_every_two_pixels(rng):
     first, second = torch.from_numpy(rng.normal(0, 1, (2, 2, 4, 3, 5)))
-    actual = similarity(first, second)
+    actual = cosine_similarity(first, second)
     for b in range(2):
         expected = slow.likeness(*arrays(first[b], second[b]))
         np.testing.assert_allclose(actual[b].numpy(), expected)
@@ -235,7 +235,7 @@ def test_multi_frame_loss_has_a_gradient_for_student_and_embedding(rng):
 
 
 def similarity_maps(values):
-    return similarity(values[0], values[0])[None]
+    return cosine_similarity(values[0], values[0])[None]
 
 
 def test_weights_of_the_embedding_are_held_in_bounds(lstm):
@@ -308,4 +308,4 @@ def test_sizes_that_differ_are_named(rng):
     with pytest.raises(ShapeError, match=r"move: .* with W=8"):
         transform_invariance_loss(masks[0], masks[1], flow)
     with pytest.raises(ShapeError, match=r"second: .* with D=3"):
-        similarity(masks[0], masks[1][:, :2])
+        cosine_similarity(masks[0], masks[1][:, :2])
