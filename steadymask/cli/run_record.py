@@ -29,6 +29,7 @@ from steadymask.cli.work_meter import WorkMeter
 SAVE_EVERY_S = 2.0
 ROWS = 40  # of the table of clips, at most
 NARROW = 100  # columns, in which the table of clips would cut their names
+WITH_LINES = 52  # columns, from which on the table of stages has lines between its own
 CLIPS_TITLE = "clips (lower E is stabler; judged with the pipeline's own flow)"
 
 PACKAGES = ("numpy", "opencv-contrib-python", "numba", "numcodecs", "ray", "torch", "ptlflow", "av")
@@ -211,6 +212,8 @@ def print_table(record: Record) -> None:
     """Print stages, clips and failures."""
     console = plain_console()
     stages = Table("stage", "computed", "cached", "seconds", "MB", title="stages")
+    if console.width < WITH_LINES:
+        stages.box, stages.padding = None, (0, 1, 0, 0)
     for name, (computed, hits, seconds, size) in record.spent_by_stage().items():
         stages.add_row(name, str(computed), str(hits), f"{seconds:.1f}", f"{size / 1e6:.0f}")
     console.print(stages)

@@ -45,7 +45,7 @@ def test_the_demo_that_is_typed_at_a_terminal_ends(tmp_path):
     ("columns", "variables"), [(80, {}), (40, {}), (80, {"TERM": "dumb"})], ids=["80", "40", "dumb"]
 )
 def test_no_line_is_wider_than_the_window(tmp_path, columns, variables):
-    write_clip(tmp_path, "a", 8)
+    write_clip(tmp_path, name := "a-clip-with-a-name", 8)
     with TerminalSession(tmp_path, columns=columns, **variables) as terminal:
         status, shown = terminal.run(INLINE, LIMIT_S)
     assert status == 0, shown
@@ -53,7 +53,8 @@ def test_no_line_is_wider_than_the_window(tmp_path, columns, variables):
     drawn = [text for text in screen.splitlines() if set(text) & set("━│┃")]
     assert drawn
     assert max(map(len, drawn)) <= columns
-    assert "E_cons" in shown
+    assert {"computed", "seconds", "visibility"} <= set(screen.replace("│", " ").split())  # whole
+    assert f"{name}: E_cons" in shown
 
 
 def test_ctrl_c_stops_cleanly_and_the_same_command_goes_on(tmp_path):
