@@ -26,7 +26,7 @@ from pipeline.forked_workers import portable_error
 from pipeline.plan import Task
 
 ROOT = str(Path(__file__).parent.parent)
-END_WAIT_S = 3.0
+END_WAIT_S = 1.0  # ray job stop gives the whole command 3
 POLL_S = 0.1
 
 

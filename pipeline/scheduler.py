@@ -37,7 +37,7 @@ from pipeline.stage import Clip, Sink, Stage, Step
 from pipeline.store.artifact import Manifest
 from pipeline.store.retention import Budget
 from pipeline.store.store import Store
-from pipeline.task_runner import log_file
+from pipeline.task_runner import log_file, remove_log
 
 ATTEMPTS = 4  # at a task whose worker dies
 REPAIRS = 2  # of an artifact
@@ -160,6 +160,8 @@ class Run:
                 if manifest is not None:
                     if isinstance(task.step, Sink) and task.node.whole:
                         clear_parts(task)
+                    if self._attempts[task.node]:  # one that died, and another clip gives the same
+                        remove_log(plan.out, task.node)
                     self._settle_task(plan, task.node, manifest, TaskCached)
                 else:
                     self._submit_task(plan, task)

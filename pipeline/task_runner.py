@@ -97,10 +97,7 @@ def perform_logged(task: Task, store_url: str, recent: int = 0) -> Manifest:
             os.dup2(log.fileno(), number)
         faulthandler.enable(log)
         manifest = perform_reported(task, find_store)
-        path = log_file(task.folder, task.node)
-        with suppress(OSError):
-            path.unlink()
-            path.parent.rmdir()  # if it is empty
+        remove_log(task.folder, task.node)
         return manifest
     finally:
         faulthandler.disable()
@@ -123,6 +120,14 @@ def log_file(folder: str, node: Node) -> Path:
     """Return where a task's log is: beside the results of its clip."""
     frames = "" if node.whole else f"-{node.start}"
     return Path(folder, "logs", f"{node.stage}{frames}.log")
+
+
+def remove_log(folder: str, node: Node) -> None:
+    """Remove a task's log if there is one, and the folder of logs if that was the last."""
+    path = log_file(folder, node)
+    with suppress(OSError):
+        path.unlink()
+        path.parent.rmdir()
 
 
 def _task_log(task: Task) -> TextIO:

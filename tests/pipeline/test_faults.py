@@ -52,6 +52,22 @@ class Deadly:
         self._inner.close()
 
 
+class DiesAtTheEnd(InlineExecutor):
+    """An executor whose worker dies once, between its result and the removal of its log."""
+
+    dead = False
+
+    def next_done(self):
+        task, outcome = super().next_done()
+        if self.dead or task.node.stage != "mean":
+            return task, outcome
+        self.dead = True
+        log = work.log_file(task.folder, task.node)
+        log.parent.mkdir(parents=True)
+        log.write_text("begun")
+        return task, LostError(f"{task.node}: its worker died")
+
+
 def run(tmp_path, clips, steps=STEPS, start=None, *, chunk=4, out="out", retry=False):
     events, store = [], Store(str(tmp_path / "store"))
     start = start or (lambda: InlineExecutor(store.url, 2))
@@ -359,3 +375,11 @@ def test_results_and_intermediates_share_a_disk_or_have_one_each(tmp_path, monke
     usage.free = 4e9
     with pytest.raises(FullError, match=r"4\.0 GB are free"):
         remote.admit_clip("a", {}, ())
+
+
+def test_a_worker_that_dies_after_its_result_leaves_no_log(tmp_path):
+    clip = clip_of(tmp_path, "a", numbers(8))
+    url = Store(str(tmp_path / "store")).url
+    events = run(tmp_path, [clip], start=lambda: DiesAtTheEnd(url, 1))
+    assert (kinds(events)["again"], kinds(events)["finished"]) == (1, 1)
+    assert not (tmp_path / "out" / "a" / "logs").exists()
