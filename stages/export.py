@@ -17,7 +17,7 @@ from pydantic import Field, computed_field
 
 from pipeline.errors import InputError
 from pipeline.plugins import code_digest, let_import
-from pipeline.stage import Clip, Facts, Input, PartedSink, Reader
+from pipeline.stage import ArrayHandle, Clip, Facts, Input, PartedSink, Reader
 from stages.arrays import (
     COVER,
     COVER_STATES,
@@ -29,6 +29,8 @@ from stages.arrays import (
     SOURCE_LABELS,
     SOURCE_MASKS,
     SOURCE_SOFT,
+    TRUST,
+    input_masks,
 )
 from stages.facts import ClipFacts
 from stages.media.footage.video import read_frames
@@ -47,7 +49,9 @@ from stages.ops.fixed_point import unpack_mask
 from stages.ops.guided import upsample_mask
 from stages.ops.soft_masks import winning_classes
 from stages.ops.source_size import transfer_labels, transfer_soft
+from stages.shared_settings import DEFAULT_REFINE_METHOD, RefineMethod
 from stages.smooth.filtering import centred_guide
+from stages.trust.shares import trust_shares
 
 Part = tuple[int, int]
 Pixels = tuple[NDArray[np.uint8], NDArray[np.uint8], Callable[[], NDArray[np.float32]]]
@@ -61,16 +65,17 @@ class Export(ResultSettings, PartedSink):
     version: ClassVar[int] = 6
     uses: ClassVar[tuple[str, ...]] = (
         "size", "source_size", "timeline", "parts", "classes", "class_names",
-        "source_masks", "hard_masks", "shots",
+        "source_masks", "hard_masks", "shots", "sparse",
     )  # fmt: skip
 
     outside_key: ClassVar[tuple[str, ...]] = ("modules",)
-    unkeyed_defaults: ClassVar[tuple[str, ...]] = ("code_digests", "matting")
+    unkeyed_defaults: ClassVar[tuple[str, ...]] = ("code_digests", "matting", "method")
     editable: ClassVar[tuple[str, ...]] = ("masks",)
 
     kernel: int = Field(8, ge=1, le=255, description="box of the upsampling to source size")
     eps: float = Field(1e-4, ge=1e-6, description="of the upsampling; see smooth.eps")
 
+    method: RefineMethod = DEFAULT_REFINE_METHOD
     matting: str = Field(
         "", description="network for the band around outlines: module:function, or model.onnx"
     )
@@ -106,7 +111,7 @@ class Export(ResultSettings, PartedSink):
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read the stable masks, the pictures below them, and the masks as they came."""
         source = ClipFacts(facts).source_masks
-        return (
+        needed = (
             SMOOTH_MASKS.within(),
             SMOOTH_LABELS.within(),
             FRAMES.within(),
@@ -114,7 +119,16 @@ class Export(ResultSettings, PartedSink):
             *([INPUT_LABELS.within()] if source == SOURCE_LABELS.name else []),
             *([INPUT_MASKS.within()] if source == SOURCE_SOFT.name else []),
             *([COVER.within(), COVER_STATES.within()] if self._has_redaction else []),
+            *(array.within() for array in self._trust_arrays(facts)),
         )
+        return tuple(dict.fromkeys(needed))
+
+    def _trust_arrays(self, facts: Facts) -> tuple[ArrayHandle, ...]:
+        """Return trust, and the labels that it judges, where a result wants them and they exist."""
+        self._let_import()
+        wanted = any(result_type(name).needs_trust for name in self.formats)
+        judged = input_masks(ClipFacts(facts).sparse)[1]
+        return (TRUST, judged) if wanted and self.method == "trust" else ()
 
     @property
     def _has_redaction(self) -> bool:
@@ -193,9 +207,12 @@ class Export(ResultSettings, PartedSink):
         table[[k + 1 for k in channels]] = list(about.classes)
         base, line = Fraction(*about.timeline.time_base), about.timeline
         pixels = zip(
-            self._frame_pixels(clip, facts, part, read), self._frame_covers(read), strict=False
+            self._frame_pixels(clip, facts, part, read),
+            self._frame_covers(read),
+            self._untrusted_shares(facts, read),
+            strict=False,
         )
-        for t, ((labels, picture, soften), (cover, states)) in enumerate(
+        for t, ((labels, picture, soften), (cover, states), untrusted) in enumerate(
             islice(pixels, start - part[0], stop - part[0]), start - wanted[0]
         ):
             named = table[labels]
@@ -208,7 +225,16 @@ class Export(ResultSettings, PartedSink):
                 soften=partial(_chosen_channels, soften, channels),
                 cover=None if cover is None else _full_cover(cover[..., channels], named, about),
                 cover_states=None if states is None else states[channels],
+                untrusted=None if untrusted is None else untrusted[channels],
             )
+
+    def _untrusted_shares(self, facts: Facts, read: Reader) -> Iterator[Any]:
+        """Yield which share of each class is not trusted in every frame of a part, or None."""
+        arrays = self._trust_arrays(facts)
+        if not arrays:
+            return repeat(None)
+        both = zip(*(read(array) for array in arrays), strict=True)
+        return (trust_shares(trust, labels)[:, 1] for trust, labels in both)
 
     def _frame_covers(self, read: Reader) -> Iterator[tuple[Any, Any]]:
         """Yield cover and states of every frame of a part; None where nothing is redacted."""

@@ -21,6 +21,7 @@ from pipeline.store.retention import Budget, in_use
 from pipeline.store.store import Store
 from stages.catalogue import Engine, build_steps
 from steadymask.cli.awake_clock import awake_clock
+from steadymask.cli.data_set import print_data_set
 from steadymask.cli.execution import executor_starter, fork_early
 from steadymask.cli.hand_edits import gather_hand_edits, print_hand_edits
 from steadymask.cli.library import (
@@ -198,6 +199,7 @@ def _run_work(
     page = write_pages(options.out)  # before anything is printed: nobody may read it
     print_table(record)
     print_hand_edits(options.out, record.hand_edits)
+    print_data_set(options.out, steps, record.finished)
     print(f"report: {page}")
     if options.demo and not record.failures:
         from steadymask.cli.demo import print_truth

@@ -28,7 +28,7 @@ def result_frame(clip, t, labels, picture, alpha=None, cover=None):
     return ResultFrame(t, clip.numbers[t], time, labels, picture, lambda: alpha, cover, states)
 
 
-def write_all(folder, clip, frames, settings=None, *, length=10**9, covers=None):
+def write_all(folder, clip, frames, settings=None, *, length=10**9, covers=None, untrusted=None):
     """Write labels, picture and perhaps alpha of every frame, in parts of `length` frames."""
     results = build_results(clip, settings or ResultSettings())
     parts, stack = [], ExitStack()
@@ -40,6 +40,7 @@ def write_all(folder, clip, frames, settings=None, *, length=10**9, covers=None)
             writers = [stack.enter_context(result.part(parts[-1])) for result in results]
         cover = None if covers is None else next(covers)
         frame = result_frame(clip, t, *pixels, cover=cover)
+        frame.untrusted = None if untrusted is None else untrusted[t]
         for writer in writers:
             writer.write(frame)
     stack.close()

@@ -31,7 +31,7 @@ VIDEOS = frozenset(
 )
 
 # What a run writes beside the clips' folders, and inside of each: no clip may lie there.
-OF_RUN = frozenset(("run.json", "run.draft", "metrics.json", "metrics.draft"))
+OF_RUN = frozenset(("run.json", "run.draft", "metrics.json", "metrics.draft", "coco.json"))
 OF_CLIP = frozenset(
     (
         *("masks", "masks.mkv", "overlay.mp4", "report", "metrics.json", "metrics.draft"),

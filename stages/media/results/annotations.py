@@ -6,7 +6,7 @@ import json
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import cv2
 import numpy as np
@@ -25,6 +25,8 @@ class AnnotationFile(Result):
     An object is a class id. Ids of one name are several objects of one category, so that
     instances keep their tracks: ``export.names={1: person, 2: person}``.
     """
+
+    needs_trust: ClassVar[bool] = True
 
     def part(self, folder: Path) -> Writer:
         """Return the writer of a part."""
@@ -55,6 +57,14 @@ class AnnotationFile(Result):
     def picture_name(self, index: int) -> str:
         """Return the file name of a frame: the source's own, or that of format ``frames``."""
         return picture_name(self.clip, index)
+
+    def unsure_labels(self, frame: ResultFrame) -> dict[int, bool]:
+        """Return for each class id whether a person should look; empty if nobody has judged."""
+        if frame.untrusted is None:
+            return {}
+        least = self.settings.annotations.unsure
+        shares = zip(self.clip.classes, frame.untrusted, strict=True)
+        return {label: bool(share >= least) for label, share in shares}
 
     @property
     def categories(self) -> dict[int, int]:

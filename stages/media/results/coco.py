@@ -28,7 +28,11 @@ class Coco(AnnotationFile):
 
     def annotate(self, frame: ResultFrame) -> Json:
         """Return the objects of a frame by id."""
-        return {str(k): self._shape(mask) for k, mask in masks_of(frame, self.clip)}
+        unsure = self.unsure_labels(frame)
+        return {
+            str(k): self._shape(mask) | _unsure_marks(unsure.get(k))
+            for k, mask in masks_of(frame, self.clip)
+        }
 
     def _shape(self, mask: Mask) -> Json:
         shape = run_lengths(mask)
@@ -79,9 +83,15 @@ class Coco(AnnotationFile):
         return len(json.loads(draft.read_text(encoding="utf-8"))["images"])
 
 
+def _unsure_marks(unsure: bool | None) -> Json:
+    """Return the mark as FiftyOne and as CVAT read it; nothing where nobody has judged."""
+    return {} if unsure is None else {"unsure": unsure, "attributes": {"unsure": unsure}}
+
+
 class YoutubeVis(Coco):
     """``ytvis.json``: a track for each object; its annotation's id is its track id."""
 
+    needs_trust: ClassVar[bool] = False
     format: ClassVar[str] = "ytvis"
     template: ClassVar[str] = "ytvis.json"
 

@@ -14,6 +14,11 @@ import numpy as np
 from stages.media.results.annotations import AnnotationFile, Json, Mask, masks_of, outlines
 from stages.media.results.result import ResultFrame
 
+UNSURE = (
+    "<attribute><name>unsure</name><mutable>True</mutable><input_type>checkbox</input_type>"
+    "<default_value>false</default_value><values>false</values></attribute>"
+)
+
 
 class Cvat(AnnotationFile):
     """``cvat.xml``: masks in every frame, or polygons in key frames.
@@ -34,7 +39,11 @@ class Cvat(AnnotationFile):
             return {
                 str(k): outlines(mask, chosen.tolerance) for k, mask in masks_of(frame, self.clip)
             }
-        return {str(k): row_runs(mask) for k, mask in masks_of(frame, self.clip)}
+        unsure = self.unsure_labels(frame)
+        return {
+            str(k): row_runs(mask) | ({"unsure": unsure[k]} if k in unsure else {})
+            for k, mask in masks_of(frame, self.clip)
+        }
 
     def write_file(self, frames: Iterator[Json], draft: Path) -> None:
         """Write the tracks."""
@@ -55,7 +64,7 @@ class Cvat(AnnotationFile):
         rows, columns = self.timeline.size
         labels = "".join(
             f"<label><name>{ElementTree.tostring(_element_text(name), 'unicode')[3:-4]}</name>"
-            "<attributes></attributes></label>"
+            f"<attributes>{UNSURE}</attributes></label>"
             for name in dict.fromkeys(self.clip.classes.values())
         )
         return (
@@ -78,8 +87,9 @@ class Cvat(AnnotationFile):
         lines, shown = [], ""
         for t, shape in enumerate(shapes):
             if shape:
+                unsure = shape.pop("unsure", None)
                 shown = " ".join(f'{name}="{value}"' for name, value in shape.items())
-                lines.append(_mask_element(t, shown))
+                lines.append(_mask_element(t, shown, unsure=unsure))
             elif shown and shapes[t - 1]:
                 lines.append(_mask_element(t, shown, outside=1))
         if lines:
@@ -111,9 +121,10 @@ def _element_text(name: str) -> ElementTree.Element:
     return element
 
 
-def _mask_element(t: int, shown: str, outside: int = 0) -> str:
+def _mask_element(t: int, shown: str, outside: int = 0, unsure: bool | None = None) -> str:
     state = f'keyframe="1" outside="{outside}" occluded="0"'
-    return f'    <mask frame="{t}" {state} {shown} z_order="0"></mask>\n'
+    mark = "" if unsure is None else f'<attribute name="unsure">{str(unsure).lower()}</attribute>'
+    return f'    <mask frame="{t}" {state} {shown} z_order="0">{mark}</mask>\n'
 
 
 def _polygon_element(t: int, polygon: list[float], outside: int = 0) -> str:

@@ -24,6 +24,7 @@ class LabelStudio(AnnotationFile):
     def annotate(self, frame: ResultFrame) -> Json:
         """Return the task of a frame."""
         rows, columns = self.timeline.size
+        unsure = self.unsure_labels(frame)
         results = [
             {
                 "id": f"{frame.index}-{label}",
@@ -33,7 +34,7 @@ class LabelStudio(AnnotationFile):
                 "original_width": columns,
                 "original_height": rows,
                 "image_rotation": 0,
-                "meta": {"track": label},
+                "meta": {"track": label} | ({"text": ["unsure"]} if unsure.get(label) else {}),
                 "value": {
                     "format": "rle",
                     "rle": pack_brush(mask),

@@ -56,6 +56,9 @@ class ResultFrame:
         Where redaction has to hide each class, if the clip has been covered.
     cover_states : ndarray, shape (C,), uint8, or None
         See `stages.ops.cover`.
+    untrusted : ndarray, shape (C,), float64, or None
+        Share of each class's pixels that is not trusted, NaN for a class without any; None where
+        nobody has looked. See `stages.trust.shares`.
     """
 
     index: int
@@ -66,6 +69,7 @@ class ResultFrame:
     soften: Callable[[], NDArray[np.float32]] = field(repr=False)
     cover: NDArray[np.bool_] | None = None
     cover_states: NDArray[np.uint8] | None = None
+    untrusted: NDArray[np.float64] | None = None
 
     @cached_property
     def alpha(self) -> NDArray[np.float32]:
@@ -185,12 +189,15 @@ class Result(ABC):
         Whether it reads `ResultFrame.alpha`.
     needs_cover : bool
         Whether it reads `ResultFrame.cover`.
+    needs_trust : bool
+        Whether it reads `ResultFrame.untrusted`.
     """
 
     format: ClassVar[str]
     template: ClassVar[str]
     needs_alpha: ClassVar[bool] = False
     needs_cover: ClassVar[bool] = False
+    needs_trust: ClassVar[bool] = False
 
     def __init__(self, clip: ResultClip, settings: ResultSettings) -> None:
         self.clip, self.settings = clip, settings

@@ -79,6 +79,12 @@ class Annotations(BaseModel):
     tolerance: float = Field(
         0.5, ge=0, le=64, description="pixels that a polygon may be off (yolo, too)"
     )
+    unsure: float = Field(
+        0.2,
+        ge=0,
+        le=1,
+        description="share of an object not trusted, from which it is marked unsure",
+    )
     overlap: float = Field(
         0.97, gt=0, le=1, description="of cvat polygons: below it a frame is a key frame"
     )

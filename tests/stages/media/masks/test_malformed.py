@@ -2,6 +2,8 @@
 
 import contextlib
 import json
+import shutil
+from xml.etree import ElementTree as ET
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +16,18 @@ from tests.support.mask_samples import FRAMES, SIZE, labels, opened, rle
 KEYS = (
     *("images", "annotations", "categories", "videos", "id", "image_id", "category_id", "name"),
     *("file_name", "file_names", "height", "width", "segmentation", "segmentations", "size"),
-    *("counts", "video_id", "shapes", "points", "label", "imagePath", "length", "data", "result"),
+    *(
+        "counts",
+        "video_id",
+        "segments_info",
+        "shapes",
+        "points",
+        "label",
+        "imagePath",
+        "length",
+        "data",
+        "result",
+    ),
 )
 SCALARS = st.none() | st.booleans() | st.integers(-5, 2**40) | st.floats() | st.sampled_from(KEYS)
 JSON = st.recursive(
@@ -117,3 +130,78 @@ def test_any_names_of_keys_in_an_archive_are_matched_or_refused(tmp_path, names)
     arrays = {f"k{name}": labels(1)[0] for name in names}
     np.savez(tmp_path / "clip.npz", **arrays)
     read_all(tmp_path / "clip.npz")
+
+
+CVAT_IMAGES = f"""<annotations><version>1.1</version><meta><task><id>1</id><name>clip</name>
+<labels><label><name>x</name></label></labels></task></meta>
+{
+    "".join(
+        f'<image id="{t}" name="{t}.png" width="{SIZE[1]}" height="{SIZE[0]}"><polygon label="x" '
+        f'points="1,1;9,1;9,9" z_order="0"/><mask label="x" rle="3,4,5" left="1" top="1" width="4" '
+        f'height="3" z_order="1"/><box label="x" xtl="1" ytl="1" xbr="5" ybr="5"/><ellipse '
+        f'label="x" cx="5" cy="5" rx="2" ry="3"/></image>'
+        for t in range(FRAMES)
+    )
+}</annotations>"""
+CVAT_VIDEO = f"""<annotations><version>1.1</version><meta><task><id>1</id><name>clip</name><size>
+{FRAMES}</size><original_size><width>{SIZE[1]}</width><height>{SIZE[0]}</height></original_size>
+</task></meta><track id="0" label="x">{
+    "".join(
+        f'<mask frame="{t}" rle="3,4,5" left="1" top="1" width="4" height="3" outside="0"/>'
+        for t in range(FRAMES)
+    )
+}</track></annotations>"""
+ODD_VALUES = st.sampled_from(
+    ("", "x", "-1", "0", "1e9", "nan", "inf", "1,2", "1,2;3", ";", "9" * 30, "1,1;2,2;1e300,4", "é")
+)
+
+
+@pytest.mark.parametrize("text", [CVAT_IMAGES, CVAT_VIDEO])
+@given(data=st.data())
+@FEW
+def test_cvat_with_some_parts_replaced_is_read_or_refused(tmp_path, text, data):
+    root = ET.fromstring(text)
+    for _ in range(data.draw(st.integers(1, 4))):
+        element = data.draw(st.sampled_from(list(root.iter())))
+        change = data.draw(st.sampled_from(("value", "attribute", "text", "tag", "children")))
+        if change in ("value", "attribute") and element.attrib:
+            name = data.draw(st.sampled_from(sorted(element.attrib)))
+            if change == "value":
+                element.attrib[name] = data.draw(ODD_VALUES)
+            else:
+                del element.attrib[name]
+        elif change == "text":
+            element.text = data.draw(ODD_VALUES)
+        elif change == "tag":
+            element.tag = data.draw(st.sampled_from(("image", "track", "mask", "polygon", "meta")))
+        else:
+            del element[:]
+    path = tmp_path / "clip.xml"
+    path.write_bytes(ET.tostring(root))
+    read_all(path, format="cvat")
+
+
+@given(data=st.binary(max_size=200))
+@FEW
+def test_any_bytes_are_no_cvat(tmp_path, data):
+    path = tmp_path / "clip.xml"
+    path.write_bytes(b"<annotations><version>1.1</version>" + data)
+    read_all(path, format="cvat")
+
+
+NUMBERS = st.sampled_from(
+    ("0", "1", "-1", "0.5", "1.5", "nan", "inf", "x", "", "1e308", "2", "0.1")
+)
+LINES = st.lists(st.lists(NUMBERS, max_size=9).map(" ".join), max_size=4).map("\n".join)
+
+
+@given(texts=st.lists(LINES | st.text(max_size=40), min_size=1, max_size=FRAMES), names=LINES)
+@FEW
+def test_any_yolo_texts_are_read_or_refused(tmp_path, texts, names):
+    folder = tmp_path / "clip"
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    for t, text in enumerate(texts):
+        (folder / f"{t}.txt").write_bytes(text.encode(errors="surrogatepass"))
+    (tmp_path / "data.yaml").write_text(f"names: [{names}]\n")
+    read_all(folder, format="yolo")

@@ -11,6 +11,7 @@ from pycocotools.coco import COCO
 from stages.media.masks.contract import FootageFacts
 from stages.media.masks.open import open_masks
 from stages.media.results.annotations import outlines
+from stages.media.results.coco_set import join_coco
 from stages.media.results.settings import Annotations, ResultSettings
 from tests.stages.media.results.test_formats import CLASSES, PTS, SIZE, scenes, timeline
 from tests.support.result_files import result_clip, write_all
@@ -188,3 +189,83 @@ def test_a_pixel_alone_has_an_outline():
     mask = np.zeros(SIZE, np.bool_)
     mask[3, 5] = True
     assert outlines(mask, 0) == [[5.25, 3.25, 5.25, 3.75, 5.75, 3.75, 5.75, 3.25]]
+
+
+UNTRUSTED = np.array([[0.0, 0.5], [0.3, 0.1], [np.nan, 0.2], [0.19, 0.0], [1.0, 1.0]])
+
+
+def unsure_objects():
+    """Return frame and class id of the objects that should be marked: a fifth is not trusted."""
+    return {
+        (t, label)
+        for t, row in enumerate(UNTRUSTED)
+        for label, v in zip(CLASSES, row, strict=True)
+        if v >= 0.2
+    }
+
+
+def marked_file(folder, name):
+    clip = result_clip(timeline(), classes=CLASSES)
+    settings = ResultSettings(formats=(name,))
+    return write_all(folder, clip, scenes(), settings, length=2, untrusted=UNTRUSTED) / clip_file(
+        name
+    )
+
+
+def test_coco_marks_what_is_not_trusted(tmp_path):
+    entries = json.loads(marked_file(tmp_path, "coco").read_text())["annotations"]
+    marks = {(e["image_id"] - 1, e["category_id"]) for e in entries if e["unsure"]}
+    assert marks == unsure_objects()
+    assert all(e["attributes"] == {"unsure": e["unsure"]} for e in entries)
+
+
+def test_cvat_marks_what_is_not_trusted_and_is_read_as_before(tmp_path):
+    path = marked_file(tmp_path, "cvat")
+    ids = {name: label for label, name in CLASSES.items()}
+    marks = {
+        (int(mask.attrib["frame"]), ids[track.attrib["label"]])
+        for track in ElementTree.parse(path).getroot().iter("track")
+        for mask in track
+        if mask.findtext("attribute") == "true"
+    }
+    assert marks == unsure_objects()
+    source = open_masks(path, FootageFacts("clip", len(PTS), SIZE))
+    assert sorted(source.legend.names.values()) == sorted(CLASSES.values())
+
+
+def test_label_studio_marks_what_is_not_trusted(tmp_path):
+    tasks = json.loads(marked_file(tmp_path, "label_studio").read_text())
+    marks = {
+        (t, entry["meta"]["track"])
+        for t, task in enumerate(tasks)
+        for entry in task["predictions"][0]["result"]
+        if entry["meta"].get("text") == ["unsure"]
+    }
+    assert marks == unsure_objects()
+
+
+def test_nothing_is_marked_where_nobody_has_judged(tmp_path):
+    assert "unsure" not in json.loads(written(tmp_path, "coco").read_text())["annotations"][0]
+
+
+def test_a_data_set_is_one_file_that_pycocotools_and_we_read(tmp_path):
+    for clip, classes in (("day1/a", CLASSES), ("b", {3: "dog", 7: "person"})):
+        folder = tmp_path / clip
+        folder.mkdir(parents=True)
+        written(folder, "coco", classes=classes)
+    path = join_coco(tmp_path, ["b", "day1/a", "absent"])
+    content = COCO(str(path))
+    assert len(content.imgs) == 2 * len(PTS)
+    assert {c["name"] for c in content.cats.values()} == {"dog", "person", "a/b: c"}
+    assert len(set(content.anns)) == len(content.dataset["annotations"])
+    for clip, classes in (("b", {3: "dog", 7: "person"}), ("day1/a", CLASSES)):
+        source = open_masks(path, FootageFacts(clip, len(PTS), SIZE))
+        ids = {source.legend.names[k]: k for k in source.legend.classes}
+        found = np.stack(list(source))
+        for label, name in classes.items():
+            np.testing.assert_array_equal(found == ids[name], truth() == label)
+
+
+def test_a_data_set_without_files_is_none(tmp_path):
+    assert join_coco(tmp_path, ["a"]) is None
+    assert list(tmp_path.iterdir()) == []
