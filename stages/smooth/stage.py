@@ -31,15 +31,19 @@ from stages.ops.soft_masks import keep_labels, leave_alone, winning_classes
 from stages.refine.voting import voting_passes
 from stages.shared_settings import DEFAULT_APPEARANCE, DEFAULT_RADIUS, Appearance, Radius
 from stages.smooth.filtering import follow_flow, stand_still
+from stages.smooth.vanishing import POOLED, count_pixels, vanishing_classes
+
+Smoothed = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+"""Soft masks (H, W, C) and labels (H, W) of a frame."""
 
 
 class Smooth(Stage):
     """3D weighted guided filter, then a last vote; see `stages.ops.guided`."""
 
     name: ClassVar[str] = "smooth"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     writes: ClassVar[tuple[ArrayHandle, ...]] = (SMOOTH_MASKS, SMOOTH_LABELS)
-    uses: ClassVar[tuple[str, ...]] = ("sparse",)
+    uses: ClassVar[tuple[str, ...]] = ("sparse", "classes")
     outside_key: ClassVar[tuple[str, ...]] = ("device",)
 
     method: Literal["static", "compensated", "none"] = Field(
@@ -63,37 +67,51 @@ class Smooth(Stage):
     device: str = Field("cpu", description="cpu or cuda")
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
-        """Read as far as the boxes and the votes after them reach."""
+        """Read as far as the boxes and the votes after them reach, for all frames counted."""
+        counted = POOLED if len(ClipFacts(facts).classes) > 1 else 0
         votes = self.votes * self.radius
-        reach = votes + self._box_reach()
-        flow = votes if self._follows else max(votes - self.radius, 0)
+        reach = votes + self._box_reach() + counted
+        flow = (votes if self._follows else max(votes - self.radius, 0)) + counted
         return (
             REFINED_MASKS.within(reach),
-            REFINE_TRUST.within(),
-            *self._own(facts),
+            REFINE_TRUST.within(counted),
+            *self._own(facts, counted),
             FRAMES.within(reach),
             *([FLOW.within(flow)] if self.votes or self._follows else []),
         )
 
     def run(self, window: Window) -> Arrays:
         """Return the soft masks and the labels that win."""
-        if (window[REFINE_TRUST].array == 255).all():
+        trust = window[REFINE_TRUST]
+        if (trust.between(window.start, window.stop) == 255).all():
             out = [self._as_refined(window, t) for t in window.frames]
             return _stacked_arrays(out)
         on = arithmetic_on(self.device, setting="smooth.device")
+        classes = window[REFINED_MASKS].array.shape[-1]
+        # Where there is one class alone, nothing takes its place.
+        counted = range(trust.start, trust.stop) if classes > 1 else window.frames
+        kept: dict[int, Smoothed] = {}
+        after: dict[int, NDArray[np.int64]] = {}
         with on.running("smooth"):
-            masks = (on.get(mask) for mask in self._smoothed_masks(window, on))
-            out = [
-                self._kept(mask, window, t) for t, mask in zip(window.frames, masks, strict=True)
-            ]
-        return _stacked_arrays(out)
+            masks = (on.get(mask) for mask in self._smoothed_masks(window, counted, on))
+            for t, mask in zip(counted, masks, strict=True):
+                frame = self._kept(mask, window, t)
+                after[t] = count_pixels(frame[1], classes=classes)
+                if t in window.frames:
+                    kept[t] = frame
+        if classes > 1:
+            kept = _without_losses(window, kept, after)
+        return _stacked_arrays(list(kept.values()))
 
-    def _smoothed_masks(self, window: Window, on: Arithmetic) -> Iterator[Array]:
-        """Return the masks of the window's frames, filtered and voted."""
+    def _smoothed_masks(
+        self, window: Window, frames_wanted: range, on: Arithmetic
+    ) -> Iterator[Array]:
+        """Return the masks of some frames, filtered and voted."""
         frames = window[FRAMES]
         reach = self.votes * self.radius
         wanted = range(
-            max(window.start - reach, frames.start), min(window.stop + reach, frames.stop)
+            max(frames_wanted.start - reach, frames.start),
+            min(frames_wanted.stop + reach, frames.stop),
         )
         filtered = self._filtered_masks(window, wanted, on)
         if not self.votes:
@@ -103,7 +121,7 @@ class Smooth(Stage):
             (on.rounded(mask) for mask in filtered),
             frames,
             window[FLOW],
-            window.frames,
+            frames_wanted,
             count=self.votes,
             radius=self.radius,
             appearance=self.appearance,
@@ -112,23 +130,19 @@ class Smooth(Stage):
         )
 
     @staticmethod
-    def _own(facts: Facts) -> tuple[Input, ...]:
+    def _own(facts: Facts, reach: int) -> tuple[Input, ...]:
         """Return the arrays of frames as they came in: labels; of key frames also the masks."""
-        labels = REFINED_LABELS.within()
-        if not ClipFacts(facts).sparse:
-            return (labels,)
-        return (labels, EVIDENCE.within(), INPUT_MASKS.within(), INPUT_LABELS.within())
+        key_frames = (EVIDENCE, INPUT_MASKS, INPUT_LABELS) if ClipFacts(facts).sparse else ()
+        return tuple(array.within(reach) for array in (REFINED_LABELS, *key_frames))
 
     @staticmethod
-    def _as_refined(window: Window, t: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _as_refined(window: Window, t: int) -> Smoothed:
         """Return a frame's mask and labels as refined; key frames as they came in."""
         if _is_key_frame(window, t):
             return window[INPUT_MASKS][t], window[INPUT_LABELS][t]
         return window[REFINED_MASKS][t], window[REFINED_LABELS][t]
 
-    def _kept(
-        self, mask: NDArray[np.float32], window: Window, t: int
-    ) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    def _kept(self, mask: NDArray[np.float32], window: Window, t: int) -> Smoothed:
         """Return a frame's mask and labels; as they came in where they are good."""
         if _is_key_frame(window, t):
             return window[INPUT_MASKS][t], window[INPUT_LABELS][t]
@@ -165,6 +179,34 @@ class Smooth(Stage):
             masks, frames, window[FLOW], wanted, radius=self.radius,
             appearance=self.appearance, size=size, eps=eps, floor=floor, on=on,
         )  # fmt: skip
+
+
+def _without_losses(
+    window: Window, smoothed: dict[int, Smoothed], after: dict[int, NDArray[np.int64]]
+) -> dict[int, Smoothed]:
+    """Return smoothed frames in which the classes that would vanish are as refined."""
+    classes = window[REFINED_MASKS].array.shape[-1]
+    before = {t: count_pixels(_refined_labels(window, t), classes=classes) for t in after}
+    out = {}
+    for t, frame in smoothed.items():
+        near = [j for j in after if abs(j - t) <= POOLED]
+        lost = vanishing_classes(
+            np.stack([before[j] for j in near]), np.stack([after[j] for j in near])
+        )
+        out[t] = frame
+        if lost.any() and not _is_key_frame(window, t):
+            mask = np.where(lost, window[REFINED_MASKS][t], frame[0])
+            labels = winning_classes(unpack_mask(mask))
+            out[t] = mask, keep_labels(labels, window[REFINED_LABELS][t], window[REFINE_TRUST][t])
+    return out
+
+
+def _refined_labels(window: Window, t: int) -> NDArray[np.uint8]:
+    """Return the labels of a frame before smoothing."""
+    if _is_key_frame(window, t):
+        return window[INPUT_LABELS][t]
+    labels = winning_classes(unpack_mask(window[REFINED_MASKS][t]))
+    return keep_labels(labels, window[REFINED_LABELS][t], window[REFINE_TRUST][t])
 
 
 def _is_key_frame(window: Window, t: int) -> bool:
