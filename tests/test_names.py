@@ -1,5 +1,6 @@
 """Names of functions and classes are of two words and more; docstrings begin with a thing."""
 
+import re
 import sys
 from pathlib import Path
 
@@ -10,7 +11,9 @@ sys.path.append(str(ROOT / "scripts"))
 
 from count_names import count_names, project_files, words_of  # noqa: E402 - found by the line above
 
-ONE_WORD_SHARE = 0.35
+ONE_WORD_SHARE = 0.29
+# A setting: its name is in stored keys and in the presets of users.
+KEPT_NAMES = {"stages/pseudo_labels/stage.py: keep"}
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +24,11 @@ def count():
 def test_few_functions_and_classes_have_a_name_of_one_word(count):
     assert count.definitions.total() > 1500
     assert count.share <= ONE_WORD_SHARE, sorted(set(count.one_word))
+
+
+def test_names_that_say_nothing_are_not_used(count):
+    used = {re.sub(r":\d+:", ":", line) for line in count.forbidden}
+    assert used == KEPT_NAMES
 
 
 def test_no_docstring_returns_what_or_that(count):

@@ -135,13 +135,13 @@ class ObjectMatcher:
         )
         frames = {track.number: set(track.frames) for track in self.tracks}
         for unlike, first, second in pairs:
-            one, other = owner[first], owner[second]
-            if -unlike < SAME_LIKENESS or one is other:
+            earlier, later = owner[first], owner[second]
+            if -unlike < SAME_LIKENESS or earlier is later:
                 continue
-            if frames[one.number] & frames[other.number]:
+            if frames[earlier.number] & frames[later.number]:
                 continue
-            frames[one.number] |= frames[other.number]
-            owner = {n: one if track is other else track for n, track in owner.items()}
+            frames[earlier.number] |= frames[later.number]
+            owner = {n: earlier if track is later else track for n, track in owner.items()}
         order = {n: k for k, n in enumerate(sorted({t.number for t in owner.values()}), start=1)}
         return {number: order[track.number] for number, track in owner.items()}
 
@@ -207,8 +207,8 @@ class ObjectMatcher:
         size = min(track.area, view.area) / max(track.area, view.area)
         distance = np.linalg.norm(track.expected_centre(self._frame) - view.centre)
         gap = self._frame - track.frame
-        place = np.exp(-distance / (np.sqrt(max(track.area, view.area)) * (1 + gap / 8)))
-        return float(0.5 * likeness + 0.2 * size + 0.3 * place)
+        nearness = np.exp(-distance / (np.sqrt(max(track.area, view.area)) * (1 + gap / 8)))
+        return float(0.5 * likeness + 0.2 * size + 0.3 * nearness)
 
     def _likeness(self, views: list[ObjectView]) -> Floats:
         return np.array(

@@ -188,8 +188,8 @@ def _renamed_legend(keys: Legend, renamed: Mapping[int, int]) -> Legend:
         return keys
     classes = {renamed.get(label, label) for label in keys.classes}
     names = {renamed.get(label, label): name for label, name in keys.names.items()}
-    given = {label: name for label, name in names.items() if plain_label(name) is None}
-    return replace(keys, classes=tuple(sorted(classes)), names=given)
+    spoken = {label: name for label, name in names.items() if plain_label(name) is None}
+    return replace(keys, classes=tuple(sorted(classes)), names=spoken)
 
 
 def _joined_legend(own: Legend | None, keys: Legend) -> Legend:
