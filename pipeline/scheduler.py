@@ -31,21 +31,17 @@ from pipeline.events import (
 from pipeline.executor import Executor
 from pipeline.ledger import Ledger
 from pipeline.plan import ClipPlan, Node, Task, check_steps
-from pipeline.sink_writer import clear_parts, written_before
+from pipeline.sink_writer import clear_parts
 from pipeline.source_digests import remembered_identity
 from pipeline.stage import Clip, Sink, Stage, Step
 from pipeline.store.artifact import Manifest
 from pipeline.store.retention import Budget
 from pipeline.store.store import Store
+from pipeline.stored_plan import find_result
 from pipeline.task_runner import log_file, remove_log
 
 ATTEMPTS = 4  # at a task whose worker dies
 REPAIRS = 2  # of an artifact
-
-
-def look_up(task: Task, store: Store) -> Manifest | None:
-    """Return the manifest of a task's result if it is there already."""
-    return written_before(task) if isinstance(task.step, Sink) else store.find(task.key)
 
 
 class Run:
@@ -156,7 +152,7 @@ class Run:
         """Take hits until none is left, and submit misses while there are free slots."""
         try:
             while not self._is_full() and (task := plan.next_ready()) is not None:
-                manifest = look_up(task, self._store)
+                manifest = find_result(task, self._store)
                 if manifest is not None:
                     if isinstance(task.step, Sink) and task.node.whole:
                         clear_parts(task)

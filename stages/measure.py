@@ -25,14 +25,13 @@ from stages.arrays import (
 from stages.facts import ClipFacts
 from stages.metrics.pair_counts import count_agreement, tile_labels
 from stages.metrics.stability import (
+    SIGMA_S,
     boundary_pixels,
     label_areas,
     object_overlap,
     restlessness,
 )
 from stages.shared_settings import DEFAULT_RADIUS, Radius
-
-SIGMA_S = 0.15  # of the Gaussian in time; Azulay et al., below eq. 2
 
 
 class Measure(Stage):

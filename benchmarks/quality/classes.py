@@ -23,6 +23,7 @@ sys.path.insert(0, str(ROOT))
 
 from stages.media.masks.palette import read_labels, write_indexed_png  # noqa: E402 (beside this folder)
 from stages.ops.corruption import corrupted_mask  # noqa: E402
+from stages.ops.ignored_label import IGNORE  # noqa: E402
 
 # Sequence, its masks (None: corrupted truth), the label that is not scored.
 CASES = (
@@ -30,7 +31,7 @@ CASES = (
     ("bmx-trees", "Predictions_osvos", 255),
     ("ytvos-003234408d", None, 255),
 )
-BACKGROUND, IGNORE = 0, 255
+BACKGROUND = 0
 Labels = list[NDArray[np.uint16]]
 
 

@@ -26,7 +26,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from stages.media.masks.palette import read_labels  # noqa: E402 (the project is beside this folder)
-from stages.ops.label_trust import IGNORE  # noqa: E402
+from stages.ops.ignored_label import IGNORE  # noqa: E402
 
 OFF = {"sure": 0, "support": 0, "least_seen": 0, "passes_agree": False}
 REASONS: dict[str, tuple[str, ...]] = {

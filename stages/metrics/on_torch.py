@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import torch
 
-from stages.metrics.semantic import IGNORE
+from stages.ops.ignored_label import IGNORE
 
 
 def places_of(flow: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

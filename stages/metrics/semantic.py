@@ -8,9 +8,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from stages.ops.ignored_label import IGNORE
 from stages.ops.shapes import bind_shapes
-
-IGNORE = 255
 
 
 @dataclass

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stages.ops.shapes import bind_shapes
 from stages.ops.warp import warp
 
+SIGMA_S = 0.15  # seconds, of the Gaussian in time of E_smooth; Azulay et al., below eq. 2
 STANDARD_LINES = 480  # of the size-free form of E_cons
 
 

@@ -12,7 +12,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from stages.metrics.semantic import IGNORE, Confusion
+from stages.metrics.semantic import Confusion
+from stages.ops.ignored_label import IGNORE
 from stages.ops.shapes import bind_shapes
 
 BAND = 15  # pixels, of the local STB; Coherent Loss, "Metric"

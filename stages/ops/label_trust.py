@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from stages.ops.shapes import bind_shapes
 
-IGNORE = 255  # the label of pixels that are not trusted, as in PASCAL VOC and Cityscapes
 SURE = 255  # certainty of 1
 
 

@@ -18,7 +18,8 @@ from stages.facts import ClipFacts
 from stages.media.footage.limits import Limits
 from stages.media.footage.timeline import content_digest
 from stages.media.label_sets.clip_folder import PseudoLabelFolder
-from stages.ops.label_trust import IGNORE, SURE, certainty_histogram, trust_levels, trusted_by_class
+from stages.ops.ignored_label import IGNORE
+from stages.ops.label_trust import SURE, certainty_histogram, trust_levels, trusted_by_class
 from stages.pseudo_labels.evidence import Demands, Judged, judged_frames, motion_lengths
 from stages.pseudo_labels.sampling import by_diversity, by_motion, colour_thumbnail
 from stages.shared_settings import DEFAULT_RADIUS, Radius

@@ -14,9 +14,8 @@ from pipeline.errors import ConfigError
 from stages.media.masks.folder import read_png
 from stages.media.masks.palette import write_indexed_png
 from stages.ops.corruption import corrupted_mask, eroded_mask
+from stages.ops.ignored_label import IGNORE
 from steadymask.evaluation.layouts import find_labels
-
-IGNORE = 255
 
 EPILOG = """\
 The grid of Azulay et al., section 4.1: --growth 0 --blobs 0, --erosion 0, 10 or 20 (less right, as

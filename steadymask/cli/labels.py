@@ -8,7 +8,9 @@ from pathlib import Path
 
 from pipeline.errors import ConfigError
 from pipeline.lock import locked
-from stages.media.label_sets.write import LAYOUTS, MANIFEST, GatheredLabels, find_labels, write_set
+from pipeline.plugins import let_import
+from stages.media.label_sets.registry import LAYOUTS, layout_type
+from stages.media.label_sets.write import MANIFEST, GatheredLabels, find_labels, write_set
 from steadymask.cli.corrupt import refuse_full
 from steadymask.cli.terminal import line
 from steadymask.record import RunRecord
@@ -36,7 +38,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("out", type=Path, help="the run's --out")
     parser.add_argument("--to", type=Path, required=True, metavar="SET", help="new folder")
-    parser.add_argument("--layout", choices=tuple(LAYOUTS), default="voc")
+    parser.add_argument(
+        "--layout",
+        default="voc",
+        help=f"{', '.join(LAYOUTS)}, or module:Class of your own (voc)",
+    )
     parser.add_argument("--val", type=float, default=0.2, help="share of the clips held out")
     parser.add_argument(
         "--shard", type=int, default=1000, metavar="N", help="samples of a webdataset shard at most"
@@ -51,6 +57,8 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(f"--val {options.val:g}: expected a share, 0 to 1")
     if options.shard < 1:
         raise ConfigError(f"--shard {options.shard}: expected at least 1")
+    let_import(str(Path.cwd()))
+    layout_type(options.layout)
     refuse_full(options.to)
     record = RunRecord.load(options.out)
     with locked(options.out):

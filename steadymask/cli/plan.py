@@ -18,10 +18,10 @@ from rich.table import Table
 
 from pipeline.errors import PipelineError
 from pipeline.plan import ClipPlan
-from pipeline.scheduler import look_up
 from pipeline.source_digests import remembered_identity
 from pipeline.stage import WHOLE, Clip, Sink, Source, Step
 from pipeline.store.store import Store
+from pipeline.stored_plan import follow_plan
 from stages.facts import ClipFacts
 from steadymask.cli.mask_readings import MaskReadings
 from steadymask.cli.size_estimates import clip_bytes, written_bytes
@@ -52,7 +52,7 @@ def print_plan(
         where = str(out / clip.name)
         plan = ClipPlan(clip, steps, chunk, where, partial(remembered_identity, store))
         try:
-            there = _settle_plan(plan, store)
+            there = follow_plan(plan, store)
             probed = None if there else _probe_cost(plan, time.monotonic() < until)
         except PipelineError as error:
             table.add_row(line(clip.name), "", "", "", line(str(error)))
@@ -104,17 +104,6 @@ def _probe_cost(plan: ClipPlan, allowed: bool) -> Cost | None:
     rows, columns = ClipFacts(plan.facts).size
     labels = sum(written_bytes(plan.steps, plan.facts).values())
     return plan.length * rows * columns, sum(clip_bytes(plan.steps, plan.facts).values()), labels
-
-
-def _settle_plan(plan: ClipPlan, store: Store) -> Counter[str]:
-    """Follow the plan as far as the store goes; return how many nodes of each stage it has."""
-    there: Counter[str] = Counter()
-    while (task := plan.next_ready()) is not None:
-        manifest = look_up(task, store)
-        if manifest is not None:
-            plan.complete(task.node, manifest)
-            there[task.node.stage] += 1
-    return there
 
 
 def _clip_rows(

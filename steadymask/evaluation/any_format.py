@@ -22,12 +22,12 @@ from stages.media.masks.folder import read_png
 from stages.media.masks.open import open_masks
 from stages.media.masks.pairing import find_masks
 from stages.media.masks.palette import write_indexed_png
+from stages.ops.ignored_label import IGNORE
 from stages.ops.soft_masks import winning_classes
 from steadymask.evaluation.layouts import Files, find_frames, find_labels
 
 LOOKED_AT = 5  # pictures of a clip, to tell grey levels from labels
 MOST_LABELS = 16  # different grey values of label pictures; soft masks have more
-IGNORE = 255
 
 
 def read_library(root: Path, scratch: Path) -> dict[str, Files]:

@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from stages.media.masks.folder import read_png
+from stages.ops.ignored_label import IGNORE
 
 Task = Literal["objects", "classes", "tracks"]
 
-IGNORE = 255
 MOST_OBJECTS = 254
 MOST_GREYS = 64  # values of 8-bit grey masks; with more they are soft, not labels
 

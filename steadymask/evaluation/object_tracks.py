@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 from pycocotools import mask as coco
 
 from pipeline.errors import ConfigError
+from stages.ops.ignored_label import IGNORE
 from steadymask.evaluation.pools import Pool
 
-IGNORED = 255
 OVERLAP = 0.5  # intersection over union from which two masks are one, for IDF1 and switches
 
 Labels = NDArray[np.uint8]
@@ -44,7 +44,7 @@ class ObjectTracks:
 
     def add(self, labels: Labels, truth: Labels) -> None:
         """Add a frame; 255 in the truth does not count."""
-        counted = truth != IGNORED
+        counted = truth != IGNORE
         ours, true = np.where(counted, labels, 0), np.where(counted, truth, 0)
         frame = len(self._overlaps)
         shared = np.zeros((256, 256))

@@ -9,6 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from stages.ops.ignored_label import IGNORE
 from stages.ops.shapes import bind_shapes
 
 Kind = Literal["translation", "rotation", "scaling", "occlusion"]
@@ -22,7 +23,6 @@ STRENGTHS: dict[Kind, tuple[float, ...]] = {
     "occlusion": (0.1, 0.15, 0.2, 0.25, 0.3, 0.35),  # side of the occluder, of the shorter side
 }
 NOISE = 2.0  # grey levels (sigma)
-IGNORE = 255
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from stages.metrics.semantic import IGNORE
 from stages.metrics.stability import (
+    SIGMA_S,
     Consistency,
     boundary_pixels,
     consistency_at,
@@ -22,7 +23,6 @@ from stages.metrics.temporal import StabilityRate, TemporalOverlap, VspwTemporal
 from steadymask.evaluation.pools import ClassPool, Pool
 from steadymask.evaluation.reference_flow import Link
 
-SIGMA_S = 0.15  # of the Gaussian in time; Azulay et al., below eq. 2
 BLOCK = 32  # frames smoothed at a time
 
 Labels = NDArray[np.uint8]

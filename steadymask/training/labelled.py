@@ -16,9 +16,9 @@ from stages.facts import ClipFacts
 from stages.media.masks.open import mask_digest
 from stages.media.masks.palette import read_labels
 from stages.ops.fixed_point import unpack_flow, unpack_mask
+from stages.ops.ignored_label import IGNORE
 from stages.ops.warp import resize_flow
 from steadymask.training.library import Library, SampleFrame
-from steadymask.training.losses.labels import IGNORE
 
 STAGES = {"stabilised": "smooth", "raw": "segment"}
 

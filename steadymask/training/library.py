@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from pipeline.plan import ClipPlan
-from pipeline.scheduler import look_up
 from pipeline.source_digests import remembered_identity
 from pipeline.stage import Clip, Facts, Span, Step
 from pipeline.store.store import Store
+from pipeline.stored_plan import follow_plan
 from stages.facts import ClipFacts
 
 HELD_BYTES = 1 << 30  # of frames that were read and may be wanted again
@@ -132,10 +132,7 @@ class Library:
 def _followed_plan(clip: Clip, steps: Sequence[Step], store: Store, chunk: int) -> ClipPlan:
     """Return a clip's plan with everything that the store has."""
     plan = ClipPlan(clip, steps, chunk, "", partial(remembered_identity, store))
-    while (task := plan.next_ready()) is not None:
-        manifest = look_up(task, store)
-        if manifest is not None:
-            plan.complete(task.node, manifest)
+    follow_plan(plan, store)
     if not plan.finished:
         missing = ", ".join(sorted({node.stage for node in plan.waiting}))
         raise InputError(

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from torch.utils.data import Dataset
 
 from stages.models.segmenters.base import fitted
+from stages.ops.ignored_label import IGNORE
 from stages.ops.soft_masks import with_background
 from stages.ops.visibility import visible
 from stages.ops.warp import resize_flow
 from steadymask.training.labelled import LabelledClips
 from steadymask.training.library import SampleFrame
 from steadymask.training.loop import Batch
-from steadymask.training.losses.labels import IGNORE
 from steadymask.training.samples import Cut, cut_out
 
 PAIRS = ((0, 1), (1, 0), (1, 2), (2, 1))

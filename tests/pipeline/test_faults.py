@@ -280,8 +280,8 @@ def test_a_source_in_parts_gives_what_the_whole_gives(tmp_path, parts):
 
 def test_each_node_costs_the_same_in_a_clip_of_any_length(tmp_path, monkeypatch):
     looks = Counter()
-    real = run_module.look_up
-    monkeypatch.setattr(run_module, "look_up", lambda *a: looks.update(n=1) or real(*a))
+    real = run_module.find_result
+    monkeypatch.setattr(run_module, "find_result", lambda *a: looks.update(n=1) or real(*a))
     steps = (*STEPS[:1], Mean(reach=1), Difference(), Page())
     events = run(tmp_path, [clip_of(tmp_path, "a", numbers(300))], steps, chunk=1)
     assert looks["n"] == kinds(events)["done"] == 602

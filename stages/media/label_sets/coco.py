@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from stages.media.label_sets.clip_folder import write_json
 from stages.media.label_sets.layouts import SPLITS, Layout, Sample
 from stages.media.masks.palette import read_labels
-from stages.ops.label_trust import IGNORE
+from stages.ops.ignored_label import IGNORE
 
 Json = dict[str, Any]
 

@@ -7,29 +7,18 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import FullError, InputError
 from stages.media.label_sets.clip_folder import FOLDER, RECORD, write_json
-from stages.media.label_sets.coco import Coco, YoutubeVis
-from stages.media.label_sets.layouts import (
-    SPLITS,
-    Cityscapes,
-    Davis,
-    Layout,
-    Sample,
-    Voc,
-    plain_name,
-)
-from stages.media.label_sets.webdataset import Shards
+from stages.media.label_sets.layouts import SPLITS, Layout, Sample, plain_name
+from stages.media.label_sets.registry import layout_type
 
-LAYOUTS: dict[str, type[Layout]] = {
-    layout.name: layout for layout in (Voc, Cityscapes, Davis, Coco, YoutubeVis, Shards)
-}
 MANIFEST = "manifest.json"
 BLOCK_BYTES = 4096  # that a file takes beyond its own, at most; a tar entry takes less
 SAMPLE_BYTES = 2048  # of manifest and JSON, a sample
@@ -146,7 +135,8 @@ def write_set(
     gathered : GatheredLabels
     target : Path
         New, or an empty folder.
-    layout : one of `LAYOUTS`
+    layout : str
+        See `stages.media.label_sets.registry.layout_type`.
     val : float, in [0, 1]
         Share of the clips that are held out.
     shard : int
@@ -154,17 +144,19 @@ def write_set(
 
     Raises
     ------
+    ConfigError
+        If there is no such layout.
     FullError
         Before anything is written, if the disk has too little room; later, if it fills up.
     InputError
         If a file of a sample is missing, or nothing can be written there.
     """
-    samples = _trusted_samples(gathered, val)
+    kind, samples = layout_type(layout), _trusted_samples(gathered, val)
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _check_room(samples, target.parent, LAYOUTS[layout])
+        _check_room(samples, target.parent, kind)
         manifest = _set_manifest(gathered, samples, layout, val)
-        _write_samples(samples, manifest, target, shard)
+        _write_samples(samples, manifest, target, partial(kind, shard=shard))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise FullError(f"{target}: no room left: free some, or write elsewhere") from error
@@ -172,12 +164,14 @@ def write_set(
     return manifest
 
 
-def _write_samples(samples: list[Sample], manifest: Json, target: Path, shard: int) -> None:
+def _write_samples(
+    samples: list[Sample], manifest: Json, target: Path, start: Callable[[Path], Layout]
+) -> None:
     draft = target.with_name(f".draft-{target.name}")
     shutil.rmtree(draft, ignore_errors=True)
     draft.mkdir()
     try:
-        with closing(LAYOUTS[manifest["layout"]](draft, shard=shard)) as writer:
+        with closing(start(draft)) as writer:
             for sample in samples:
                 writer.add(sample)
             writer.finish()

@@ -23,8 +23,8 @@ from stages.media.masks.raw import (
     packed_colours,
     widest_tint,
 )
+from stages.ops.ignored_label import IGNORE
 
-IGNORE = 255  # in 8-bit label files: neither class nor background; read as background
 MOST_COLOURS = 4096  # that are counted; more are a picture
 BLENDED = 16  # colours, over which edges may be blended
 SEAM = 0.03  # of the short side, that PASCAL VOC leaves void around objects

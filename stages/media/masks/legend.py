@@ -12,8 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from stages.media.masks.census import IGNORE, Census, FloatCensus
+from stages.media.masks.census import Census, FloatCensus
 from stages.media.masks.raw import Raw, alpha_of, colours_of, grey_of, packed, unpacked
+from stages.ops.ignored_label import IGNORE
 
 SUM_SLACK = 1e-2  # in the sum over channels, which may come from 8 bits
 MOST_NAMED = 8  # classes that a description lists

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.errors import InputError
-from stages.media.masks.census import IGNORE, Census, Levels
+from stages.media.masks.census import Census, Levels
 from stages.media.masks.colour_classes import FEWEST_FRAMES
 from stages.media.masks.contract import ReadingChoices
 from stages.media.masks.legend import Legend, View, empty_warning
+from stages.ops.ignored_label import IGNORE
 
 PLATEAU = 0.2  # of the foreground, from which one value is the top of a soft mask
 SET_KIND = "set segment.kind to {}"

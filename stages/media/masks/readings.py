@@ -6,7 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pipeline.errors import InputError
-from stages.media.masks.census import IGNORE, Census, FloatCensus, Levels
+from stages.media.masks.census import Census, FloatCensus, Levels
 from stages.media.masks.colour_classes import (
     check_lasting,
     name_indexes,
@@ -22,6 +22,7 @@ from stages.media.masks.reading_kinds import (
     read_soft,
     undecided,
 )
+from stages.ops.ignored_label import IGNORE
 
 MOST_LABELS = 63  # 8-bit values up to this are labels: soft masks would have no foreground
 SLOPE_OF_LABELS, SLOPE_OF_SOFT = 0.25, 0.5  # share of ramps between the ends

@@ -7,9 +7,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.errors import InputError
+from stages.ops.ignored_label import IGNORE
 from stages.ops.shapes import bind_shapes
-
-IGNORE = 255  # a label that says nothing
 
 
 def cross_entropy(logits: Tensor, labels: Tensor, *, ignore: int = IGNORE) -> Tensor:
