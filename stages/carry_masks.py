@@ -119,7 +119,9 @@ def _match_frame(sides: list[tuple[_CarryPath, int]], t: int, region: NDArray[np
     """Return the classes that a frame's pixels have in the labelled frames."""
     step = matching_step(region.shape[0])
     places: list[Floats] = [
-        np.asarray(np.stack([thin_out(axis, step) for axis in path.place(t)]) / step, np.float32)
+        np.asarray(
+            np.stack([thin_out(axis, step) for axis in path.source_places(t)]) / step, np.float32
+        )
         for path, _ in sides
     ]
     descriptors = describe_pixels(sides[0][0].frame_picture(t))
@@ -158,7 +160,7 @@ class _CarryPath:
             self._carry_step()
         return self._masks[t]
 
-    def place(self, t: int) -> Floats:
+    def source_places(self, t: int) -> Floats:
         """Return columns and rows (2, H, W) in the labelled frame of what frame `t` shows."""
         self.masks_at(t)
         return self._places[t]

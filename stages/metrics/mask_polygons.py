@@ -215,7 +215,7 @@ def _curves_from(
             open_pieces[end].remove(number)
         way.append((knot, number))
         current, knot = number, following
-        passed = [place for place, _ in way]
+        passed = [corner for corner, _ in way]
         if knot in passed:
             first = passed.index(knot)
             yield _joined_corners(way[first:], pieces)

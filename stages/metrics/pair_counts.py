@@ -36,7 +36,7 @@ def count_agreement(
     pairs: Sequence[tuple[NDArray[np.uint8], NDArray[np.uint8]]],
     tiles: Sequence[tuple[NDArray[np.int16], NDArray[np.int16]]],
     flow: NDArray[np.int16],
-    seen: NDArray[np.bool_],
+    visible: NDArray[np.bool_],
     count: int,
 ) -> NDArray[np.int64]:
     """Count by label what `stages.metrics.stability.label_agreement` counts, for several systems.
@@ -52,7 +52,7 @@ def count_agreement(
         Of the same frames, by `tile_labels`.
     flow : ndarray, shape (2, h, w), int16
         From i to j in 1/64 px of its own grid, which covers the same picture.
-    seen : ndarray, shape (h, w), bool
+    visible : ndarray, shape (h, w), bool
         Pixels of i that j shows; one that lands outside the image is not counted.
     count : int
         Labels are under it.
@@ -67,17 +67,17 @@ def count_agreement(
     ShapeError
         If sizes do not agree.
     """
-    bind_shapes(flow=(flow, "2 h w"), seen=(seen, "h w"))
+    bind_shapes(flow=(flow, "2 h w"), visible=(visible, "h w"))
     for labels, others in pairs:
         bind_shapes(first=(pairs[0][0], "H W"), labels=(labels, "H W"), others=(others, "H W"))
     out = np.zeros((len(pairs), count, 3), np.int64)
-    (rows, columns), (height, width) = pairs[0][0].shape, seen.shape
+    (rows, columns), (height, width) = pairs[0][0].shape, visible.shape
     nearest = (
         np.minimum(np.arange(rows) * height // rows, height - 1),
         np.minimum(np.arange(columns) * width // columns, width - 1),
     )
     for k, (own, other) in enumerate(pairs):
-        _count_tiles(own, other, *tiles[k], flow, seen, nearest, out[k])
+        _count_tiles(own, other, *tiles[k], flow, visible, nearest, out[k])
     return out
 
 
@@ -137,17 +137,17 @@ def _target_label(
 
 @njit(nogil=True, cache=True)
 def _count_seen(
-    seen: NDArray[np.bool_],
+    visible: NDArray[np.bool_],
     rows: NDArray[np.int64],
     columns: NDArray[np.int64],
 ) -> int:
-    """Count the visible pixels of a tile whose rows and columns lie at those of `seen`."""
+    """Count the visible pixels of a tile whose rows and columns lie at those of `visible`."""
     total, in_row = 0, 0
     for k in range(len(rows)):
         if k == 0 or rows[k] != rows[k - 1]:
             in_row = 0
             for x in columns:
-                in_row += seen[rows[k], x]
+                in_row += visible[rows[k], x]
         total += in_row
     return total
 
@@ -157,7 +157,7 @@ def _count_pixels(
     labels: NDArray[np.uint8],
     others: NDArray[np.uint8],
     flow: NDArray[np.int16],
-    seen: NDArray[np.bool_],
+    visible: NDArray[np.bool_],
     nearest: tuple[NDArray[np.int64], NDArray[np.int64]],
     box: tuple[int, int, int, int],
     counts: NDArray[np.int64],
@@ -172,7 +172,7 @@ def _count_pixels(
         top = int(v)
         low, fy = min(top + 1, height - 1), np.float32(v - top)
         for x in range(box[2], box[3]):
-            if not seen[nearest[0][y], nearest[1][x]]:
+            if not visible[nearest[0][y], nearest[1][x]]:
                 continue
             u = min(max((x + 0.5) * across - 0.5, 0.0), width - 1.0)
             left = int(u)
@@ -200,7 +200,7 @@ def _count_tiles(
     own_tiles: NDArray[np.int16],
     other_tiles: NDArray[np.int16],
     flow: NDArray[np.int16],
-    seen: NDArray[np.bool_],
+    visible: NDArray[np.bool_],
     nearest: tuple[NDArray[np.int64], NDArray[np.int64]],
     counts: NDArray[np.int64],
 ) -> None:
@@ -214,9 +214,9 @@ def _count_tiles(
             if own != MIXED:
                 other = _target_label(other_tiles, flow, box, (rows, columns))
             if other == MIXED:
-                _count_pixels(labels, others, flow, seen, nearest, box, counts)
+                _count_pixels(labels, others, flow, visible, nearest, box, counts)
                 continue
-            pixels = _count_seen(seen, nearest[0][top:bottom], nearest[1][left:right])
+            pixels = _count_seen(visible, nearest[0][top:bottom], nearest[1][left:right])
             counts[own, 0] += pixels
             counts[other, 1] += pixels
             if own == other:

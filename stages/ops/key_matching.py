@@ -126,12 +126,12 @@ def match_key_frames(
     bind_shapes(descriptors=(descriptors, "h w D"), wanted=(wanted, "h w"))
     reach = max(round(WINDOW * descriptors.shape[0]), 2)
     distances, masks = [], []
-    for key, place in zip(keys, places, strict=True):
+    for key, end_points in zip(keys, places, strict=True):
         bind_shapes(
             descriptors=(descriptors, "h w D"), key=(key.descriptors, "h w D"),
-            masks=(key.masks, "h w C"), place=(place, "2 h w"),
+            masks=(key.masks, "h w C"), end_points=(end_points, "2 h w"),
         )  # fmt: skip
-        around = np.where(wanted, place, np.float32(np.nan)).astype(np.float32)
+        around = np.where(wanted, end_points, np.float32(np.nan)).astype(np.float32)
         distance, index = _find_alike(descriptors, key.descriptors, around, reach)
         distances.append(distance)
         masks.append(key.masks.reshape(-1, key.masks.shape[-1])[index])
@@ -163,19 +163,19 @@ def _shifted(plane: Floats, x: int, y: int) -> Floats:
 
 @njit(nogil=True, cache=True)
 def _find_alike(
-    own: Floats, key: Floats, place: Floats, reach: int
+    own: Floats, key: Floats, end_points: Floats, reach: int
 ) -> tuple[Floats, NDArray[np.int32]]:
     """Return distances and flat numbers (h, w, N) of the most alike pixels of a window.
 
-    Nothing is looked for where the place (2, h, w) is NaN.
+    Nothing is looked for where the end points (2, h, w) are NaN.
     """
     rows, columns, _ = own.shape
     distances = np.full((rows, columns, NEAREST), np.float32(1e9), np.float32)
     numbers = np.zeros((rows, columns, NEAREST), np.int32)
     for y in range(rows):
         for x in range(columns):
-            if not np.isnan(place[0, y, x]):
-                left, top = int(np.rint(place[0, y, x])), int(np.rint(place[1, y, x]))
+            if not np.isnan(end_points[0, y, x]):
+                left, top = int(np.rint(end_points[0, y, x])), int(np.rint(end_points[1, y, x]))
                 _search_window(own[y, x], key, left, top, reach, distances[y, x], numbers[y, x])
     return distances, numbers
 

@@ -45,12 +45,12 @@ class CoarseDecoder:
 
     def __init__(
         self, frames: Span, flow: Span, masks: Callable[[int], NDArray[np.uint8]], *,
-        look: int, appearance: float, weights: str, device: str,
+        window_length: int, appearance: float, weights: str, device: str,
     ) -> None:  # fmt: skip
         self._decoder = cast("AlignedDecoder", load_decoder("aligned", weights, device))
         self._frames, self._flow, self._masks = frames, flow, masks
         self._steps = neighbour_offsets(flow.array.shape[1] // 2)
-        self._reach = min(self._decoder.window // 2, look // 2, len(self._steps) // 2)
+        self._reach = min(self._decoder.window // 2, window_length // 2, len(self._steps) // 2)
         self._table = appearance_table(appearance)
         self._views: dict[int, FrameView] = {}
 

@@ -199,8 +199,9 @@ class Refine(Stage):
         decoder = None
         if self.decode:
             decoder = CoarseDecoder(
-                frames, window[FLOW], lambda t: mender.mended_frame(t).mask, look=self.window,
-                appearance=self.appearance, weights=self.weights, device=self.device,
+                frames, window[FLOW], lambda t: mender.mended_frame(t).mask,
+                window_length=self.window, appearance=self.appearance, weights=self.weights,
+                device=self.device,
             )  # fmt: skip
         voted: dict[int, NDArray[np.uint8]] = {}
         for run in consecutive_runs(wanted):

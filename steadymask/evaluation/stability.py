@@ -8,7 +8,6 @@ from collections import deque
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.metrics.semantic import IGNORE
 from stages.metrics.stability import (
     SIGMA_S,
     Consistency,
@@ -20,6 +19,7 @@ from stages.metrics.stability import (
     visible_band,
 )
 from stages.metrics.temporal import StabilityRate, TemporalOverlap, VspwTemporalOverlap
+from stages.ops.ignored_label import IGNORE
 from steadymask.evaluation.pools import ClassPool, Pool
 from steadymask.evaluation.reference_flow import Link
 

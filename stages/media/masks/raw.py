@@ -159,8 +159,8 @@ def widest_tint(raw: Raw) -> int:
 def count_values(values: NDArray[np.integer]) -> NDArray[np.int64]:
     """Return how often each value of the type occurs, of (H, W) uint8 or uint16."""
     if values.dtype == np.uint8 and values.size < EXACT_FLOATS:  # ten times as fast
-        found = cv2.calcHist([np.ascontiguousarray(values)], [0], None, [256], [0, 256])
-        return np.asarray(found.ravel(), np.int64)
+        histogram = cv2.calcHist([np.ascontiguousarray(values)], [0], None, [256], [0, 256])
+        return np.asarray(histogram.ravel(), np.int64)
     return np.bincount(values.ravel(), minlength=int(np.iinfo(values.dtype).max) + 1)
 
 
