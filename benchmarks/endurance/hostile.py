@@ -278,7 +278,8 @@ def typed_command(
         status, shown = session.run(shlex.join(arguments), limit_s)
     except AssertionError as error:
         return -1, str(error), ""
-    return status, shown.partition("\n")[2], ""  # without what was typed
+    told = re.search(r"^\r?(error: .*)", shown, re.MULTILINE | re.DOTALL)  # after what was typed
+    return status, told[1] if told else shown, ""
 
 
 def state_of(out: Path, name: str, run: dict[str, dict[str, str]]) -> str:

@@ -21,6 +21,7 @@ def main(arguments: Sequence[str]) -> int:
         ("OpenCV with contrib", _check_opencv),
         ("Ray", lambda: _package_version("ray")),
         ("torch", _check_torch),
+        ("torchvision", _check_torchvision),
         ("ptlflow", lambda: _package_version("ptlflow")),
         ("onnxruntime", lambda: _package_version("onnxruntime")),
     ]
@@ -30,9 +31,9 @@ def main(arguments: Sequence[str]) -> int:
             with _no_noise():
                 version = check()
             print(f"ok      {name}: {version}", flush=True)
-        except (ImportError, AttributeError, OSError, subprocess.CalledProcessError) as error:
+        except Exception as error:  # noqa: BLE001 - what is broken raises whatever it likes
             failed += 1
-            print(f"failed  {name}: {error}")
+            print(f"failed  {name}: {error}", flush=True)
     return 1 if failed else 0
 
 
@@ -80,6 +81,16 @@ def _check_torch() -> str:
 
     cuda = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU"
     return f"{torch.__version__}, {cuda}"
+
+
+def _check_torchvision() -> str:
+    try:
+        return _package_version("torchvision")
+    except RuntimeError as error:
+        raise ImportError(
+            f"it does not fit torch {importlib.metadata.version('torch')} ({error}): install both "
+            "from one index, see docs/installing.md"
+        ) from error
 
 
 def _package_version(package: str) -> str:
