@@ -63,6 +63,10 @@ TRUST = ArrayHandle(
     "trust", "trust", "uint8", ("h", "w", "C"),
     "`TRUSTED`, `DOUBTED` or `WRONG` of `stages.trust.structure`: how far a mask is evidence",
 )  # fmt: skip
+REPAIRS = ArrayHandle(
+    "trust", "repairs", "uint8", ("h", "w", "C"),
+    "in 255ths, what both sides of a bad spell say a class's mask is; 0 all over in other frames",
+)  # fmt: skip
 OUTLINES = ArrayHandle(
     "trust", "outlines", "float32", ("C", 6), "`OutlineCounts` of `stages.trust.outlines`"
 )

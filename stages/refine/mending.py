@@ -10,9 +10,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.stage import Span, Window
-from stages.arrays import FLOW, FRAMES, OUTLINES, TRUST, neighbour_offsets
+from stages.arrays import FLOW, FRAMES, OUTLINES, REPAIRS, TRUST, neighbour_offsets
 from stages.ops.carried_distances import carry_distances
-from stages.ops.fixed_point import pack_mask
+from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.outlines import DISTANCE_STEPS, signed_distance, soft_edge, thin_parts
 from stages.trust.outlines import BAND, EVERY, LIKE, NEAR, POOLED, OutlineCounts, poor_fit
 from stages.trust.structure import RELIABLE, TRUSTED, WRONG, shrink_frames
@@ -20,6 +20,8 @@ from stages.trust.structure import RELIABLE, TRUSTED, WRONG, shrink_frames
 FADING = 0.6  # of the weight, for each trusted frame between: near ones know best
 ALIKE = 20.0  # grey levels: see `stages.ops.carried_distances.carry_distances`
 LEAST = 0.05  # weight of trusted frames from which they are believed
+REPAIR_WEIGHT = 0.5  # of what both sides of a bad spell say, beside trusted frames along the flow
+GUIDE_RADIUS, GUIDE_EPS = 8, 90.0  # pixels and squared grey levels: edges of such a mask
 SOFT_EDGE = 1.5  # pixels: 1 sigma of the edges of repaired masks
 GAIN = 1.22  # times as much of a stilled outline has to lie on the picture's edges
 CHANCE = 0.2  # share of an outline on edges if it were drawn anywhere
@@ -132,10 +134,27 @@ class Mender:
             return own
         signed = np.empty((len(places), self.classes), np.float32)
         weight = np.zeros(len(places), np.float32)
+        known = np.zeros(len(places), np.bool_)
         for c in range(self.classes):
             signed[:, c], weight = self._carry(t, c, places, self._reach, ALIKE, FADING, 1e-3)
-        known = weight > LEAST
+            known |= weight > LEAST
+            repair = self._repair(t, c)
+            if repair is not None:
+                signed[:, c] *= weight
+                signed[:, c] += REPAIR_WEIGHT * repair[places[:, 0], places[:, 1]]
+                signed[:, c] /= weight + REPAIR_WEIGHT
+                known[:] = True
         return _with_outlines(own, places[known], signed[known])
+
+    def _repair(self, t: int, c: int) -> NDArray[np.float32] | None:
+        """Return the distance in pixels to the outline that both sides of a bad spell say."""
+        small = self._window[REPAIRS][t][..., c]
+        if not small.any():
+            return None
+        size = self._labels.array.shape[1:]
+        large = cv2.resize(unpack_mask(small), size[::-1], interpolation=cv2.INTER_LINEAR)
+        guided = cv2.ximgproc.guidedFilter(self._window[FRAMES][t], large, GUIDE_RADIUS, GUIDE_EPS)
+        return np.asarray(signed_distance(guided > 0.5) / DISTANCE_STEPS, np.float32)
 
     def _wrong(self, t: int) -> NDArray[np.bool_]:
         """Return where a frame's labels are wrong, at working size."""

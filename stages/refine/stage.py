@@ -22,6 +22,7 @@ from stages.arrays import (
     REFINE_TRUST,
     REFINED_LABELS,
     REFINED_MASKS,
+    REPAIRS,
     TRUST,
     input_masks,
 )
@@ -62,7 +63,7 @@ class Refine(Stage):
     """
 
     name: ClassVar[str] = "refine"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     writes: ClassVar[tuple[ArrayHandle, ...]] = (REFINED_MASKS, REFINED_LABELS, REFINE_TRUST)
     uses: ClassVar[tuple[str, ...]] = ("sparse",)
     outside_key: ClassVar[tuple[str, ...]] = ("weights", "device", "modules")
@@ -126,7 +127,12 @@ class Refine(Stage):
             reach = max(self.radius * self.passes, near) + self.reach
             read = (masks, labels, FRAMES, FLOW, TRUST)
             key_frames = (EVIDENCE.within(),) if ClipFacts(facts).sparse else ()
-            return (*(array.within(reach) for array in read), OUTLINES.within(POOLED), *key_frames)
+            return (
+                *(array.within(reach) for array in read),
+                OUTLINES.within(POOLED),
+                REPAIRS.within(reach),
+                *key_frames,
+            )
         if is_plugin(self.method):
             reach = self.reach
             return (masks.within(reach), FRAMES.within(reach), labels.within(), FLOW.within())

@@ -9,10 +9,20 @@ import numpy as np
 from pydantic import Field
 
 from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Stage, Window
-from stages.arrays import EVIDENCE, FLOW, FRAMES, KEY_FRAME, OUTLINES, TRUST, input_masks
+from stages.arrays import (
+    EVIDENCE,
+    FLOW,
+    FRAMES,
+    KEY_FRAME,
+    OUTLINES,
+    REPAIRS,
+    TRUST,
+    input_masks,
+)
 from stages.facts import ClipFacts
 from stages.shared_settings import DEFAULT_RADIUS, Radius
 from stages.trust.outlines import survey_outlines
+from stages.trust.spells import SpellSurvey
 from stages.trust.structure import ROUNDS, Evidence, survey_structure
 
 
@@ -20,22 +30,26 @@ class Trust(Stage):
     """Every mask against what its neighbours say of it; see `stages.ops.structure`."""
 
     name: ClassVar[str] = "trust"
-    version: ClassVar[int] = 1
-    writes: ClassVar[tuple[ArrayHandle, ...]] = (TRUST, OUTLINES)
+    version: ClassVar[int] = 2
+    writes: ClassVar[tuple[ArrayHandle, ...]] = (TRUST, REPAIRS, OUTLINES)
     uses: ClassVar[tuple[str, ...]] = ("classes", "sparse", "shots")
 
     reach: int = Field(8, ge=1, le=30, description="frames to either side that are asked")
     appearance: float = Field(
         20.0, gt=0, description="how unlike a neighbour may look, in grey levels (1 sigma)"
     )
+    spell: int = Field(
+        24, ge=1, le=60, description="frames to either side between which a bad spell is bridged"
+    )
     radius: Radius = DEFAULT_RADIUS
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read what the neighbours' neighbours say too: a bad neighbour has no vote."""
-        reach = ROUNDS * self.reach
+        reach = max(ROUNDS * self.reach, self.spell)
         sparse = ClipFacts(facts).sparse
-        read = (input_masks(sparse)[1], FRAMES, FLOW, *([EVIDENCE] if sparse else []))
-        return tuple(array.within(reach) for array in read)
+        read = (FRAMES, FLOW, *([EVIDENCE] if sparse else []))
+        labels = input_masks(sparse)[1].within(reach + self.spell)
+        return (labels, *(array.within(reach) for array in read))
 
     def run(self, window: Window) -> Arrays:
         """Return trust on the flow's grid, and how each outline fits the picture."""
@@ -49,8 +63,15 @@ class Trust(Stage):
             own = window[EVIDENCE]
             key_frames = np.flatnonzero(own.array[:, 0] == KEY_FRAME) + own.start
             evidence = replace(evidence, certain=frozenset(key_frames.tolist()))
-        trust, votes = survey_structure(evidence, window.frames, classes)
+        spells = SpellSurvey(evidence, labels, self.spell)
+        voters = evidence.around(window.frames, ROUNDS * self.reach)
+        trust, votes = survey_structure(
+            evidence, window.frames, classes, spells.mistrusted(voters, classes)
+        )
+        repairs = [spells.mend(t, frame) for t, frame in zip(window.frames, trust, strict=True)]
         shots = ClipFacts(window.facts).shots
         start = next(first for first, stop in shots if first <= window.start < stop)
         outlines = list(survey_outlines(evidence, votes, window.frames, classes, shot_start=start))
-        return {"trust": np.stack(trust), "outlines": np.stack(outlines)}
+        return {
+            "trust": np.stack(trust), "repairs": np.stack(repairs), "outlines": np.stack(outlines)
+        }  # fmt: skip

@@ -63,16 +63,17 @@ class Evidence:
     def from_window(
         cls, window: Window, labels: Span, *, radius: int, reach: int, appearance: float
     ) -> Evidence:
-        """Return the evidence that a stage read of labels, frames and flow with one reach."""
+        """Return the evidence that a stage read of labels, and less far of frames and flow."""
         frames, flow = window[FRAMES], window[FLOW]
+        own = Span(frames.start, labels.between(frames.start, frames.stop))
         rows, columns = flow.array.shape[-2:]
         steps = neighbour_offsets(radius)
         near = flow.array[:, [steps.index(-1), steps.index(1)]]
         return cls(
             frames.start,
             shrink_frames(frames.array, (rows, columns)),
-            np.stack([_shrink_labels(frame, (rows, columns)) for frame in labels.array]),
-            near, frames, labels, reach, appearance,
+            np.stack([_shrink_labels(frame, (rows, columns)) for frame in own.array]),
+            near, frames, own, reach, appearance,
         )  # fmt: skip
 
     @property
@@ -103,7 +104,7 @@ def _shrink_labels(labels: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[
 
 
 def survey_structure(
-    evidence: Evidence, wanted: range, classes: int
+    evidence: Evidence, wanted: range, classes: int, mistrusted: NDArray[np.bool_]
 ) -> tuple[list[NDArray[np.uint8]], NDArray[np.uint8]]:
     """Return the trust in each frame wanted, (h, w, C), and that of all frames in each other.
 
@@ -114,6 +115,8 @@ def survey_structure(
     wanted : range
     classes : int
         C.
+    mistrusted : ndarray, shape (T, h, w), bool
+        What has no vote from the start.
 
     Returns
     -------
@@ -125,14 +128,15 @@ def survey_structure(
     trust = np.full(evidence.labels.shape, TRUSTED, np.uint8)
     doubted = set(evidence.around(wanted, ROUNDS * evidence.reach))
     for left in range(ROUNDS - 1, 0, -1):
-        trust, doubted = _next_round(
-            survey, evidence, evidence.around(wanted, left * evidence.reach), trust, doubted
-        )
+        judged = evidence.around(wanted, left * evidence.reach)
+        voters = np.where(mistrusted, np.uint8(WRONG), trust)
+        trust, doubted = _next_round(survey, evidence, judged, voters, doubted)
+    voters = np.where(mistrusted, np.uint8(WRONG), trust)
     out = []
     for t in wanted:
         frame = np.full((*trust.shape[1:], classes), TRUSTED, np.uint8)
         if not doubted.isdisjoint(evidence.around(range(t, t + 1), evidence.reach)):
-            for c, doubt in survey.class_doubts(t, trust).items():
+            for c, doubt in survey.class_doubts(t, voters).items():
                 frame[..., c][doubt.doubted] = DOUBTED
                 _write_errors(frame[..., c], survey, t, c, doubt)
         out.append(frame)

@@ -13,7 +13,7 @@ from stages.trust.stage import Trust
 from stages.trust.structure import TRUSTED, WRONG
 from tests.support.small_library import scene
 
-FRAMES, SIZE = 14, (160, 240)
+FRAMES, LONG, SIZE = 14, 34, (160, 240)
 BAD = range(6, 9)
 
 
@@ -85,6 +85,43 @@ def test_a_bad_spell_is_mended_from_either_side(clip, how):
                 assert jaccard(out["labels"][t] == c, clip[1][t] == c) > (0.85, 0.7)[c - 1], (t, c)
         else:
             np.testing.assert_array_equal(out["labels"][t], clip[1][t])
+
+
+@pytest.fixture(scope="module")
+def long_clip():
+    """As `clip`, of 34 frames."""
+    made = [scene(t, SIZE) for t in range(LONG)]
+    frames, truth = (np.stack(part) for part in zip(*made, strict=True))
+    window = Window(0, LONG, {}, {"ingest.frames": Span(0, frames)})
+    return frames, np.searchsorted([0, 3, 7], truth).astype(np.uint8), Flow().run(window)["flow"]
+
+
+@pytest.mark.parametrize(("how", "length"), [("empty", 20), ("half", 11)])
+def test_a_spell_longer_than_the_votes_reach_is_bridged(long_clip, how, length):
+    labels, truth = long_clip[1].copy(), long_clip[1]
+    rows = np.arange(SIZE[0])[:, None]
+    spell = range(7, 7 + length)
+    for t in spell:
+        gone = truth[t] == 1
+        labels[t][gone if how == "empty" else gone & (rows < SIZE[0] // 2)] = 0
+    _, _, out = refined(long_clip, labels, range(LONG))
+    overlaps = [jaccard(out["labels"][t] == 1, truth[t] == 1) for t in range(LONG)]
+    # What is seen through the disc does not move with it, which is hard on flow.
+    assert min(overlaps[t] for t in spell) > 0.5
+    assert np.mean([overlaps[t] for t in spell]) > 0.65
+    for t in set(range(LONG)) - set(spell):
+        np.testing.assert_array_equal(out["labels"][t], truth[t])
+
+
+def test_an_object_that_left_and_came_back_is_not_put_where_the_picture_shows_none(long_clip):
+    frames, truth, flow = (array.copy() for array in long_clip)
+    hidden = range(7, 27)
+    for t in hidden:
+        frames[t][truth[t] == 1] = frames[t][0, 0]
+        truth[t][truth[t] == 1] = 0
+    flow = Flow().run(Window(0, LONG, {}, {"ingest.frames": Span(0, frames)}))["flow"]
+    _, _, out = refined((frames, truth, flow), truth, range(LONG))
+    np.testing.assert_array_equal(out["labels"], truth)
 
 
 def test_only_the_class_that_is_wrong_is_distrusted(clip):
