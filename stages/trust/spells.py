@@ -89,7 +89,7 @@ class SpellSurvey:
         return (slice(low[0], high[0]), slice(low[1], high[1])) if shape.energy else (slice(0),) * 2
 
     def repair(self, t: int, c: int) -> Repair | None:
-        """Return what is wrong in a class's mask of a frame in a bad spell, if it is in one."""
+        """Return the repair of a class's mask in a frame, if that is in a bad spell."""
         witnesses = self.witnesses(t, c)
         evidence = self._evidence
         known = range(evidence.start, evidence.start + len(evidence.labels))
@@ -101,7 +101,8 @@ class SpellSurvey:
             for origin, step in zip(witnesses, (FORWARD, BACKWARD), strict=True)
         ]
         carried = np.zeros(evidence.labels.shape[1:], np.float32)
-        carried[box] = mix_sides(sides)
+        picture = np.ascontiguousarray(evidence.images[t - evidence.start][box])
+        carried[box] = mix_sides(sides, picture, _no_match(picture))
         masks = [np.zeros(carried.shape, np.bool_) for _ in sides]
         for mask, (side, _) in zip(masks, sides, strict=True):
             mask[box] = side.log_odds > 0
@@ -121,7 +122,7 @@ class SpellSurvey:
         ]
 
     def mend(self, t: int, trust: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Write what is wrong into a frame's trust, (h, w, C); return what stands instead."""
+        """Write errors into a frame's trust, (h, w, C); return the masks that repair them."""
         out = np.zeros_like(trust)
         for c in range(trust.shape[-1]):
             repair = self.repair(t, c)
@@ -164,6 +165,12 @@ class SpellSurvey:
         if (t, c) not in self._shapes:
             self._shapes[t, c] = coarse_shape(self._labels[t] == c + 1)
         return self._shapes[t, c]
+
+
+def _no_match(picture: NDArray[np.uint8]) -> tuple[Floats, Floats]:
+    """Return that no pixel looks like one of the witnesses; see `mix_sides`."""
+    shape = picture.shape[:2]
+    return np.full(shape, 0.5, np.float32), np.full(shape, np.inf, np.float32)
 
 
 class _CarryPath:
