@@ -168,7 +168,7 @@ class SpellSurvey:
 
 
 def _no_match(picture: NDArray[np.uint8]) -> tuple[Floats, Floats]:
-    """Return that no pixel looks like one of the witnesses; see `mix_sides`."""
+    """Return a match of no pixel with any of the witnesses; see `mix_sides`."""
     shape = picture.shape[:2]
     return np.full(shape, 0.5, np.float32), np.full(shape, np.inf, np.float32)
 
