@@ -27,8 +27,7 @@ from stages.metrics.pair_counts import count_agreement, tile_labels
 from stages.metrics.stability import (
     SIGMA_S,
     boundary_pixels,
-    label_areas,
-    object_overlap,
+    joint_counts,
     restlessness,
 )
 from stages.shared_settings import DEFAULT_RADIUS, Radius
@@ -67,39 +66,50 @@ class Measure(Stage):
         overlap = np.zeros((count, 2), np.int64)
         areas = np.zeros((count, 2, labels_count), np.int64)
         tiles = [_Tiles(labels) for labels in systems]
+        unchanged = _unchanged_frames(*systems)
         for row, t in enumerate(window.frames):
             for k, step in enumerate(neighbour_offsets(self.radius)):
                 if not systems[0].start <= t + step < systems[0].stop:
                     continue
+                # Masks that came out as they went in are counted once.
+                own = 1 if {t, t + step} <= unchanged else 2
                 carried[row, :, k] = count_agreement(
-                    [(labels[t], labels[t + step]) for labels in systems],
-                    [(known[t], known[t + step]) for known in tiles],
+                    [(labels[t], labels[t + step]) for labels in systems[:own]],
+                    [(known[t], known[t + step]) for known in tiles[:own]],
                     window[FLOW][t][k], window[VISIBLE][t][k], labels_count,
                 )  # fmt: skip
             shown, _, agreed = carried[row].sum(axis=2).transpose(2, 0, 1)
             pairs[row] = np.stack([shown - agreed, shown], axis=-1)
-            before, after = systems[0][t], systems[1][t]
-            objects[row] = object_overlap(before, after, labels_count)[1:]
-            areas[row] = [label_areas(mask, areas.shape[-1]) for mask in (before, after)]
-            overlap[row] = (
-                np.count_nonzero((before == after) & (before > 0)),
-                np.count_nonzero((before > 0) | (after > 0)),
-            )
+            table = joint_counts(systems[0][t], systems[1][t], labels_count)
+            areas[row], both = (table.sum(axis=1), table.sum(axis=0)), np.diagonal(table)
+            objects[row] = np.stack([both, areas[row].sum(axis=0) - both], axis=1)[1:]
+            overlap[row] = both[1:].sum(), table.sum() - table[0, 0]
         sigma = SIGMA_S * ClipFacts(window.facts).rate
-        restless = []
-        for labels in systems:
-            own = range(window.start - labels.start, window.stop - labels.start)
-            restless.append(restlessness(labels.array, own, sigma=sigma))
-        boundary = [[boundary_pixels(labels[t]) for labels in systems] for t in window.frames]
+        changed = len(unchanged) < len(systems[0].array)
+        restless = [_restlessness(window, labels, sigma) for labels in systems[: 1 + changed]]
+        boundary = [
+            [boundary_pixels(labels[t]) for labels in systems[: 1 + changed]] for t in window.frames
+        ]
         return {
             "pairs": pairs,
             "overlap": overlap,
             "carried": carried,
             "objects": objects,
             "areas": areas,
-            "boundary": np.array(boundary, np.int64),
-            "restless": np.array(restless, np.float64).T,
+            "boundary": np.full((count, 2), np.array(boundary, np.int64)),
+            "restless": np.full((count, 2), np.array(restless, np.float64).T),
         }
+
+
+def _unchanged_frames(before: Span, after: Span) -> set[int]:
+    """Return the frames whose labels came out as they went in."""
+    frames = range(before.start, before.stop)
+    return {t for t in frames if np.array_equal(before[t], after[t])}
+
+
+def _restlessness(window: Window, labels: Span, sigma: float) -> list[float]:
+    own = range(window.start - labels.start, window.stop - labels.start)
+    return restlessness(labels.array, own, sigma=sigma)
 
 
 class _Tiles:

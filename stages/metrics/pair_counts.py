@@ -76,8 +76,11 @@ def count_agreement(
         np.minimum(np.arange(rows) * height // rows, height - 1),
         np.minimum(np.arange(columns) * width // columns, width - 1),
     )
+    reach = np.empty((*tiles[0][0].shape, 4), np.int32)
+    shown = np.empty(reach.shape[:2], np.int32)
+    _survey_tiles(flow, visible, nearest, reach, shown)
     for k, (own, other) in enumerate(pairs):
-        _count_tiles(own, other, *tiles[k], flow, visible, nearest, out[k])
+        _count_tiles(own, other, *tiles[k], reach, shown, flow, visible, nearest, out[k])
     return out
 
 
@@ -106,40 +109,66 @@ def _cells(start: int, stop: int, size: int, grid: int) -> tuple[int, int]:
 
 
 @njit(nogil=True, cache=True)
-def _target_label(
-    tiles: NDArray[np.int16],
+def _bounds(
+    plane: NDArray[np.int16], first: int, last: int, left: int, right: int
+) -> tuple[int, int]:
+    """Return the least and the most of a part of a plane."""
+    least = most = plane[first, left]
+    for y in range(first, last):
+        for x in range(left, right):
+            least, most = min(least, plane[y, x]), max(most, plane[y, x])
+    return least, most
+
+
+@njit(nogil=True, cache=True)
+def _survey_tiles(
     flow: NDArray[np.int16],
-    box: tuple[int, int, int, int],
-    size: tuple[int, int],
-) -> int:
-    """Return the one label that the flow leads a tile to; `MIXED` if several, or outside."""
-    top, bottom, left, right = box
-    rows, columns = size
+    visible: NDArray[np.bool_],
+    nearest: tuple[NDArray[np.int64], NDArray[np.int64]],
+    reach: NDArray[np.int32],
+    shown: NDArray[np.int32],
+) -> None:
+    """Write for each tile the tiles that the flow leads to, and how many pixels are visible.
+
+    First and last row and column of tiles; -1 for the first row where some pixel may land outside.
+    """
+    rows, columns = len(nearest[0]), len(nearest[1])
     _, height, width = flow.shape
-    y0, y1 = _cells(top, bottom, rows, height)
-    x0, x1 = _cells(left, right, columns, width)
     along, down = columns / width / FLOW_STEPS, rows / height / FLOW_STEPS
-    us, vs = flow[0, y0:y1, x0:x1], flow[1, y0:y1, x0:x1]
-    # A pixel more for rounding.
-    first_x = int(np.floor(left + us.min() * along)) - 1
-    last_x = int(np.ceil(right - 1 + us.max() * along)) + 1
-    first_y = int(np.floor(top + vs.min() * down)) - 1
-    last_y = int(np.ceil(bottom - 1 + vs.max() * down)) + 1
-    if first_x < 0 or first_y < 0 or last_x >= columns or last_y >= rows:
+    for i in range(reach.shape[0]):
+        top, bottom = i * TILE, min((i + 1) * TILE, rows)
+        y0, y1 = _cells(top, bottom, rows, height)
+        for j in range(reach.shape[1]):
+            left, right = j * TILE, min((j + 1) * TILE, columns)
+            x0, x1 = _cells(left, right, columns, width)
+            u_least, u_most = _bounds(flow[0], y0, y1, x0, x1)
+            v_least, v_most = _bounds(flow[1], y0, y1, x0, x1)
+            # Where places are rounded to, with a little to spare.
+            first_x, last_x = left + u_least * along + 0.49, right - 1 + u_most * along + 0.51
+            first_y, last_y = top + v_least * down + 0.49, bottom - 1 + v_most * down + 0.51
+            reach[i, j, 0] = -1
+            if first_x >= 0 and first_y >= 0 and last_x < columns and last_y < rows:
+                reach[i, j, 0], reach[i, j, 1] = int(first_y) // TILE, int(last_y) // TILE
+                reach[i, j, 2], reach[i, j, 3] = int(first_x) // TILE, int(last_x) // TILE
+            shown[i, j] = _count_visible(visible, nearest[0][top:bottom], nearest[1][left:right])
+
+
+@njit(nogil=True, cache=True)
+def _one_label(tiles: NDArray[np.int16], reach: NDArray[np.int32]) -> int:
+    """Return the one label of some tiles; `MIXED` if there are several, or if it may be outside."""
+    if reach[0] < 0:
         return MIXED
-    label = tiles[first_y // TILE, first_x // TILE]
-    for i in range(first_y // TILE, last_y // TILE + 1):
-        for j in range(first_x // TILE, last_x // TILE + 1):
+    label = tiles[reach[0], reach[2]]
+    for i in range(reach[0], reach[1] + 1):
+        for j in range(reach[2], reach[3] + 1):
             if tiles[i, j] != label:
                 return MIXED
     return int(label)
 
 
 @njit(nogil=True, cache=True)
-def _count_seen(
-    visible: NDArray[np.bool_],
-    rows: NDArray[np.int64],
-    columns: NDArray[np.int64],
+def _count_visible(
+    visible: NDArray[np.bool_], rows: NDArray[np.int64], columns: NDArray[np.int64]
 ) -> int:
     """Count the visible pixels of a tile whose rows and columns lie at those of `visible`."""
     total, in_row = 0, 0
@@ -199,6 +228,8 @@ def _count_tiles(
     others: NDArray[np.uint8],
     own_tiles: NDArray[np.int16],
     other_tiles: NDArray[np.int16],
+    reach: NDArray[np.int32],
+    shown: NDArray[np.int32],
     flow: NDArray[np.int16],
     visible: NDArray[np.bool_],
     nearest: tuple[NDArray[np.int64], NDArray[np.int64]],
@@ -212,12 +243,11 @@ def _count_tiles(
             box = (top, bottom, left, right)
             own, other = int(own_tiles[i, j]), MIXED
             if own != MIXED:
-                other = _target_label(other_tiles, flow, box, (rows, columns))
+                other = _one_label(other_tiles, reach[i, j])
             if other == MIXED:
                 _count_pixels(labels, others, flow, visible, nearest, box, counts)
                 continue
-            pixels = _count_seen(visible, nearest[0][top:bottom], nearest[1][left:right])
-            counts[own, 0] += pixels
-            counts[other, 1] += pixels
+            counts[own, 0] += shown[i, j]
+            counts[other, 1] += shown[i, j]
             if own == other:
-                counts[own, 2] += pixels
+                counts[own, 2] += shown[i, j]

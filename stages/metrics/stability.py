@@ -77,10 +77,10 @@ def _count_pair(
     return wrong, counted
 
 
-def object_overlap(
+def joint_counts(
     before: NDArray[np.uint8], after: NDArray[np.uint8], count: int
 ) -> NDArray[np.int64]:
-    """Return for the labels 0 … `count` - 1 the pixels that have it in both frames, and in either.
+    """Return how many pixels have each of the labels 0 … `count` - 1 before, and each after.
 
     Parameters
     ----------
@@ -89,13 +89,35 @@ def object_overlap(
 
     Returns
     -------
-    ndarray, shape (count, 2), int64
+    ndarray, shape (count, count), int64
+        Entry (a, b): pixels with a before and b after.
+
+    Raises
+    ------
+    ValueError
+        If a label is not under `count`.
     """
     bind_shapes(before=(before, "H W"), after=(after, "H W"))
-    same = (before == after).view(np.uint8)
-    both = _count_labels(before, count, same)
-    either = _count_labels(before, count) + _count_labels(after, count)
-    return np.stack([both, either - both], axis=1)
+    highest = max(before.max(initial=0), after.max(initial=0))
+    if highest >= count:
+        raise ValueError(f"labels: expected them under {count}, got {highest}")
+    table = np.zeros((count, count), np.int64)
+    _count_joint(before, after, table)
+    return table
+
+
+@njit(nogil=True, cache=True)
+def _count_joint(
+    before: NDArray[np.uint8], after: NDArray[np.uint8], table: NDArray[np.int64]
+) -> None:
+    rows, columns = before.shape
+    for y in range(rows):
+        x = 0
+        while x < columns:
+            a, b, start = before[y, x], after[y, x], x
+            while x < columns and before[y, x] == a and after[y, x] == b:
+                x += 1
+            table[a, b] += x - start
 
 
 def restlessness(labels: NDArray[np.uint8], frames: range, *, sigma: float) -> list[float]:
@@ -217,31 +239,6 @@ def boundary_pixels(labels: NDArray[np.integer]) -> int:
     edge[1:] |= down
     edge[:-1] |= down
     return int(np.count_nonzero(edge & (labels > 0)))
-
-
-def label_areas(labels: NDArray[np.uint8], count: int) -> NDArray[np.int64]:
-    """Return how many pixels each of the labels 0 … `count` - 1 has.
-
-    Parameters
-    ----------
-    labels : ndarray, shape (H, W), uint8
-        H·W under 2^24.
-    count : int, 1 to 256
-
-    Returns
-    -------
-    ndarray, shape (count,), int64
-    """
-    bind_shapes(labels=(labels, "H W"))
-    return _count_labels(labels, count)
-
-
-def _count_labels(
-    labels: NDArray[np.uint8], count: int, where: NDArray[np.uint8] | None = None
-) -> NDArray[np.int64]:
-    # OpenCV counts in float32, which is exact up to 2^24, ten times as fast as numpy.
-    pixels = cv2.calcHist([labels], [0], where, [256], [0, 256])
-    return np.asarray(pixels[:count].ravel(), np.int64)
 
 
 @dataclass

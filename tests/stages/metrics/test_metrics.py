@@ -8,8 +8,7 @@ from stages.metrics.stability import (
     Consistency,
     boundary_pixels,
     disagreement,
-    label_areas,
-    object_overlap,
+    joint_counts,
     restlessness,
 )
 
@@ -59,12 +58,16 @@ def test_disagreement_equals_its_sum(labels):
     assert disagreement(labels[0], labels[1], flow, visible) == (wrong, count)
 
 
-def test_areas_and_overlaps_are_those_of_each_label(labels):
-    actual = object_overlap(labels[0], labels[1], 5)
-    for label in range(5):
-        here, there = labels[0] == label, labels[1] == label
-        assert label_areas(labels[0], 5)[label] == here.sum()
-        assert actual[label].tolist() == [(here & there).sum(), (here | there).sum()]
+def test_joint_counts_are_those_of_each_pair_of_labels(labels):
+    table = joint_counts(labels[0], labels[1], 5)
+    for a in range(5):
+        for b in range(5):
+            assert table[a, b] == ((labels[0] == a) & (labels[1] == b)).sum()
+
+
+def test_a_label_that_is_not_counted_is_refused(labels):
+    with pytest.raises(ValueError, match="under 3, got 3"):
+        joint_counts(labels[0], labels[1], 3)
 
 
 def test_consistency_is_the_mean_over_pairs_per_boundary_pixel():

@@ -81,5 +81,5 @@ def test_a_tile_has_its_one_label_or_is_mixed(labels):
 
 
 def test_flow_and_visibility_of_different_grids_are_refused(labels):
-    with pytest.raises(ShapeError, match="seen"):
+    with pytest.raises(ShapeError, match="visible"):
         counts_of([tuple(labels)], np.zeros((2, 46, 75), np.float32), np.ones((46, 70), bool))
