@@ -23,9 +23,11 @@ if TYPE_CHECKING:
 TRAINED_ON = ("segment", "flow", "carry", "smooth")
 EPILOG = """\
 Runs what is not cached yet of the pipeline, then trains. --loss adds a term to the cross-entropy,
-with the weight of its paper or NAME=WEIGHT: temporal, pair_wise, multi_frame (Liu et al.);
-boundary, global (Coherent Loss); transform (transform invariance). OUT/distill holds checkpoints
-and the curves of the losses; the same command goes on after the last epoch. The student is written
+with the weight of its paper or NAME=WEIGHT: temporal (as the program of Liu et al. computes it),
+temporal_divergence (as their eq. 3 has it), single_frame, pair_wise, multi_frame (the same);
+boundary, global (Coherent Loss); consistency, transform (Azulay et al., 5.5 and eq. 1). The epoch
+with the best mIoU on held-out labels counts. OUT/distill holds checkpoints and the curves of the
+losses; the same command goes on after the last epoch. The student is written
 as ONNX, which --segmenter of the pipeline takes as it is, and as .safetensors, to go on from."""
 
 
@@ -49,7 +51,10 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--side", type=int, default=256, help="of a sample, pixels")
     parser.add_argument("--rate", type=float, default=1e-3, help="of Adam, at the start")
-    parser.add_argument("--patience", type=int, default=4, help="epochs without a better loss")
+    parser.add_argument("--patience", type=int, default=4, help="epochs without a better mIoU")
+    parser.add_argument(
+        "--reach", type=int, default=10, help="frames from the labelled one to its neighbours"
+    )
     parser.add_argument("--seed", type=int, default=0)
     return parser
 
@@ -82,7 +87,8 @@ def _add_networks(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--teacher", type=Path,
-        help="a larger student, .safetensors, for pair_wise and multi_frame (the stabilised masks)",
+        help="a larger student, .safetensors, for single_frame, pair_wise and multi_frame (the "
+        "stabilised masks)",
     )  # fmt: skip
 
 
@@ -93,10 +99,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError("expected FOOTAGE, --out, and either --masks or --segmenter; see --help")
     weights = _term_weights(options.loss)
     _check_options(options)
-    if options.teacher and not {"pair_wise", "multi_frame"} & set(weights):
-        raise ConfigError(
-            "--teacher: expected --loss pair_wise or multi_frame, which learn from it"
-        )
+    _check_teacher(options, weights)
     settings, source = read_settings(options)
     everything, engine = build_steps(settings, source)
     steps = steps_for(everything, TRAINED_ON)
@@ -112,9 +115,19 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
+def _check_teacher(options: argparse.Namespace, weights: dict[str, float]) -> None:
+    """Refuse a teacher that no term learns from."""
+    from steadymask.training.student_objective import TAUGHT
+
+    if options.teacher and not TAUGHT & set(weights):
+        raise ConfigError(
+            f"--teacher: expected --loss {', '.join(sorted(TAUGHT))}, which learn from it"
+        )
+
+
 def _check_options(options: argparse.Namespace) -> None:
     """Refuse options that cannot be meant."""
-    for name in ("epochs", "samples", "batch", "side", "patience", "rate"):
+    for name in ("epochs", "samples", "batch", "side", "patience", "rate", "reach"):
         if getattr(options, name) <= 0:
             raise ConfigError(f"--{name} {getattr(options, name):g}: expected a number above 0")
     if not 0 <= options.sure <= 1:
@@ -167,6 +180,7 @@ def _train_student(
     how = Settings(
         epochs=options.epochs, samples=options.samples, batch=options.batch, side=options.side,
         seed=options.seed, rate=options.rate, weights=weights, patience=options.patience,
+        reach=options.reach,
     )  # fmt: skip
     folder = options.out / "distill"
     to = options.to or folder / "student.onnx"

@@ -12,14 +12,26 @@ import lightning
 import torch
 
 from pipeline.errors import ConfigError
+from stages.metrics.semantic import true_class_scores
 from steadymask.training.labelled import LabelledClips
-from steadymask.training.loop import PATIENCE, Batch, Course, Epochs, Fitting, Losses, Tell, train
+from steadymask.training.loop import (
+    MOST_OVERLAP,
+    PATIENCE,
+    Batch,
+    Course,
+    Epochs,
+    Fitting,
+    Losses,
+    Tell,
+    train,
+)
 from steadymask.training.losses.distillation import ConvLSTM
 from steadymask.training.onnx_file import export_onnx
-from steadymask.training.student_objective import TERMS, student_losses
+from steadymask.training.student_objective import TERMS, class_sums, student_losses
 from steadymask.training.students import Student, save_student, weights_digest
 from steadymask.training.triplets import Triplets
 
+REACH = 10  # frames; PFI: of 30 the 20th is labelled, any before and after it may be drawn
 FALL = 0.9  # exponent of the rate's fall, PFI section IV-A
 
 
@@ -37,7 +49,9 @@ class Settings:
         Of the terms that are added to the cross-entropy, by names of
         `steadymask.training.student_objective.TERMS`.
     patience : int
-        Epochs without a better held-out loss before it stops.
+        Epochs without a better held-out mIoU before it stops.
+    reach : int
+        Frames from the labelled one to its neighbours, at most.
     varied : bool
         Zoom, mirror and light samples at random.
     """
@@ -50,6 +64,7 @@ class Settings:
     rate: float = 1e-3
     weights: Mapping[str, float] = field(default_factory=dict)
     patience: int = PATIENCE
+    reach: int = REACH
     varied: bool = True
 
 
@@ -67,6 +82,9 @@ def distill(
 ) -> None:
     """Train a student and write the best of it, as ONNX and, beside it, as .safetensors.
 
+    The best epoch is the one with the highest mIoU on held-out labels. A total with terms that ask
+    for agreement between frames would choose masks that are nearly empty: these agree best.
+
     It goes on where it was stopped, see `steadymask.training.loop.train`.
 
     Parameters
@@ -80,7 +98,7 @@ def distill(
     to : Path
         A .onnx file.
     radius : int
-        Of the library's flow: frames from the labelled one to its neighbours, at most.
+        Of the library's flow: frames so near what is trained on are not held out.
     side : int
         Rows or columns of the smallest clip, whichever is less.
     tell : callable
@@ -104,7 +122,9 @@ def distill(
     for line in warnings:
         tell(f"distill: {line}")
     tell(f"distill: {len(places)} frames to train on, {len(held_out)} held out")
-    samples = partial(Triplets, clips, side=min(settings.side, side), reach=radius)
+    # The end of a single clip is held out: no neighbour of what is trained on may be of it.
+    reach = settings.reach if clips.several else min(settings.reach, 2 * radius)
+    samples = partial(Triplets, clips, side=min(settings.side, side), reach=reach)
     seed, varied = settings.seed, settings.varied
     data = Epochs(
         lambda numbers: samples(places, numbers=numbers, seed=seed, varied=varied),
@@ -113,7 +133,9 @@ def distill(
         settings.batch,
     )
     task = _training_task(student, clips, settings, teacher)
-    course = Course("distill", folder, settings.epochs, task, tell, settings.patience)
+    course = Course(
+        "distill", folder, settings.epochs, task, tell, settings.patience, MOST_OVERLAP
+    )  # fmt: skip
     if train(_DistillTask(student, settings, teacher), data, course):
         to.parent.mkdir(parents=True, exist_ok=True)
         save_student(to.with_suffix(".safetensors"), student)
@@ -129,6 +151,7 @@ def _training_task(
         "teacher": weights_digest(teacher) if teacher else "",
         "settings": asdict(settings),
         "clips": clips.task,
+        "criterion": MOST_OVERLAP.name,
     }
 
 
@@ -141,6 +164,7 @@ class _DistillTask(Fitting):
         # In a tuple: it is neither trained nor written into checkpoints.
         self._teacher = (teacher.eval(),) if teacher else ()
         self._settings = settings
+        self._sums = torch.zeros(3, 1 + len(student.class_ids), dtype=torch.int64)
 
     def losses(self, batch: Batch) -> Losses:
         """Return the cross-entropy and the terms asked for."""
@@ -148,6 +172,18 @@ class _DistillTask(Fitting):
         return student_losses(
             self.student, batch, self._settings.weights, teacher=teacher, lstm=self.lstm
         )
+
+    def validation_step(self, batch: Batch) -> None:
+        """Log the losses of a held-out batch and count its pixels by class."""
+        super().validation_step(batch)
+        self._sums += class_sums(self.student, batch).to(self._sums)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the mIoU of all that is held out, by which the best epoch is chosen."""
+        sums = self.trainer.strategy.reduce(self._sums.to(self.device), reduce_op="sum")
+        overlap = float(true_class_scores(sums.cpu().numpy())["mIoU"])
+        self.log(MOST_OVERLAP.name, overlap)
+        self._sums.zero_()
 
     def on_train_batch_end(self, outputs: Any, batch: Batch, batch_idx: int) -> None:
         """Hold the embedding's weights in bounds."""

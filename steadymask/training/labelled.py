@@ -17,7 +17,7 @@ from stages.media.masks.open import mask_digest
 from stages.media.masks.palette import read_labels
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.ignored_label import IGNORE
-from stages.ops.warp import resize_flow
+from stages.ops.warp import compose_flows, resize_flow
 from steadymask.training.library import Library, SampleFrame
 
 STAGES = {"stabilised": "smooth", "raw": "segment"}
@@ -120,6 +120,11 @@ class LabelledClips:
             return ": expected label pictures in --truth for some of its frames"
         return f": lower --sure {self._origin.sure:g}, or check its masks"
 
+    @property
+    def several(self) -> bool:
+        """Whether there is more than one clip, so that whole clips are held out."""
+        return len(self._library.clips) > 1
+
     def frame(self, sample: SampleFrame, t: int) -> NDArray[np.uint8]:
         """Return frame t, (H, W, 3) RGB."""
         return self._library.entry(sample, "ingest.frames", t)
@@ -143,13 +148,28 @@ class LabelledClips:
         return out
 
     def flow(self, sample: SampleFrame, i: int, j: int) -> NDArray[np.float32]:
-        """Return the flow from frame i to frame j of the sample's shot, (2, H, W) pixels."""
+        """Return the flow from frame i to frame j of the sample's shot, (2, H, W) pixels.
+
+        Beyond the library's flow it is put together of stretches of that.
+        """
         rows, columns = (int(side) for side in self._library.clips[sample.clip][1]["size"])
         if i == j:
             return np.zeros((2, rows, columns), np.float32)
-        packed = self._library.entry(sample, "flow.flow", i)
-        k = neighbour_offsets(len(packed) // 2).index(j - i)
-        return resize_flow(unpack_flow(packed[k]), (rows, columns))
+        return resize_flow(self._chained_flow(sample, i, j), (rows, columns))
+
+    def _chained_flow(self, sample: SampleFrame, i: int, j: int) -> NDArray[np.float32]:
+        """Return the flow from i to j at the size that it was estimated at."""
+        total: NDArray[np.float32] | None = None
+        while i != j:
+            packed = self._library.entry(sample, "flow.flow", i)
+            radius = len(packed) // 2
+            step = int(np.clip(j - i, -radius, radius))
+            part = unpack_flow(packed[neighbour_offsets(radius).index(step)])
+            total = part if total is None else compose_flows(total, part)
+            i += step
+        if total is None:
+            raise ValueError("expected two frames, got one")
+        return total
 
     def _pipeline_labels(self, sample: SampleFrame, stage: str, t: int) -> NDArray[np.uint8]:
         """Return the pipeline's labels, numbered as the student's classes."""

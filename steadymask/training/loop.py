@@ -10,7 +10,7 @@ import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import lightning
 import torch
@@ -25,7 +25,26 @@ Losses = dict[str, torch.Tensor]
 Tell = Callable[[str], None]
 
 ALWAYS_THE_SAME = 0  # number of the first held-out sample
-PATIENCE = 4  # epochs without a better held-out loss
+PATIENCE = 4  # epochs without a better one
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """Which epoch is the best one.
+
+    Attributes
+    ----------
+    name : str
+        Of a number that is logged at the end of an epoch.
+    better : {"min", "max"}
+    """
+
+    name: str
+    better: Literal["min", "max"]
+
+
+LEAST_TOTAL = Criterion("held_out_total", "min")
+MOST_OVERLAP = Criterion("held_out_mIoU", "max")
 
 
 @dataclass(frozen=True)
@@ -41,7 +60,9 @@ class Course:
     epochs : int
         At most.
     patience : int
-        Epochs without a better held-out loss before it stops.
+        Epochs without a better one before it stops.
+    criterion : Criterion
+        Which epoch is the best.
     task : mapping
         All that makes another training of it, as JSON values: it goes on where one of the same
         task was stopped.
@@ -55,6 +76,7 @@ class Course:
     task: Mapping[str, Any]
     tell: Tell
     patience: int = PATIENCE
+    criterion: Criterion = LEAST_TOTAL
 
 
 class Fitting(lightning.LightningModule):
@@ -150,9 +172,10 @@ def train(module: Fitting, data: Epochs, course: Course) -> bool:
     """
     _be_quiet()
     course.folder.mkdir(parents=True, exist_ok=True)
-    best = ModelCheckpoint(course.folder, "best", monitor="held_out_total", save_last=True)
+    name, better = course.criterion.name, course.criterion.better
+    best = ModelCheckpoint(course.folder, "best", monitor=name, mode=better, save_last=True)
     best.CHECKPOINT_NAME_LAST = "last"
-    stop = EarlyStopping("held_out_total", patience=course.patience, check_finite=False)
+    stop = EarlyStopping(name, mode=better, patience=course.patience, check_finite=False)
     trainer = lightning.Trainer(
         default_root_dir=course.folder, max_epochs=course.epochs, logger=False,
         callbacks=[_LossCurves(course), _LossBoard(course.folder), stop, best],
@@ -212,7 +235,8 @@ class _LossCurves(Callback):
             writer.writerows(rows)
         names = _loss_names(losses)
         _plot_losses(rows, names, self._course.folder / "losses.png")
-        parts = ", ".join(f"{name} {losses[f'held_out_{name}']}" for name in names[1:])
+        shown = [*names[1:], *(["mIoU"] if "held_out_mIoU" in losses else [])]
+        parts = ", ".join(f"{name} {losses[f'held_out_{name}']}" for name in shown)
         self._course.tell(
             f"{self._course.name}: epoch {epoch}: loss {losses['train_total']}, held out "
             f"{losses['held_out_total']} ({parts})"

@@ -7,21 +7,32 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn import functional
 
 from pipeline.errors import ConfigError
 from steadymask.training.loop import Batch, Losses
 from steadymask.training.losses.coherence import boundary_coherency_loss, global_coherency_loss
-from steadymask.training.losses.consistency import warp_torch
-from steadymask.training.losses.distillation import ConvLSTM, multi_frame_loss, pair_wise_loss
-from steadymask.training.losses.labels import cross_entropy
-from steadymask.training.losses.temporal import motion_guided_loss, transform_invariance_loss
+from steadymask.training.losses.consistency import consistency_loss, warp_torch
+from steadymask.training.losses.distillation import (
+    ConvLSTM,
+    multi_frame_loss,
+    pair_wise_loss,
+    single_frame_loss,
+)
+from steadymask.training.losses.labels import IGNORE, cross_entropy
+from steadymask.training.losses.temporal import (
+    motion_guided_loss,
+    normalised_motion_loss,
+    transform_invariance_loss,
+)
 from steadymask.training.students import Student
 from steadymask.training.triplets import PAIRS
 
 MIDDLE = 1  # the labelled frame of a triplet
 NEIGHBOURS = ((0, 1), (1, 2))
 PAPER_PIXELS = 473**2  # of the pictures that β of Coherent Loss is for: its term is a sum
-ENLARGE = 0.1  # how much the size of the teacher's embedding counts against its distance
+ENLARGE = 0.1  # how much a teacher's embedding that is too small counts beside its distance
+EXTENT = 1.0  # squared size from which it is large enough: at 8, all of it is saturated
 
 
 @dataclass(frozen=True)
@@ -30,8 +41,8 @@ class Triplet:
 
     Attributes
     ----------
-    masks : Tensor, shape (B, 3, C, H, W)
-        The student's probabilities.
+    scores, masks : Tensor, shape (B, 3, C, H, W)
+        The student's scores before the softmax, and its probabilities.
     features : Tensor, shape (B, 3, D, h, w)
         Its features before the last layer.
     teacher_masks, teacher_features : Tensor, shape (B, 3, …)
@@ -44,6 +55,7 @@ class Triplet:
         Of `steadymask.training.triplets.Triplets`.
     """
 
+    scores: Tensor
     masks: Tensor
     features: Tensor
     teacher_masks: Tensor
@@ -62,7 +74,20 @@ class Triplet:
 
 
 def temporal_term(triplet: Triplet) -> Tensor:
-    """Return PFI's eq. 3, mean over the pairs of neighbours."""
+    """Return PFI's temporal loss as its authors' program has it, mean over the neighbours."""
+    frames, scores = triplet.batch["frames"], triplet.scores
+    return _mean_of_known(
+        [
+            normalised_motion_loss(
+                scores[:, i], scores[:, j], triplet.flow(i, j), frames[:, i], frames[:, j]
+            )
+            for i, j in NEIGHBOURS
+        ]
+    )
+
+
+def temporal_divergence_term(triplet: Triplet) -> Tensor:
+    """Return PFI's eq. 3 as it is printed, mean over the pairs of neighbours."""
     frames, masks = triplet.batch["frames"], triplet.masks
     return _mean_of_known(
         [
@@ -85,12 +110,22 @@ def pair_wise_term(triplet: Triplet) -> Tensor:
     )
 
 
+def single_frame_term(triplet: Triplet) -> Tensor:
+    """Return the single-frame term of PFI's conference version, for the labelled frame."""
+    wanted = triplet.teacher_masks[:, MIDDLE]
+    return single_frame_loss(triplet.masks[:, MIDDLE], wanted)
+
+
 def multi_frame_term(triplet: Triplet) -> Tensor:
-    """Return PFI's multi-frame term, with the regularisation of its embedding."""
+    """Return PFI's multi-frame term, and what its embedding lacks in size.
+
+    The paper enlarges the teacher's embedding without an end; it then saturates and says nothing
+    of the frames. Here it is enlarged until its square is `EXTENT`.
+    """
     if triplet.lstm is None:
         raise ConfigError("multi_frame: expected a ConvLSTM that learns with the student, got none")
     distance, extent = multi_frame_loss(triplet.lstm, triplet.features, triplet.teacher_features)
-    return distance - ENLARGE * extent
+    return distance + ENLARGE * functional.relu(EXTENT - extent)
 
 
 def boundary_term(triplet: Triplet) -> Tensor:
@@ -119,6 +154,13 @@ def global_term(triplet: Triplet) -> Tensor:
     return _mean_of_known(sums) * (PAPER_PIXELS / (masks.shape[-1] * masks.shape[-2]))
 
 
+def consistency_term(triplet: Triplet) -> Tensor:
+    """Return TSS's E_pair of eq. 3, soft, mean over the pairs of neighbours: its section 5.5."""
+    flows = {pair: triplet.flow(*pair) for pair in PAIRS}
+    visible = {pair: triplet.visible(*pair) for pair in PAIRS}
+    return consistency_loss(triplet.masks, flows, visible)
+
+
 def transform_term(triplet: Triplet) -> Tensor:
     """Return TSS's eq. 1 for the labelled frame."""
     if triplet.of_moved is None:
@@ -129,18 +171,26 @@ def transform_term(triplet: Triplet) -> Tensor:
 
 TERMS: Mapping[str, Callable[[Triplet], Tensor]] = {
     "temporal": temporal_term,
+    "temporal_divergence": temporal_divergence_term,
+    "single_frame": single_frame_term,
     "pair_wise": pair_wise_term,
     "multi_frame": multi_frame_term,
     "boundary": boundary_term,
     "global": global_term,
+    "consistency": consistency_term,
     "transform": transform_term,
 }
 
 WEIGHTS: Mapping[str, float] = {
-    "temporal": 0.1, "pair_wise": 0.1, "multi_frame": 0.1,  # λ of PFI, section III-A
+    "temporal": 0.1, "temporal_divergence": 0.1, "single_frame": 0.1,
+    "pair_wise": 0.1, "multi_frame": 0.1,  # λ of PFI, section III-A
     "boundary": 1.0, "global": 5e-5,  # α and β of Coherent Loss, "Experiment settings"
-    "transform": 0.1,  # ours: the paper names none
+    "consistency": 1.0, "transform": 0.1,  # ours: the paper names none
 }  # fmt: skip
+
+
+TAUGHT = frozenset(("single_frame", "pair_wise", "multi_frame"))
+"""The terms that learn from a teacher."""
 
 
 def student_losses(
@@ -161,7 +211,7 @@ def student_losses(
     weights : mapping
         By names of `TERMS`; the terms to add to the cross-entropy.
     teacher : Student, optional
-        For `pair_wise` and `multi_frame`; without one the stabilised soft masks teach, and stand
+        For the terms in `TAUGHT`; without one the stabilised soft masks teach, and stand
         in for its features.
     lstm : ConvLSTM, optional
         For `multi_frame`.
@@ -175,16 +225,28 @@ def student_losses(
     scores, features = student.with_features(frames)
     of_moved = _of_moved(student, batch) if "transform" in weights else None
     taught = batch["soft"], batch["soft"]
-    if teacher is not None and {"pair_wise", "multi_frame"} & set(weights):
+    if teacher is not None and TAUGHT & set(weights):
         taught = _teacher_outputs(teacher, frames, items)
     with torch.autocast(frames.device.type, enabled=False):  # sums over pixels need all bits
         entropy = cross_entropy(_full_precision(scores), batch["labels"].flatten(0, 1))
-        masks = _by_item(_full_precision(scores).softmax(dim=1), items)
+        by_item = _by_item(_full_precision(scores), items)
         features = _by_item(_full_precision(features), items)
-        triplet = Triplet(masks, features, *taught, of_moved, lstm, batch)
+        triplet = Triplet(by_item, by_item.softmax(dim=2), features, *taught, of_moved, lstm, batch)
         terms = {name: TERMS[name](triplet) for name in weights}
         total = entropy + sum(weights[name] * value for name, value in terms.items())
     return {"total": total, "labels": entropy, **terms}
+
+
+@torch.no_grad()
+def class_sums(student: Student, batch: Batch) -> Tensor:
+    """Return by class the pixels of a batch that are right, labelled and predicted: (3, C)."""
+    labels = batch["labels"].flatten(0, 1)
+    predicted = student(batch["frames"].flatten(0, 1)).argmax(dim=1)
+    counted = labels < IGNORE
+    labels, predicted = labels[counted], predicted[counted]
+    parts = labels[labels == predicted], labels, predicted
+    classes = 1 + len(student.class_ids)
+    return torch.stack([torch.bincount(part, minlength=classes) for part in parts])
 
 
 def _of_moved(student: Student, batch: Batch) -> Tensor:

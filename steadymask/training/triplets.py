@@ -104,7 +104,7 @@ class Triplets(Dataset[Batch]):
     side : int
         S, pixels.
     reach : int
-        Frames between neighbours, at most; that of the library's flow.
+        Frames between neighbours, at most; beyond the library's flow it is put together.
     seed : int
     varied : bool
         Zoom, mirror and light samples at random; else only cut them out.

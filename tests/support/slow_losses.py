@@ -69,6 +69,39 @@ def motion_guided(here, there, flow, picture, other):
     return total / here[:, 0].size
 
 
+def normalised_motion(here, there, flow, picture, other):
+    """PFI's temporal loss as the program of its authors has it: scores, signed colours."""
+    deviation = (0.229, 0.224, 0.225)
+    total = 0.0
+    for b in range(len(here)):
+        scores, pictures = carried(there[b], flow[b]), carried(other[b], flow[b])
+        for (y, x), score in scores.items():
+            colours = (picture[b, :, y, x] - pictures[y, x]) / deviation
+            alike = np.exp(-abs(colours.sum()))
+            total += ((alike * (here[b, :, y, x] - score)) ** 2).sum()
+    return total / here.size
+
+
+def soft_disagreement(here, there, flow, visible):
+    """TSS, eq. 3, of one item, with half the sum of differences for the test of labels."""
+    shares = [
+        np.abs(here[:, y, x] - value).sum() / 2
+        for (y, x), value in carried(there, flow).items()
+        if visible[0, y, x]
+    ]
+    return np.mean(shares)
+
+
+def single_frame(student, teacher):
+    """Structured knowledge distillation, eq. 1."""
+    terms = []
+    for b in range(len(student)):
+        for y, x in np.ndindex(student.shape[-2:]):
+            q, wanted = student[b, :, y, x], teacher[b, :, y, x]
+            terms.append(sum(q[c] * np.log(q[c] / wanted[c]) for c in range(len(q))))
+    return np.mean(terms)
+
+
 def transform_invariance(of_transformed, masks, move):
     """TSS, eq. 1, over the pixels that the transform does not bring in from outside."""
     values = []

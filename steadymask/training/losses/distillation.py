@@ -12,6 +12,7 @@ SIDE = 16  # rows and columns that pictures are pooled to: a map of likeness has
 EMBEDDING = 8  # channels
 KERNEL = 3
 BOUND = 0.5  # of the weights
+LEAST = 1e-7  # probability, so that a logarithm is finite
 
 
 def cosine_similarity(first: Tensor, second: Tensor) -> Tensor:
@@ -74,6 +75,33 @@ def pair_wise_loss(
         )
     bind_shapes(student=(own, "B N N"), teacher=(wanted, "B N N"))
     return (own - wanted).square().mean()
+
+
+def single_frame_loss(student: Tensor, teacher: Tensor) -> Tensor:
+    """Return the divergence of the student's masks of a frame from the teacher's.
+
+    ``1/N Σ_x KL(Q^S(x) ‖ Q^T(x))``, the single-frame term (SF) of PFI's conference version, after
+    Liu et al., "Structured knowledge distillation for semantic segmentation", CVPR 2019, eq. 1.
+
+    Parameters
+    ----------
+    student, teacher : Tensor, shape (B, C, H, W), float
+        Masks, sum over classes 1.
+
+    Returns
+    -------
+    Tensor, scalar, >= 0, in nats
+        Mean over pixels and items. No gradient flows to the teacher.
+
+    Raises
+    ------
+    ShapeError
+        If sizes do not agree.
+    """
+    bind_shapes(student=(student, "B C H W"), teacher=(teacher, "B C H W"))
+    wanted = teacher.detach().clamp(min=LEAST).log()
+    ratio = student.clamp(min=LEAST).log() - wanted
+    return (student * ratio).sum(dim=1).mean()
 
 
 class ConvLSTM(nn.Module):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from stages.models.segmenters.base import IMAGENET
 from stages.ops.shapes import bind_shapes
 from steadymask.training.losses.consistency import warp_torch
 
@@ -56,6 +57,52 @@ def motion_guided_loss(
     alike = torch.exp(-(picture - warped_picture).abs().sum(dim=1)) * inside[:, 0]
     ratio = here.clamp(min=LEAST).log() - warped.clamp(min=LEAST).log()
     return (alike * (here * ratio).sum(dim=1)).mean()
+
+
+def normalised_motion_loss(
+    here: Tensor, there: Tensor, flow: Tensor, picture: Tensor, other: Tensor
+) -> Tensor:
+    """Return how far the scores of two frames are apart where the frames look alike.
+
+    ``mean (V · (S_t − Ŝ))²`` over pixels and classes, with ``Ŝ = warp(S_{t+k}, F[t→t+k])`` and
+    ``V = exp(−|Σ_c (I_t − warp(I_{t+k}))_c|)``: the temporal loss as the program of its authors
+    computes it, where their paper (see `motion_guided_loss`) has a divergence of probabilities and
+    a norm over colours. Pictures are normalised by ImageNet's mean and deviation, so that unlike
+    colours count for less; scores are those before the softmax, so that the loss is of the size of
+    the cross-entropy. What comes from outside the picture has V = 0.
+
+    Parameters
+    ----------
+    here, there : Tensor, shape (B, C, H, W), float
+        Scores of frames t and t+k, before the softmax.
+    flow : Tensor, shape (B, 2, H, W), float
+        From t to t+k on t's grid, pixels, x before y.
+    picture, other : Tensor, shape (B, 3, H, W), float
+        Frames t and t+k, RGB in [0, 1].
+
+    Returns
+    -------
+    Tensor, scalar, >= 0
+        Mean over all pixels and classes of all items.
+
+    Raises
+    ------
+    ShapeError
+        If sizes do not agree.
+    """
+    bind_shapes(
+        here=(here, "B C H W"),
+        there=(there, "B C H W"),
+        flow=(flow, "B 2 H W"),
+        picture=(picture, "B 3 H W"),
+        other=(other, "B 3 H W"),
+    )
+    warped, inside = warp_torch(there, flow)
+    warped_picture, _ = warp_torch(other, flow)
+    deviation = picture.new_tensor(IMAGENET[1])[:, None, None]
+    difference = ((picture - warped_picture) / deviation).sum(dim=1)
+    alike = torch.exp(-difference.abs()) * inside[:, 0]
+    return (alike[:, None] * (here - warped)).square().mean()
 
 
 def transform_invariance_loss(of_transformed: Tensor, masks: Tensor, move: Tensor) -> Tensor:

@@ -19,7 +19,16 @@ from tests.support.small_library import write_clip
 ROOT = Path(__file__).resolve().parents[3]
 TINY = "tests.support.tiny_student:network"
 SHORT = ["--samples", "4", "--batch", "2", "--side", "48", "--executor", "inline"]
-EVERY = ["temporal", "pair_wise", "multi_frame", "boundary", "global", "transform"]
+EVERY = [
+    "temporal",
+    "temporal_divergence",
+    "single_frame",
+    "pair_wise",
+    "multi_frame",
+    "boundary",
+    "global",
+    "transform",
+]
 
 
 @pytest.fixture
@@ -63,9 +72,27 @@ def test_every_term_is_trained_with_and_logged(library):
     for row in rows(library):
         assert all(np.isfinite(float(row[f"train_{name}"])) for name in ["labels", *EVERY])
         total = float(row["train_labels"])
-        weights = {"boundary": 1, "global": 5e-5}
+        weights = {"boundary": 1, "global": 5e-5, "consistency": 1}
         total += sum(weights.get(name, 0.1) * float(row[f"train_{name}"]) for name in EVERY)
         assert float(row["train_total"]) == pytest.approx(total, abs=1e-4)
+
+
+def test_the_epoch_with_the_best_labels_is_written_not_the_stillest(library):
+    """With a term so strong that nearly empty masks have the least total."""
+    more = ["--epochs", "6", "--samples", "24", "--batch", "4", "--rate", "2e-2"]
+    assert main(command(library, *more, "--patience", "6", "--loss", "boundary=20")) == 0
+    table = rows(library)
+    best = max(table, key=lambda row: float(row["held_out_mIoU"]))
+    checkpoint = torch.load(library / "out/distill/best.ckpt", weights_only=True)
+    assert checkpoint["epoch"] == int(best["epoch"])
+    assert all(0 <= float(row["held_out_mIoU"]) <= 1 for row in table)
+
+
+def test_frames_farther_apart_than_the_flow_are_drawn_too(library):
+    assert main(command(library, "--epochs", "1", "--loss", "temporal", "--reach", "7")) == 0
+    near = rows(library)[0]
+    assert main(command(library, "--epochs", "1", "--loss", "temporal", "--reach", "1")) == 0
+    assert rows(library)[0]["train_temporal"] != near["train_temporal"]
 
 
 def test_a_weight_of_ones_own_is_taken(library):
@@ -204,7 +231,7 @@ def test_truth_that_cannot_belong_to_the_library_is_refused(library, capsys, lab
         (["--loss", "temporal=much"], "expected a number after ="),
         (["--sure", "60"], "expected a probability"),
         (["--batch", "0"], "--batch 0: expected a number above 0"),
-        (["--teacher", "t.safetensors"], "expected --loss pair_wise or multi_frame"),
+        (["--teacher", "t.safetensors"], "expected --loss multi_frame, pair_wise"),
         (["--labels", "none"], "expected label pictures with --truth"),
         (["--truth", "absent"], "no such folder"),
         (["--to", "student.pt"], "expected a file.onnx"),

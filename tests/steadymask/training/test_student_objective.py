@@ -7,7 +7,7 @@ import torch
 from pipeline.errors import ConfigError
 from steadymask.training.losses.consistency import warp_torch
 from steadymask.training.losses.distillation import ConvLSTM
-from steadymask.training.student_objective import ENLARGE, TERMS, WEIGHTS, student_losses
+from steadymask.training.student_objective import ENLARGE, EXTENT, TERMS, WEIGHTS, student_losses
 from steadymask.training.students import build_student
 from steadymask.training.triplets import PAIRS
 from tests.support import slow_losses as slow
@@ -56,6 +56,7 @@ def by_hand(student, lstm, batch):
         moved, _ = warp_torch(batch["frames"][:, 1], batch["move"])
         of_moved = student(moved).softmax(dim=1).numpy()
     masks = scores.softmax(dim=1).unflatten(0, (ITEMS, 3)).numpy()
+    by_item = scores.unflatten(0, (ITEMS, 3)).numpy()
     features = features.unflatten(0, (ITEMS, 3)).numpy()
     arrays = {name: value.numpy() for name, value in batch.items()}
     frames, soft, flow, visible = (arrays[name] for name in ("frames", "soft", "flow", "seen"))
@@ -63,7 +64,15 @@ def by_hand(student, lstm, batch):
     for i, j in ((0, 1), (1, 2)):
         here, there = PAIRS.index((i, j)), PAIRS.index((j, i))
         pair, way, back = (masks[:, i], masks[:, j]), flow[:, here], flow[:, there]
-        actual["temporal"].append(slow.motion_guided(*pair, way, frames[:, i], frames[:, j]))
+        colours = frames[:, i], frames[:, j]
+        actual["temporal_divergence"].append(slow.motion_guided(*pair, way, *colours))
+        both = by_item[:, i], by_item[:, j]
+        actual["consistency"] += [
+            slow.soft_disagreement(masks[b, i], masks[b, j], way[b], visible[b, here])
+            + slow.soft_disagreement(masks[b, j], masks[b, i], back[b], visible[b, there])
+            for b in range(ITEMS)
+        ]
+        actual["temporal"].append(slow.normalised_motion(*both, way, *colours))
         wanted = soft[:, i], soft[:, j]
         actual["pair_wise"].append(slow.pair_wise(pair, wanted, SIDE, SIDE))
         actual["boundary"].append(slow.boundary_coherency(*pair, way, back, 15))
@@ -71,7 +80,8 @@ def by_hand(student, lstm, batch):
         actual["global"].append(total * 473**2 / SIDE**2)
     grid = features.shape[-2:]
     distance, extent = slow.multi_frame(lstm, features, soft, *grid)
-    actual["multi_frame"].append(distance - ENLARGE * extent)
+    actual["multi_frame"].append(distance + ENLARGE * max(EXTENT - extent, 0))
+    actual["single_frame"].append(slow.single_frame(masks[:, 1], soft[:, 1]))
     actual["transform"].append(slow.transform_invariance(of_moved, masks[:, 1], arrays["move"]))
     labels = arrays["labels"].reshape(-1, SIDE, SIDE)
     entropy = slow.cross_entropy(scores.numpy(), labels)
@@ -104,7 +114,30 @@ def test_a_teacher_stands_in_for_the_soft_masks(student, lstm, batch):
     assert itself["pair_wise"].item() == pytest.approx(0, abs=1e-12)
     maps = student_losses(student, batch, weights, lstm=lstm)
     assert maps["pair_wise"] > 0.001
-    assert itself["multi_frame"] < 0  # nothing apart; the embedding's size alone
+    assert 0 <= itself["multi_frame"] <= ENLARGE * EXTENT  # the embedding's size alone
+
+
+def test_an_embedding_that_is_large_enough_earns_nothing_more(student, lstm, batch):
+    with torch.no_grad():
+        for parameter in lstm.parameters():
+            parameter.fill_(0.5)
+    itself = student_losses(student, batch, {"multi_frame": 1.0}, teacher=student, lstm=lstm)
+    assert itself["multi_frame"].item() == pytest.approx(0, abs=1e-12)
+
+
+def test_pixels_by_class_are_counted_where_a_label_is(student, batch):
+    from steadymask.training.student_objective import class_sums
+
+    with torch.no_grad():
+        predicted = student(batch["frames"].flatten(0, 1)).argmax(dim=1).numpy()
+    labels = batch["labels"].flatten(0, 1).numpy()
+    for c in range(3):
+        expected = [
+            ((labels == c) & (predicted == c)).sum(),
+            (labels == c).sum(),
+            ((predicted == c) & (labels != 255)).sum(),
+        ]
+        assert class_sums(student, batch)[:, c].tolist() == expected
 
 
 def test_every_term_moves_the_student(student, lstm, batch):

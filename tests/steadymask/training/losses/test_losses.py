@@ -19,7 +19,11 @@ from steadymask.training.losses.distillation import (
     pair_wise_loss,
 )
 from steadymask.training.losses.labels import cross_entropy, lovasz_softmax
-from steadymask.training.losses.temporal import motion_guided_loss, transform_invariance_loss
+from steadymask.training.losses.temporal import (
+    motion_guided_loss,
+    normalised_motion_loss,
+    transform_invariance_loss,
+)
 from tests.support import slow_losses as slow
 
 SIZE = (6, 8)
@@ -309,3 +313,12 @@ def test_sizes_that_differ_are_named(rng):
         transform_invariance_loss(masks[0], masks[1], flow)
     with pytest.raises(ShapeError, match=r"second: .* with D=3"):
         cosine_similarity(masks[0], masks[1][:, :2])
+
+
+def test_the_temporal_loss_of_the_program_compares_scores_by_signed_colours(rng):
+    here, there = 3 * soft_masks(rng, 2, 2).log()
+    flow, (picture, other) = off_grid(rng, 2), pictures(rng, 2, 2)
+    loss = normalised_motion_loss(here, there, flow, picture, other)
+    expected = slow.normalised_motion(*arrays(here, there, flow, picture, other))
+    assert loss.item() == pytest.approx(expected)
+    hold(rng, lambda a, b: normalised_motion_loss(a, b, flow, picture, other), here, there)
