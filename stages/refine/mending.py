@@ -26,6 +26,7 @@ SOFT_EDGE = 1.5  # pixels: 1 sigma of the edges of repaired masks
 GAIN = 1.22  # times as much of a stilled outline has to lie on the picture's edges
 CHANCE = 0.2  # share of an outline on edges if it were drawn anywhere
 BLIND = 0.28  # share of a stilled outline on edges below which it knows nothing of them
+STILL = 0.06  # share of an outline that is away from its neighbours', where it follows the motion
 THIN = 4  # pixels: half the width of parts whose outlines are not averaged
 WATCHED = 0.1  # share of an outline that frames on both sides have to know
 
@@ -48,7 +49,13 @@ def is_restless(counts: OutlineCounts) -> bool:
 
 
 def is_coarse(counts: OutlineCounts) -> bool:
-    """Return whether outlines know nothing of the picture's edges, even where they keep still."""
+    """Return whether outlines know nothing of the picture's edges, and do not keep still either.
+
+    Small and faint objects miss the edges even where they are drawn by hand; but those drawings
+    follow the motion.
+    """
+    if _is_watched(counts) and counts.restless <= STILL * counts.watched:
+        return False
     if counts.points and counts.hits < CHANCE * counts.points:
         return True
     return _is_known(counts) and counts.stilled_hits < BLIND * counts.stilled
@@ -56,8 +63,13 @@ def is_coarse(counts: OutlineCounts) -> bool:
 
 def _is_known(counts: OutlineCounts) -> bool:
     """Return whether outlines fit the picture poorly and frames on both sides can tell."""
-    known = counts.watched * EVERY >= WATCHED * counts.points
-    return poor_fit((counts.points, counts.hits)) and counts.stilled > 0 and known
+    poor = poor_fit((counts.points, counts.hits))
+    return poor and counts.stilled > 0 and _is_watched(counts)
+
+
+def _is_watched(counts: OutlineCounts) -> bool:
+    """Return whether enough of an outline is known to frames on both sides."""
+    return counts.watched > 0 and counts.watched * EVERY >= WATCHED * counts.points
 
 
 class Mender:

@@ -9,7 +9,9 @@ from stages.metrics.accuracy import jaccard
 from stages.models.decoders.load import build_decoder, save_decoder
 from stages.ops.fixed_point import pack_mask
 from stages.ops.soft_masks import softened_masks
+from stages.refine.mending import is_coarse
 from stages.refine.stage import Refine
+from stages.trust.outlines import OutlineCounts
 from stages.trust.structure import TRUSTED
 from tests.support.small_library import flicker, scene
 
@@ -93,3 +95,20 @@ def test_a_part_is_decoded_as_in_the_whole_with_what_it_declares_to_read(clip, p
 def test_the_decoder_is_in_the_key_and_only_where_it_is_used():
     assert Refine().weights_digest != ""
     assert Refine(decode=False).weights_digest == ""
+
+
+@pytest.mark.parametrize(
+    ("counts", "coarse"),
+    [
+        ((100, 10, 0, 0, 0, 0), True),  # off all edges, and nobody can tell whether it jumps
+        ((100, 10, 100, 20, 100, 10), True),
+        ((100, 10, 100, 4, 100, 10), False),  # a faint object, drawn with care
+        ((100, 25, 100, 20, 100, 26), True),
+        ((100, 25, 100, 4, 100, 26), False),
+        ((100, 25, 100, 60, 100, 50), False),  # restless, not coarse
+        ((100, 60, 0, 0, 0, 0), False),
+        ((0, 0, 0, 0, 0, 0), False),  # no outline
+    ],
+)
+def test_outlines_are_coarse_off_the_edges_unless_they_follow_the_motion(counts, coarse):
+    assert is_coarse(OutlineCounts(*counts)) == coarse
