@@ -73,7 +73,7 @@ class CarryMasks(Stage):
         """Return masks and labels of every frame, those that had one unchanged."""
         masks = np.array(window[INPUT_MASKS].between(window.start, window.stop))
         labels = np.array(window[INPUT_LABELS].array)
-        if ClipFacts(window.facts).sparse:
+        if ClipFacts(window.facts).sparse and masks.shape[-1]:
             for t, mask in _carried_masks(window, self.reach):
                 masks[t - window.start] = pack_mask(mask)
                 labels[t - window.start] = winning_classes(mask)

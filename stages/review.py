@@ -36,7 +36,7 @@ class Review(Sink):
     """The risk of every frame and object, and the frames to look at; see `metrics.risk`."""
 
     name: ClassVar[str] = "review"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     uses: ClassVar[tuple[str, ...]] = ("frames", "shots", "classes", "sparse", "key_frames")
 
     enabled: bool = Field(True, description="say which frames a person should look at")

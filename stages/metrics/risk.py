@@ -18,6 +18,9 @@ FLOOR, COLOUR_FLOOR = 0.02, 0.1  # added before logarithms: what is noise
 # well they hold; with trust, and without (fitted with refine.method=vote).
 TRUST_CURVE, PLAIN_CURVE = (7.24, 1.79), (8.5, 1.92)
 MISSING, HALF, LARGER = 0.05, 0.6, 1.7  # share of the area that an object has around the frame
+# Mean over `POOL` frames from which masks have nothing to do with one another; the disagreement of
+# true masks of nine clips with the next frame, small and fast things among them, stays below 0.75.
+UNRELATED = 0.85
 DISAGREES, CHANGED, DOUBTED, MISFIT = 0.35, 0.3, 0.3, 0.5
 
 
@@ -87,7 +90,9 @@ def frame_risk(evidence: Evidence, shots: Sequence[Sequence[int]]) -> NDArray[np
 
     A logistic curve over the sum of logarithms of which share is not trusted (without trust: was
     changed), how far neighbours disagree, and how badly colours fit, here and over `POOL` frames
-    to either side within the shot.
+    to either side within the shot. Where the masks of a stretch have nothing to do with one another
+    nobody can vouch for any of them, and an object that is taken out of a whole stretch may have
+    been there after all: then the risk is at least the share of such frames.
 
     Parameters
     ----------
@@ -103,18 +108,27 @@ def frame_risk(evidence: Evidence, shots: Sequence[Sequence[int]]) -> NDArray[np
     offset, slope = PLAIN_CURVE if evidence.untrusted is None else TRUST_CURVE
     score = risk_score(evidence, shots)
     there = pool((~np.isnan(evidence.changed)).astype(np.float64), shots) > 0
-    return np.where(there, 1 / (1 + np.exp(-(offset + slope * score))), 0.0)
+    risk = 1 / (1 + np.exp(-(offset + slope * score)))
+    taken_out = (~np.isnan(evidence.changed) & (evidence.area == 0)).astype(np.float64)
+    for share in (pool(_disagreement(evidence), shots), pool(taken_out, shots)):
+        risk = np.where(share > UNRELATED, np.maximum(risk, share), risk)
+    return np.where(there, risk, 0.0)
 
 
 def risk_score(evidence: Evidence, shots: Sequence[Sequence[int]]) -> NDArray[np.float64]:
     """Return the sum of logarithms that `frame_risk` turns into a probability; higher is worse."""
-    neighbours = _mean_without_nan(np.stack([evidence.earlier, evidence.later]), axis=0)
+    neighbours = _disagreement(evidence)
     doubted = evidence.changed if evidence.untrusted is None else evidence.untrusted
     score = np.zeros(doubted.shape)
     for values in (doubted, neighbours):
         here = np.nan_to_num(values)
         score += 0.5 * (np.log(here + FLOOR) + np.log(pool(values, shots) + FLOOR))
     return score + np.log(pool(evidence.misfit, shots) + COLOUR_FLOOR)
+
+
+def _disagreement(evidence: Evidence) -> NDArray[np.float64]:
+    """Return how far each mask and those of both sides disagree: (T, C)."""
+    return _mean_without_nan(np.stack([evidence.earlier, evidence.later]), axis=0)
 
 
 def pool(values: NDArray[np.float64], shots: Sequence[Sequence[int]]) -> NDArray[np.float64]:

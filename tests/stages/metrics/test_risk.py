@@ -185,3 +185,21 @@ def test_colours_fit_where_the_mask_is_the_object_and_not_where_it_leaks():
     assert model.misfit(bins, right)[0] == 0
     assert model.misfit(bins, wrong)[0] == pytest.approx(1 - 40 / 70)
     assert np.isnan(model.misfit(bins, right)[1])
+
+
+def test_masks_that_have_nothing_to_do_with_one_another_are_at_risk_whatever_trust_says():
+    frames, shots = 12, [[0, 12]]
+    apart, fine = np.full((frames, 1), 0.95), np.full((frames, 1), 0.05)
+    zero, area = np.zeros((frames, 1)), np.full((frames, 1), 500)
+    assert (frame_risk(Evidence(zero, apart, apart, zero, area, zero), shots) > 0.9).all()
+    assert (frame_risk(Evidence(zero, fine, fine, zero, area, zero), shots) < 0.2).all()
+
+
+def test_an_object_that_is_taken_out_of_a_whole_stretch_is_at_risk():
+    frames, shots = 12, [[0, 12]]
+    nothing, ones = np.full((frames, 1), np.nan), np.ones((frames, 1))
+    area = np.zeros((frames, 1), np.int64)
+    assert (frame_risk(Evidence(ones, nothing, nothing, nothing, area, ones), shots) > 0.9).all()
+    area[3:] = 500  # out of three frames only, by their neighbours' word
+    zero = np.zeros((frames, 1))
+    assert frame_risk(Evidence(ones, zero, zero, zero, area, zero), shots)[-1, 0] < 0.2
