@@ -68,7 +68,8 @@ class Smooth(Stage):
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read as far as the boxes and the votes after them reach, for all frames counted."""
-        counted = POOLED if len(ClipFacts(facts).classes) > 1 else 0
+        # Without a clip, of which training asks what it reads, no class is known.
+        counted = POOLED if len(facts.get("classes", ())) > 1 else 0
         votes = self.votes * self.radius
         reach = votes + self._box_reach() + counted
         flow = (votes if self._follows else max(votes - self.radius, 0)) + counted
