@@ -208,7 +208,9 @@ def report(kind: str, rows: dict[str, Row]) -> None:
         print(f"| {method} | {mean[0]:.3f}, {mean[1]:.3f} | {worst[0]:+.1f}, {worst[1]:+.1f} |")
     for judge in judges:
         each = [row.excess[judge] for row in rows.values()]
-        print(f"\nexcess, {judge}: mean {np.nanmean(each):.3f}, worst {np.nanmax(each):.3f}")
+        each = [value for value in each if np.isfinite(value)]  # none where masks in are as still
+        if each:
+            print(f"\nexcess, {judge}: mean {np.mean(each):.3f}, worst {max(each):.3f}")
 
 
 def report_classes(options: argparse.Namespace, scratch: Path) -> None:
