@@ -88,7 +88,10 @@ def gradient_of(loss: torch.Tensor, student: Student) -> torch.Tensor:
     """Return the gradient of a loss for all of the student that learns, as one vector."""
     learning = [p for p in student.parameters() if p.requires_grad]
     gradients = torch.autograd.grad(loss, learning, retain_graph=True, allow_unused=True)
-    return torch.cat([g.flatten() for g in gradients if g is not None])
+    known = [
+        torch.zeros_like(p) if g is None else g for g, p in zip(gradients, learning, strict=True)
+    ]
+    return torch.cat([gradient.flatten() for gradient in known])
 
 
 def _cell(values: Sequence[float]) -> str:

@@ -25,10 +25,10 @@ EPILOG = """\
 Runs what is not cached yet of the pipeline, then trains. --loss adds a term to the cross-entropy,
 with the weight of its paper or NAME=WEIGHT: temporal (as the program of Liu et al. computes it),
 temporal_divergence (as their eq. 3 has it), single_frame, pair_wise, multi_frame (the same);
-boundary, global (Coherent Loss); consistency, transform (Azulay et al., 5.5 and eq. 1). The epoch
-with the best mIoU on held-out labels counts. OUT/distill holds checkpoints and the curves of the
-losses; the same command goes on after the last epoch. The student is written
-as ONNX, which --segmenter of the pipeline takes as it is, and as .safetensors, to go on from."""
+boundary, global, lovasz (Coherent Loss); consistency, transform (Azulay et al., 5.5 and eq. 1).
+The epoch with the best mIoU on held-out labels counts. OUT/distill holds checkpoints and the curves
+of the losses; the same command goes on after the last epoch. The student is written as ONNX, which
+--segmenter of the pipeline takes as it is, and as .safetensors, to go on from."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -54,6 +54,12 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--patience", type=int, default=4, help="epochs without a better mIoU")
     parser.add_argument(
         "--reach", type=int, default=10, help="frames from the labelled one to its neighbours"
+    )
+    parser.add_argument(
+        "--band", type=int, default=15, help="of boundary, pixels: θ of Coherent Loss; odd"
+    )
+    parser.add_argument(
+        "--margin", type=float, default=0.05, help="of global, a probability: γ of Coherent Loss"
     )
     parser.add_argument("--seed", type=int, default=0)
     return parser
@@ -130,8 +136,18 @@ def _check_options(options: argparse.Namespace) -> None:
     for name in ("epochs", "samples", "batch", "side", "patience", "rate", "reach"):
         if getattr(options, name) <= 0:
             raise ConfigError(f"--{name} {getattr(options, name):g}: expected a number above 0")
-    if not 0 <= options.sure <= 1:
-        raise ConfigError(f"--sure {options.sure:g}: expected a probability, 0 to 1")
+    if options.band < 1 or options.band % 2 == 0:
+        raise ConfigError(f"--band {options.band}: expected an odd number of pixels")
+    for name in ("margin", "sure"):
+        if not 0 <= getattr(options, name) <= 1:
+            raise ConfigError(
+                f"--{name} {getattr(options, name):g}: expected a probability, 0 to 1"
+            )
+    _check_paths(options)
+
+
+def _check_paths(options: argparse.Namespace) -> None:
+    """Refuse files and folders that cannot be meant."""
     if options.labels == "none" and options.truth is None:
         raise ConfigError("--labels none: expected label pictures with --truth")
     if options.truth is not None and not options.truth.is_dir():
@@ -180,7 +196,7 @@ def _train_student(
     how = Settings(
         epochs=options.epochs, samples=options.samples, batch=options.batch, side=options.side,
         seed=options.seed, rate=options.rate, weights=weights, patience=options.patience,
-        reach=options.reach,
+        reach=options.reach, band=options.band, margin=options.margin,
     )  # fmt: skip
     folder = options.out / "distill"
     to = options.to or folder / "student.onnx"

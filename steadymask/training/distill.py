@@ -25,6 +25,7 @@ from steadymask.training.loop import (
     Tell,
     train,
 )
+from steadymask.training.losses.coherence import MARGIN, WIDTH
 from steadymask.training.losses.distillation import ConvLSTM
 from steadymask.training.onnx_file import export_onnx
 from steadymask.training.student_objective import TERMS, class_sums, student_losses
@@ -52,6 +53,8 @@ class Settings:
         Epochs without a better held-out mIoU before it stops.
     reach : int
         Frames from the labelled one to its neighbours, at most.
+    band, margin
+        θ (pixels, odd) and γ (probability) of Coherent Loss.
     varied : bool
         Zoom, mirror and light samples at random.
     """
@@ -65,6 +68,8 @@ class Settings:
     weights: Mapping[str, float] = field(default_factory=dict)
     patience: int = PATIENCE
     reach: int = REACH
+    band: int = WIDTH
+    margin: float = MARGIN
     varied: bool = True
 
 
@@ -170,8 +175,9 @@ class _DistillTask(Fitting):
         """Return the cross-entropy and the terms asked for."""
         teacher = next((network.to(self.device) for network in self._teacher), None)
         return student_losses(
-            self.student, batch, self._settings.weights, teacher=teacher, lstm=self.lstm
-        )
+            self.student, batch, self._settings.weights, teacher=teacher, lstm=self.lstm,
+            band=self._settings.band, margin=self._settings.margin,
+        )  # fmt: skip
 
     def validation_step(self, batch: Batch) -> None:
         """Log the losses of a held-out batch and count its pixels by class."""

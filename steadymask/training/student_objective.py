@@ -10,8 +10,14 @@ from torch import Tensor
 from torch.nn import functional
 
 from pipeline.errors import ConfigError
+from stages.ops.ignored_label import IGNORE
 from steadymask.training.loop import Batch, Losses
-from steadymask.training.losses.coherence import boundary_coherency_loss, global_coherency_loss
+from steadymask.training.losses.coherence import (
+    MARGIN,
+    WIDTH,
+    boundary_coherency_loss,
+    global_coherency_loss,
+)
 from steadymask.training.losses.consistency import consistency_loss, warp_torch
 from steadymask.training.losses.distillation import (
     ConvLSTM,
@@ -19,7 +25,7 @@ from steadymask.training.losses.distillation import (
     pair_wise_loss,
     single_frame_loss,
 )
-from steadymask.training.losses.labels import IGNORE, cross_entropy
+from steadymask.training.losses.labels import cross_entropy, lovasz_softmax
 from steadymask.training.losses.temporal import (
     motion_guided_loss,
     normalised_motion_loss,
@@ -53,6 +59,10 @@ class Triplet:
         Where a term needs it.
     batch : dict
         Of `steadymask.training.triplets.Triplets`.
+    band : int, odd
+        θ of Coherent Loss: width of the band around edges, pixels.
+    margin : float
+        γ of Coherent Loss: probability by which another frame is surer.
     """
 
     scores: Tensor
@@ -63,6 +73,8 @@ class Triplet:
     of_moved: Tensor | None
     lstm: ConvLSTM | None
     batch: Batch
+    band: int = WIDTH
+    margin: float = MARGIN
 
     def flow(self, i: int, j: int) -> Tensor:
         """Return the flow from frame i to frame j, (B, 2, H, W)."""
@@ -134,7 +146,11 @@ def boundary_term(triplet: Triplet) -> Tensor:
     return _mean_of_known(
         [
             boundary_coherency_loss(
-                masks[:, i], masks[:, j], triplet.flow(i, j), triplet.flow(j, i)
+                masks[:, i],
+                masks[:, j],
+                triplet.flow(i, j),
+                triplet.flow(j, i),
+                width=triplet.band,
             )
             for i, j in NEIGHBOURS
         ]
@@ -147,11 +163,17 @@ def global_term(triplet: Triplet) -> Tensor:
     sums = [
         global_coherency_loss(
             masks[:, i], masks[:, j], triplet.flow(i, j), triplet.flow(j, i),
-            triplet.visible(i, j), triplet.visible(j, i),
+            triplet.visible(i, j), triplet.visible(j, i), margin=triplet.margin,
         )
         for i, j in NEIGHBOURS
     ]  # fmt: skip
     return _mean_of_known(sums) * (PAPER_PIXELS / (masks.shape[-1] * masks.shape[-2]))
+
+
+def lovasz_term(triplet: Triplet) -> Tensor:
+    """Return the Lovász-Softmax loss of the labels: beside cross-entropy in Coherent Loss."""
+    labels = triplet.batch["labels"].flatten(0, 1)
+    return lovasz_softmax(triplet.masks.flatten(0, 1), labels, labels < IGNORE)
 
 
 def consistency_term(triplet: Triplet) -> Tensor:
@@ -177,6 +199,7 @@ TERMS: Mapping[str, Callable[[Triplet], Tensor]] = {
     "multi_frame": multi_frame_term,
     "boundary": boundary_term,
     "global": global_term,
+    "lovasz": lovasz_term,
     "consistency": consistency_term,
     "transform": transform_term,
 }
@@ -185,6 +208,7 @@ WEIGHTS: Mapping[str, float] = {
     "temporal": 0.1, "temporal_divergence": 0.1, "single_frame": 0.1,
     "pair_wise": 0.1, "multi_frame": 0.1,  # λ of PFI, section III-A
     "boundary": 1.0, "global": 5e-5,  # α and β of Coherent Loss, "Experiment settings"
+    "lovasz": 1.0,  # "balanced" with the cross-entropy, the same
     "consistency": 1.0, "transform": 0.1,  # ours: the paper names none
 }  # fmt: skip
 
@@ -200,6 +224,8 @@ def student_losses(
     *,
     teacher: Student | None = None,
     lstm: ConvLSTM | None = None,
+    band: int = WIDTH,
+    margin: float = MARGIN,
 ) -> Losses:
     """Return the cross-entropy of a batch of triplets, the terms asked for, and their sum.
 
@@ -215,6 +241,8 @@ def student_losses(
         in for its features.
     lstm : ConvLSTM, optional
         For `multi_frame`.
+    band, margin
+        θ and γ of Coherent Loss; see `Triplet`.
 
     Returns
     -------
@@ -231,7 +259,9 @@ def student_losses(
         entropy = cross_entropy(_full_precision(scores), batch["labels"].flatten(0, 1))
         by_item = _by_item(_full_precision(scores), items)
         features = _by_item(_full_precision(features), items)
-        triplet = Triplet(by_item, by_item.softmax(dim=2), features, *taught, of_moved, lstm, batch)
+        triplet = Triplet(
+            by_item, by_item.softmax(dim=2), features, *taught, of_moved, lstm, batch, band, margin
+        )
         terms = {name: TERMS[name](triplet) for name in weights}
         total = entropy + sum(weights[name] * value for name, value in terms.items())
     return {"total": total, "labels": entropy, **terms}

@@ -72,7 +72,7 @@ def test_every_term_is_trained_with_and_logged(library):
     for row in rows(library):
         assert all(np.isfinite(float(row[f"train_{name}"])) for name in ["labels", *EVERY])
         total = float(row["train_labels"])
-        weights = {"boundary": 1, "global": 5e-5, "consistency": 1}
+        weights = {"boundary": 1, "global": 5e-5, "lovasz": 1, "consistency": 1}
         total += sum(weights.get(name, 0.1) * float(row[f"train_{name}"]) for name in EVERY)
         assert float(row["train_total"]) == pytest.approx(total, abs=1e-4)
 
@@ -231,6 +231,8 @@ def test_truth_that_cannot_belong_to_the_library_is_refused(library, capsys, lab
         (["--loss", "temporal=much"], "expected a number after ="),
         (["--sure", "60"], "expected a probability"),
         (["--batch", "0"], "--batch 0: expected a number above 0"),
+        (["--band", "4"], "--band 4: expected an odd number"),
+        (["--margin", "2"], "--margin 2: expected a probability"),
         (["--teacher", "t.safetensors"], "expected --loss multi_frame, pair_wise"),
         (["--labels", "none"], "expected label pictures with --truth"),
         (["--truth", "absent"], "no such folder"),

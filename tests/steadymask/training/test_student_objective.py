@@ -49,6 +49,14 @@ def batch():
     }
 
 
+def lovasz_by_frame(masks, labels):
+    frames = zip(
+        masks.reshape(-1, masks.shape[2], SIDE**2), labels.reshape(-1, SIDE**2), strict=True
+    )
+    return [slow.lovasz(mask.T[own != 255].tolist(), own[own != 255].tolist())
+            for mask, own in frames]  # fmt: skip
+
+
 def by_hand(student, lstm, batch):
     """Return every term from the slow references."""
     with torch.no_grad():
@@ -64,9 +72,8 @@ def by_hand(student, lstm, batch):
     for i, j in ((0, 1), (1, 2)):
         here, there = PAIRS.index((i, j)), PAIRS.index((j, i))
         pair, way, back = (masks[:, i], masks[:, j]), flow[:, here], flow[:, there]
-        colours = frames[:, i], frames[:, j]
+        colours, both = (frames[:, i], frames[:, j]), (by_item[:, i], by_item[:, j])
         actual["temporal_divergence"].append(slow.motion_guided(*pair, way, *colours))
-        both = by_item[:, i], by_item[:, j]
         actual["consistency"] += [
             slow.soft_disagreement(masks[b, i], masks[b, j], way[b], visible[b, here])
             + slow.soft_disagreement(masks[b, j], masks[b, i], back[b], visible[b, there])
@@ -81,6 +88,7 @@ def by_hand(student, lstm, batch):
     grid = features.shape[-2:]
     distance, extent = slow.multi_frame(lstm, features, soft, *grid)
     actual["multi_frame"].append(distance + ENLARGE * max(EXTENT - extent, 0))
+    actual["lovasz"] = lovasz_by_frame(masks, arrays["labels"])
     actual["single_frame"].append(slow.single_frame(masks[:, 1], soft[:, 1]))
     actual["transform"].append(slow.transform_invariance(of_moved, masks[:, 1], arrays["move"]))
     labels = arrays["labels"].reshape(-1, SIDE, SIDE)
@@ -168,3 +176,14 @@ def test_on_a_gpu_half_of_it_runs_in_bf16(student, lstm, batch):
     for name, value in full.items():
         wanted = float(value.detach())
         assert float(half[name].detach()) == pytest.approx(wanted, rel=0.05, abs=2e-3), name
+
+
+def test_band_and_margin_of_coherent_loss_are_settable(student, batch):
+    weights = {"boundary": 1.0, "global": 1.0}
+    paper = student_losses(student, batch, weights)
+    other = student_losses(student, batch, weights, band=3, margin=0.3)
+    assert other["boundary"] != paper["boundary"]
+    assert other["global"] != paper["global"]
+    again = student_losses(student, batch, weights, band=15, margin=0.05)
+    assert again["boundary"] == paper["boundary"]
+    assert again["global"] == paper["global"]
