@@ -15,7 +15,7 @@ from pipeline.stage import Clip, Facts, Input, Reader, Sink
 from stages.arrays import AREAS, BOUNDARY, INPUT_MASKS, OVERLAP, PAIRS, RESTLESS, neighbour_offsets
 from stages.facts import ClipFacts
 from stages.metrics.harm import Harm, blank_cause, blank_kind, find_blank, find_gone, find_restless
-from stages.metrics.stability import Consistency
+from stages.metrics.stability import Consistency, consistency_at
 from stages.shared_settings import DEFAULT_RADIUS, Radius
 
 COUNTS = (PAIRS, BOUNDARY, RESTLESS, OVERLAP, AREAS)
@@ -26,7 +26,7 @@ class Scores(Sink):
     """E_cons and E_smooth before and after, and the frames that changed a lot."""
 
     name: ClassVar[str] = "scores"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     uses: ClassVar[tuple[str, ...]] = (
         "frames", "shots", "size", "rate", "holes", "classes", "masks", "footage_notes",
         "mask_warnings", "mask_reading", "class_names",
@@ -69,6 +69,7 @@ class Scores(Sink):
         scores: dict[str, Any] = {
             "clip": name,
             "frames": ClipFacts(facts).frames,
+            "size": list(ClipFacts(facts).size),
             "shots": ClipFacts(facts).shots,
             "classes": ClipFacts(facts).classes,
             "class_names": ClipFacts(facts).class_names,
@@ -130,9 +131,10 @@ class Scores(Sink):
                         flicker[i] = _plain_number(pair_consistency.mean())
         boundary = float(np.median(arrays["boundary"][:, which]))
         restless = arrays["restless"][:, which]
-        area = ClipFacts(facts).pixels
+        consistency = total.value(area=ClipFacts(facts).pixels, boundary=boundary)
         return {
-            "E_cons": _plain_number(total.value(area=area, boundary=boundary)),
+            "E_cons": _plain_number(consistency),
+            "E_cons_480": _plain_number(consistency_at(consistency, ClipFacts(facts).size[0])),
             "E_cons_unnormalised": _plain_number(total.mean()),
             "E_smooth": _plain_number(restless.sum() / boundary if boundary else math.nan),
             "E_smooth_mean": _plain_number(restless.mean() / boundary if boundary else math.nan),

@@ -143,3 +143,13 @@ def stored_counts(root):
     (counts,) = measured
     assert set(counts) == {array.name for array in COUNTS}
     return counts
+
+
+def test_the_size_that_was_judged_at_is_said(tmp_path):
+    write_clip(tmp_path, "a", 5)
+    scores = run(tmp_path)
+    rows, columns = scores["size"]
+    assert (rows, columns) == SIZE
+    for system in ("input", "output"):
+        expected = scores[system]["E_cons"] * 480 / rows
+        assert scores[system]["E_cons_480"] == pytest.approx(expected, rel=1e-4)
