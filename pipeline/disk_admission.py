@@ -100,7 +100,7 @@ class Room:
             raise FullError(
                 f"{self.out}: expected room for about {gigabyte_text(size)} of results "
                 f"({', '.join(by_sink)}), {gigabyte_text(max(free, 0))} are free: free some, name "
-                "another --out, or write fewer frames (--set pseudo_labels.every=5)"
+                "another --out, or write less (export.formats, pseudo_labels.every=5)"
             )
         self._results[clip] = size
 

@@ -70,7 +70,8 @@ def cover_frames(
     `WHOLE_SHARE` of the area of the largest on the side where that is smaller. In a frame without
     whole evidence that lies between two with, at most `gap` frames apart, all that is carried from
     either side is covered, too, and both sightings, moved along the straight line between them,
-    grown by `BEND` of its length in the middle. At the end of a shot with a sighting on one side
+    grown by `BEND` of its length in the middle. Where whole evidence is farther away, parts count,
+    so that no frame between two sightings is bare. At the end of a shot with a sighting on one side
     only it is what is carried, and that sighting as it is where less than a quarter of it is left.
 
     Parameters
@@ -104,12 +105,14 @@ def cover_frames(
     frames = len(evidence)
     since = _carried_ages(evidence, backward, range(frames), gap, growth)
     until = _carried_ages(evidence, forward, range(frames - 1, -1, -1), gap, growth)
-    whole = whole_evidence(evidence, gap)
+    whole, present = whole_evidence(evidence, gap), np.asarray(evidence.any(axis=(1, 2)))
     cover = np.zeros((len(wanted), *evidence.shape[1:]), np.bool_)
     states = np.zeros(len(wanted), np.uint8)
     for k, t in enumerate(wanted):
         carried = evidence[t] | (since[t].astype(np.int16) + until[t] <= gap + 1)
         before, after = _nearest_evidence(whole, t)
+        if not present[t] and not _is_short(before, after, frames, gap, edges):
+            before, after = _nearest_evidence(present, t)  # parts are better than nothing
         if not whole[t] and _is_short(before, after, frames, gap, edges):
             if before is not None:
                 carried |= since[t] <= gap
@@ -117,7 +120,7 @@ def cover_frames(
                 carried |= until[t] <= gap
             cover[k] = _cover_between(evidence, before, t, after, carried, growth)
             states[k] = CARRIED
-        elif evidence[t].any():
+        elif present[t]:
             cover[k] = carried
             states[k] = SIGHTED
     return cover, states

@@ -12,6 +12,7 @@ from pipeline.errors import PipelineError
 from pipeline.stage import WHOLE, Arrays, Clip, Source, Step
 from steadymask.cli.terminal import line
 
+MOST_LISTED = 8  # classes of a segmenter
 READING_S = 300  # spent on masks at most
 
 
@@ -26,10 +27,20 @@ class MaskReadings:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps, self._texts, self._left = steps, list[str](), 0
+        self._segmenter_told = False
         self._until = time.monotonic() + READING_S
 
     def add(self, clip: Clip, facts: Mapping[str, Any]) -> None:
-        """Look at the masks of a clip, unless time is up and the store does not know them."""
+        """Look at the masks of a clip, unless time is up and the store does not know them.
+
+        A segmenter is loaded for the first clip alone: it is read alike for all.
+        """
+        if not has_masks(clip):
+            if not self._segmenter_told:
+                self._segmenter_told = True
+                texts = describe_segmenter(clip, self._steps, facts)
+                self._texts += [f"segmenter, on {line(clip.name)}: {line(text)}" for text in texts]
+            return
         if time.monotonic() > self._until and "mask_reading" not in facts:
             self._left += 1
             return
@@ -62,7 +73,7 @@ def describe_masks(clip: Clip, steps: Sequence[Step], facts: Mapping[str, Any]) 
     """
     probe = next((step for step in steps if step.name == "probe"), None)
     classes = next((step for step in steps if step.name == "classes"), None)
-    if not {"masks", "keyframes"} & clip.files.keys():
+    if not has_masks(clip):
         return []
     if not (isinstance(probe, Source) and isinstance(classes, Source)):
         return []
@@ -73,6 +84,40 @@ def describe_masks(clip: Clip, steps: Sequence[Step], facts: Mapping[str, Any]) 
         except PipelineError as error:
             return [f"cannot be read: {error}"]
     return [str(facts["mask_reading"]), *map(str, facts.get("mask_warnings", ()))]
+
+
+def has_masks(clip: Clip) -> bool:
+    """Return whether a clip's masks are files, and not made by a segmenter."""
+    return bool({"masks", "keyframes"} & clip.files.keys())
+
+
+def describe_segmenter(clip: Clip, steps: Sequence[Step], facts: Mapping[str, Any]) -> list[str]:
+    """Return the classes of a segmenter and how its outputs are read, or the error of a run.
+
+    Parameters
+    ----------
+    clip : Clip
+        On five of whose frames it is tried, unless ``segment.check`` is off.
+    steps : sequence of Step
+        Of the plan.
+    facts : mapping
+        Of the clip, as far as the store has them: then nothing is run.
+    """
+    probe = next((step for step in steps if step.name == "probe"), None)
+    classes = next((step for step in steps if step.name == "classes"), None)
+    if not (isinstance(probe, Source) and isinstance(classes, Source)):
+        return []
+    if "classes" not in facts:
+        try:
+            known = dict(facts) if "timeline" in facts else _run(probe, clip, {})
+            facts = {**known, **_run(classes, clip, known)}
+        except PipelineError as error:
+            return [f"cannot be used: {error}"]
+    names = facts.get("class_names", {})
+    listed = [names.get(str(label), str(label)) for label in facts["classes"]]
+    shown = ", ".join(listed[:MOST_LISTED]) + (", …" if len(listed) > MOST_LISTED else "")
+    count = "1 class" if len(listed) == 1 else f"{len(listed)} classes"
+    return [f"{count}: {shown}", *map(str, facts.get("mask_warnings", ()))]
 
 
 def _run(step: Source, clip: Clip, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -77,7 +77,7 @@ def _print_cost(console: Console, total: NDArray[np.float64], unknown: int, out:
     pixels, size, labels = total
     seconds, cores = pixels / REFERENCE_PIXELS * SECONDS_A_FRAME, os.cpu_count() or 1
     room = shutil.disk_usage(_existing_folder(out)).free
-    sets = f", {size_text(labels)} of pseudo-labels in {out}" if labels else ""
+    sets = f", {size_text(labels)} of results in {out}" if labels else ""
     console.print(
         f"to compute: about {duration_text(seconds)} of one processor, "
         f"{duration_text(seconds / cores)} on {cores} with nothing else to do, and "

@@ -107,6 +107,16 @@ def test_a_remnant_of_the_object_in_a_gap_is_no_sighting():
     assert states[4:8].tolist() == [CARRIED] * 4
 
 
+def test_a_gap_between_parts_is_not_bare_where_whole_sightings_are_too_far():
+    _, evidence = scene(14, range(6, 8))
+    remnant = (np.arange(SIZE[0]) < 18)[:, None]
+    for t in (3, 4, 5, 8, 9, 10):
+        evidence[t] &= remnant
+    cover, states = covered(evidence, gap=5)
+    assert states[6:8].tolist() == [CARRIED] * 2
+    assert cover[6:8].any(axis=(1, 2)).all()
+
+
 def test_what_is_carried_from_both_sides_is_covered():
     truth, evidence = scene(12, range(4, 8))
     cover, _ = cover_frames(

@@ -7,9 +7,17 @@ import pytest
 
 from pipeline.store.inventory import take_stock
 from pipeline.store.store import Store
+from stages.catalogue import build_steps
 from stages.pseudo_labels.stage import PseudoLabels
 from steadymask.cli.main import main
-from steadymask.cli.size_estimates import BLOCK, clip_bytes, label_bytes, needed_bytes
+from steadymask.cli.size_estimates import (
+    BLOCK,
+    clip_bytes,
+    label_bytes,
+    needed_bytes,
+    result_bytes,
+    written_bytes,
+)
 from tests.support.small_library import write_clip
 
 FRAMES = 8
@@ -120,7 +128,7 @@ def test_pseudo_labels_larger_than_the_disk_are_refused_before_the_start(tmp_pat
 
     status, failed = go(30_000, *wanted)
     assert status == 1
-    assert "GB of results (pseudo_labels), 0.0 GB are free" in failed["a"]
+    assert "GB of results (pseudo_labels, export), 0.0 GB are free" in failed["a"]
     begun = take_stock(Store(str(tmp_path / "out" / ".store"))).entries
     assert {entry.stage for entry in begun} == {"probe", "classes", "ingest", "segment"}
     assert go(1e9)[0] == 0
@@ -145,7 +153,7 @@ def test_the_plan_counts_pseudo_labels(tmp_path, capsys):
     capsys.readouterr()
     assert main([*arguments, "--plan", "--set", "pseudo_labels.enabled=true"]) == 0
     output = " ".join(capsys.readouterr().out.split())
-    assert re.search(r", [\d.]+ kB of pseudo-labels in", output)
+    assert re.search(r", [\d.]+ kB of results in", output)
     assert main([*arguments, "--plan"]) == 0
     assert "pseudo-labels" not in capsys.readouterr().out
 
@@ -156,3 +164,21 @@ def test_masks_at_the_source_s_size_are_counted(source, classes):
     small = clip_bytes((), facts)["segment"]
     large = clip_bytes((), facts | {"source_masks": source})["segment"]
     assert 10 * BLOCK < large - small < 10 * (0.2 * classes * 1080 * 1920 + BLOCK)
+
+
+def test_results_are_counted_by_format_and_class():
+    facts = {"frames": 100, "size": [480, 853], "source_size": [1080, 1920], "classes": [1, 2]}
+    one = result_bytes(["prores"], facts)
+    assert one > 100 * 1080 * 1920 * 0.7
+    assert result_bytes(["prores", "exr"], facts) > one
+    assert result_bytes(["matte"], facts) > 2 * result_bytes(["matte"], {**facts, "classes": [1]})
+    assert result_bytes([], facts) == 0
+
+
+def test_the_cover_is_counted_where_redaction_wants_it():
+    facts = {"frames": 50, "size": [480, 853], "source_size": [480, 853], "classes": [1]}
+    plain, _ = build_steps({}, "test")
+    redacting, _ = build_steps({"export": {"formats": ["redacted"]}}, "test")
+    assert "cover" not in clip_bytes(plain, facts)
+    assert clip_bytes(redacting, facts)["cover"] > 50 * 480 * 853 * 0.014  # the most measured
+    assert written_bytes(redacting, facts)["export"] >= result_bytes(["redacted"], facts)
