@@ -12,7 +12,7 @@ Examples
 --------
 >>> str(FLOW), FLOW.dtype, FLOW.shape
 ('flow.flow', 'int16', ('K2', 2, 'h', 'w'))
->>> offsets(2)
+>>> neighbour_offsets(2)
 (-2, -1, 1, 2)
 """
 

@@ -230,7 +230,7 @@ def consecutive_runs(frames: list[int]) -> list[range]:
 
     Examples
     --------
-    >>> consecutive([2, 3, 4, 7])
+    >>> consecutive_runs([2, 3, 4, 7])
     [range(2, 5), range(7, 8)]
     """
     runs: list[range] = []
