@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.hand_edits import find_hand_edits
+from stages.media.footage.sequences import frame_files
+from stages.media.masks.frame_matching import source_frame_name
 from steadymask.cli.terminal import line, plain_console
 
 MARKER = ".export.json"
@@ -17,7 +19,8 @@ MASKS = "masks/"
 def gather_hand_edits(out: Path, clips: Iterable[str]) -> dict[str, list[str]]:
     """Return the masks of each clip that were changed by hand, copied to ``OUT/corrections``.
 
-    There, ``OUT/corrections/<clip>/00004.png``, they are what ``--keyframes`` takes.
+    There, ``OUT/corrections/<clip>/source-frame-00004.png``, they are what ``--keyframes`` takes.
+    The names of results count from 0, those of the footage or of the masks may not.
     """
     edits: dict[str, list[str]] = {}
     for clip in clips:
@@ -31,8 +34,10 @@ def gather_hand_edits(out: Path, clips: Iterable[str]) -> dict[str, list[str]]:
         edits[clip] = files
         folder = out / CORRECTIONS / clip
         folder.mkdir(parents=True, exist_ok=True)
+        frames = {path.name: k for k, path in enumerate(frame_files(out / clip / MASKS))}
         for file in files:
-            shutil.copy2(out / clip / MASKS / file, folder / file)
+            name = f"{source_frame_name(frames[file])}{Path(file).suffix}"
+            shutil.copy2(out / clip / MASKS / file, folder / name)
     return edits
 
 

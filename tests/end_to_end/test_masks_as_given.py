@@ -34,7 +34,7 @@ def test_masks_painted_over_by_hand_are_kept_said_and_offered(tmp_path):
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert run["changed_by_hand"] == {"a": ["00004.png"]}
     offered = tmp_path / "out" / "corrections"
-    np.testing.assert_array_equal(read_labels(offered / "a" / "00004.png"), own)
+    np.testing.assert_array_equal(read_labels(offered / "a" / "source-frame-00004.png"), own)
     assert f"--keyframes {offered}" in other.stdout
 
 

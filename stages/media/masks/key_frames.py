@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import count, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -174,12 +174,18 @@ def _labels_by_name(own: Legend | None, keys: Legend) -> dict[int, int]:
     where it has no name of its own.
     """
     by_name = {name: label for label, name in own.names.items()} if own else {}
-    renamed = {}
+    matched = {}
     for label, name in keys.names.items():
         other = by_name.get(name, plain_label(name))
-        if other is not None and other != label:
-            renamed[label] = other
-    return renamed
+        if other is not None:
+            matched[label] = other
+    used = {*(own.classes if own else ()), *keys.classes, *matched.values()}
+    fresh = count(max(used, default=0) + 1)
+    for label in keys.classes:
+        # A class of another name must not fall together with one that was renamed to its number.
+        if label not in matched and label in matched.values():
+            matched[label] = next(fresh)
+    return {label: other for label, other in matched.items() if label != other}
 
 
 def _renamed_legend(keys: Legend, renamed: Mapping[int, int]) -> Legend:

@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -94,6 +96,56 @@ def test_of_a_video_they_are_numbered_like_the_masks(tmp_path):
     with pytest.raises(InputError, match=r"segment\.first"):
         open_evidence(alone, video, ReadingChoices())
     assert open_evidence(alone, video, ReadingChoices(first=0)).key_frames == (3,)
+
+
+def test_names_that_count_source_frames_mean_them_whatever_the_masks_count_from(tmp_path):
+    """What OUT/corrections and tasks are called: results count from 0, masks here from 1."""
+    own = write_masks(tmp_path / "own", dict.fromkeys(range(1, 7), 1))
+    keys = write_masks(tmp_path / "keys", {0: 2})
+    (keys / "00000.png").rename(keys / "source-frame-00003.png")
+    names = tuple(f"plate.{number}.png" for number in range(2, 8))
+    for footage in (FootageFacts("a", 6, (8, 10)), FootageFacts("a", 6, (8, 10), names)):
+        files = {"masks": own, "keyframes": keys}
+        assert open_evidence(files, footage, ReadingChoices()).key_frames == (3,)
+    (keys / "source-frame-00003.png").rename(keys / "source-frame-00006.png")
+    with pytest.raises(InputError, match=r"key frames: .*expected numbers from 0 to 5"):
+        open_evidence(files, footage, ReadingChoices())
+
+
+def labelled_by_name(tmp_path, names):
+    """Write COCO with a shape of each name in frame 3; categories are numbered from 1."""
+    tmp_path.mkdir(exist_ok=True)
+    squares = [[float(x), 2.0, x + 3.0, 2.0, x + 3.0, 6.0, float(x), 6.0] for x in (0, 0, 5)]
+    content = {
+        "images": [{"id": 1, "file_name": NAMES[3], "height": 8, "width": 10}],
+        "categories": [{"id": k, "name": name} for k, name in enumerate(names, start=1)],
+        "annotations": [
+            {"id": k, "image_id": 1, "category_id": k, "segmentation": [squares[k]]}
+            for k in range(1, len(names) + 1)
+        ],
+    }
+    path = tmp_path / "keys.json"
+    path.write_text(json.dumps(content))
+    return path
+
+
+@pytest.mark.parametrize("name", ["class 7", "other"])
+def test_classes_of_key_frames_are_those_of_the_same_name(tmp_path, name):
+    own = write_masks(tmp_path / "own", dict.fromkeys(range(6), 7))
+    files = {"masks": own, "keyframes": labelled_by_name(tmp_path, [name])}
+    source = open_evidence(files, FOOTAGE, ReadingChoices())
+    label = 7 if name == "class 7" else 1
+    assert [int(mask.max()) for mask in source] == [7, 7, 7, label, 7, 7]
+    assert source.legend.classes == ((7,) if label == 7 else (1, 7))
+    assert source.legend.names == ({} if label == 7 else {1: "other"})
+
+
+def test_a_class_of_another_name_does_not_fall_together_with_a_renamed_one(tmp_path):
+    own = write_masks(tmp_path / "own", dict.fromkeys(range(6), 2))
+    files = {"masks": own, "keyframes": labelled_by_name(tmp_path, ["class 2", "tree"])}
+    source = open_evidence(files, FOOTAGE, ReadingChoices())
+    assert source.legend.names == {3: "tree"}
+    assert np.unique(list(source)[3]).tolist() == [0, 2, 3]
 
 
 @pytest.mark.parametrize(
