@@ -19,6 +19,7 @@ from pipeline.stage import ArrayHandle, PartedSink, Reader, Sink
 from pipeline.store.artifact import Manifest, Piece
 from pipeline.store.keys import digest_json
 from pipeline.store.store import Store
+from pipeline.whole_files import creating, remove_path, write_whole
 
 READ = 8  # frames read at a time
 
@@ -47,9 +48,7 @@ def write_out(task: Task, store: Store) -> Manifest:
     left["files"] = {name: _size_on_disk(folder / name) for name in names}
     left["looks"] = describe_files(folder, (name for name in names if name in task.step.editable))
     put_back(folder, kept)
-    draft = marker.with_name(f"{marker.name}.draft")
-    draft.write_text(json.dumps(left, sort_keys=True))
-    draft.replace(marker)
+    write_whole(marker, json.dumps(left, sort_keys=True))
     shutil.rmtree(_parts_folder(task), ignore_errors=True)
     return _sink_manifest(task, names, time.time() - began)
 
@@ -127,14 +126,12 @@ def _write_part(task: Task, store: Store) -> None:
     if not isinstance(task.step, PartedSink):
         raise TypeError(f"{task.step.name} has no parts")
     folder = _part_folder(task)
-    draft = folder.with_name(f"{folder.name}.draft")
-    for old in (folder, draft):
-        shutil.rmtree(old, ignore_errors=True)
-    draft.mkdir(parents=True)
-    span = task.node.start, task.node.stop
-    task.step.write(task.clip, task.facts, span, _piece_reader(task, store), draft)
-    (draft / "key").write_text(task.key)
-    draft.rename(folder)
+    remove_path(folder)
+    with creating(folder) as draft:
+        draft.mkdir(parents=True)
+        span = task.node.start, task.node.stop
+        task.step.write(task.clip, task.facts, span, _piece_reader(task, store), draft)
+        (draft / "key").write_text(task.key)
 
 
 def _has_part(task: Task) -> bool:

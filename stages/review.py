@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
+from pipeline.whole_files import write_whole
 from stages.arrays import (
     AREAS,
     CARRIED,
@@ -70,9 +71,7 @@ class Review(Sink):
             },
             "trust": _trust_curves(shares, known.classes),
         }
-        draft = folder / "review.json.draft"
-        draft.write_text(json.dumps(content, allow_nan=False) + "\n")
-        draft.replace(folder / "review.json")
+        write_whole(folder / "review.json", json.dumps(content, allow_nan=False) + "\n")
         return ["review.json"]
 
     @staticmethod

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import Clip, Facts, Input, Reader, Sink
+from pipeline.whole_files import write_whole
 from stages.arrays import AREAS, BOUNDARY, INPUT_MASKS, OVERLAP, PAIRS, RESTLESS, neighbour_offsets
 from stages.facts import ClipFacts
 from stages.metrics.harm import Harm, blank_cause, blank_kind, find_blank, find_gone, find_restless
@@ -57,9 +58,8 @@ class Scores(Sink):
         scores["warnings"] = [
             harm.to_json() for harm in self._find_harms(facts, arrays, scores, read)
         ]
-        draft = folder / "metrics.json.draft"
-        draft.write_text(json.dumps(scores, indent=1, allow_nan=False) + "\n")
-        draft.replace(folder / "metrics.json")
+        text = json.dumps(scores, indent=1, allow_nan=False)
+        write_whole(folder / "metrics.json", f"{text}\n")
         return ["metrics.json"]
 
     def summary(self, name: str, facts: Facts, arrays: dict[str, NDArray[Any]]) -> dict[str, Any]:

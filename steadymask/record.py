@@ -9,6 +9,7 @@ from typing import Any, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from pipeline.errors import ConfigError
+from pipeline.whole_files import write_whole
 
 FILE = "run.json"
 
@@ -118,7 +119,5 @@ class RunRecord(BaseModel):
     def save(self, out: Path) -> None:
         """Write it into `out`, whole or not at all."""
         path = out / FILE
-        draft = path.with_suffix(".draft")
         text = json.dumps(self.model_dump(mode="json", exclude_unset=True), indent=1)
-        draft.write_text(text + "\n", encoding="utf-8")
-        draft.replace(path)
+        write_whole(path, f"{text}\n")

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipeline.stage import ArrayHandle, Clip, Facts, Input, Reader, Sink
+from pipeline.whole_files import write_whole
 from stages.arrays import (
     AREAS,
     BOUNDARY,
@@ -113,9 +114,7 @@ class Report(Sink):
         }
         for moment in text["moments"]:
             moment["value"] = plain_number(float(errors[1, moment["frame"]]))
-        draft = report_folder / ".draft.json"
-        draft.write_text(json.dumps(text, allow_nan=False))
-        draft.replace(report_folder / "clip.json")
+        write_whole(report_folder / "clip.json", json.dumps(text, allow_nan=False))
         return [FOLDER]
 
     def _frame_errors(self, facts: Facts, read: Reader) -> NDArray[np.float64]:

@@ -14,6 +14,7 @@ from urllib.parse import quote
 import numpy as np
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from pipeline.whole_files import write_whole
 from stages.report.curves import thinned_curve
 from steadymask.cli.glossary import GLOSSARY
 from steadymask.cli.review_list import read_review
@@ -247,6 +248,4 @@ def _write_page(path: Path, text: str) -> None:
     """Write a file, unless it says so already: replacing one is slow on many file systems."""
     if path.is_file() and path.read_text(encoding="utf-8", errors="replace") == text:
         return
-    draft = path.with_name(f".draft-{path.name}")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, text)

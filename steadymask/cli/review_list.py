@@ -8,6 +8,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from pipeline.whole_files import replacing
+
 COLUMNS = ("clip", "frame", "first", "last", "object", "risk", "reason")
 
 
@@ -27,9 +29,12 @@ def write_review(out: Path, clips: Iterable[str]) -> Path:
     """
     rows = [(clip, row) for clip in clips for row in read_review(out, clip)["rows"]]
     rows.sort(key=lambda clip_row: (-clip_row[1]["risk"], clip_row[0], clip_row[1]["frame"]))
-    path, draft = out / "review.csv", out / "review.csv.draft"
+    path = out / "review.csv"
     # A name that is no UTF-8 is written as its own bytes: it still names the clip.
-    with draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
+    with (
+        replacing(path) as draft,
+        draft.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file,
+    ):
         writer = csv.writer(file)
         writer.writerow(COLUMNS)
         for clip, row in rows:
@@ -37,5 +42,4 @@ def write_review(out: Path, clips: Iterable[str]) -> Path:
             writer.writerow(
                 [clip, row["frame"], first, stop - 1, row["object"], row["risk"], row["reason"]]
             )
-    draft.replace(path)
     return path

@@ -22,6 +22,7 @@ from pipeline.events import (
     TaskRetried,
     TaskStarted,
 )
+from pipeline.whole_files import write_whole
 from steadymask.cli.review_list import read_review, write_review
 from steadymask.cli.terminal import line, plain_console
 from steadymask.cli.work_meter import WorkMeter
@@ -161,7 +162,7 @@ class Record:
         every = sorted((self._ended | at_work).items())
         lines = ",\n".join(f"  {json.dumps(name)}: {text}" for name, text in every)
         head = json.dumps(about, indent=1).removesuffix("\n}")
-        _write_text(self.out / "run.json", f'{head},\n "clips": {{\n{lines}\n }}\n}}\n')
+        write_whole(self.out / "run.json", f'{head},\n "clips": {{\n{lines}\n }}\n}}\n')
         if state == "done":
             scores = {clip: self.scores(clip) for clip in sorted(self.finished)}
             _write_json(self.out / "metrics.json", {"clips": scores, "failures": self.failures})
@@ -308,10 +309,4 @@ def _library_versions() -> dict[str, str]:
 
 
 def _write_json(path: Path, content: dict[str, Any]) -> None:
-    _write_text(path, json.dumps(content, indent=1) + "\n")
-
-
-def _write_text(path: Path, text: str) -> None:
-    draft = path.with_suffix(".draft")
-    draft.write_text(text, encoding="utf-8")
-    draft.replace(path)
+    write_whole(path, json.dumps(content, indent=1) + "\n")

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from pipeline.errors import PipelineError
+from pipeline.whole_files import replacing
 from stages.models.segmenters.onnx import CLASSES_KEY
 from stages.models.weights import reason
 from steadymask.training.students import Student
@@ -58,17 +59,16 @@ def export_onnx(student: Student, path: Path) -> None:
         If the network holds what ONNX cannot, or the file computes something else.
     """
     network = _Deployed(student).eval().cpu()
-    draft = path.with_suffix(".draft")
-    try:
-        _trace(network, draft)
-    except Exception as error:  # the exporter has many kinds
-        raise PipelineError(
-            f"{path}: {student.name} cannot be written as ONNX: {reason(error)}"
-        ) from error
-    with draft.open("ab") as file:
-        file.write(_metadata(CLASSES_KEY, json.dumps(student.class_ids)))
-    _compare(network, draft, path)
-    draft.replace(path)
+    with replacing(path) as draft:
+        try:
+            _trace(network, draft)
+        except Exception as error:  # the exporter has many kinds
+            raise PipelineError(
+                f"{path}: {student.name} cannot be written as ONNX: {reason(error)}"
+            ) from error
+        with draft.open("ab") as file:
+            file.write(_metadata(CLASSES_KEY, json.dumps(student.class_ids)))
+        _compare(network, draft, path)
 
 
 def _trace(network: nn.Module, draft: Path) -> None:
@@ -140,7 +140,6 @@ def _compare(network: nn.Module, draft: Path, path: Path) -> None:
             else np.inf
         )
         if not apart <= TOLERANCE:
-            draft.unlink()
             raise PipelineError(
                 f"{path}: expected the network's probabilities for a picture of {size}, got some "
                 f"that differ by {apart:g}: does its graph depend on what is in the picture, or "

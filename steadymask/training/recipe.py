@@ -23,6 +23,7 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader, Dataset
 
+from pipeline.whole_files import replacing
 from stages.models.decoders.aligned import OWN, VOTED, AlignedDecoder, log_odds
 from stages.models.decoders.load import load_decoder, save_decoder
 from steadymask.training.augment import augmented_batch
@@ -93,10 +94,9 @@ def _write_shard(videos: Sequence[Path], folder: Path, seed: int, number: int) -
     few = [videos[(VIDEOS * number + k) % len(videos)] for k in range(min(VIDEOS, len(videos)))]
     batch = list(training_examples(few, SHARD, seed=1000 * seed + number))
     path = folder / f"{seed}-{number:03d}.npz"
-    draft = path.with_suffix(".draft.npz")
     arrays: Any = {name: np.stack([e[name] for e in batch]) for name in batch[0]}
-    np.savez(draft, **arrays)
-    draft.replace(path)
+    with replacing(path) as draft:
+        np.savez(draft, **arrays)
 
 
 def batch_loaders(folder: Path, batch: int, seed: int) -> tuple[Iterator[Batch], DataLoader[Batch]]:

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from pipeline.errors import ConfigError, InputError
+from pipeline.whole_files import replacing
 from stages.models.segmenters.base import IMAGENET
 from stages.models.torch_models import RANDOM, fill
 from stages.models.weights import download, load_checkpoint, reason, tensors
@@ -147,9 +148,8 @@ def save_student(path: Path, student: Student) -> None:
     about = {"format": FORMAT, "version": VERSION, "network": student.name}
     about["class_ids"] = json.dumps(student.class_ids)
     state = {name: value.contiguous().cpu() for name, value in student.state_dict().items()}
-    draft = path.with_suffix(".draft")
-    save_file(state, draft, metadata=about)
-    draft.replace(path)
+    with replacing(path) as draft:
+        save_file(state, draft, metadata=about)
 
 
 def load_student(path: Path) -> Student:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from pipeline.whole_files import draft_path
 from tests.pipeline.test_scheduler import computed, run
 from tests.support.toy_stages import STEPS, Book, Difference, Mean, Numbers, clip_of, numbers
 
@@ -75,7 +76,7 @@ def test_a_part_that_was_half_written_is_written_again(tmp_path, whole):
     written(tmp_path)
     part = tmp_path / "out" / "a" / ".book.parts" / "8-16"
     (part / "leaf.txt").write_text("half")
-    part.rename(part.with_name("8-16.draft"))
+    part.rename(draft_path(part))
     (tmp_path / "no binding").unlink()
     run(tmp_path, [clip], BOUND)
     assert written(tmp_path) == [8]

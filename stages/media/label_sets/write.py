@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import FullError, InputError
+from pipeline.whole_files import creating
 from stages.media.label_sets.clip_folder import FOLDER, RECORD, write_json
 from stages.media.label_sets.layouts import SPLITS, Layout, Sample, plain_name
 from stages.media.label_sets.registry import layout_type
@@ -167,19 +168,13 @@ def write_set(
 def _write_samples(
     samples: list[Sample], manifest: Json, target: Path, start: Callable[[Path], Layout]
 ) -> None:
-    draft = target.with_name(f".draft-{target.name}")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir()
-    try:
+    with creating(target) as draft:
+        draft.mkdir()
         with closing(start(draft)) as writer:
             for sample in samples:
                 writer.add(sample)
             writer.finish()
         write_json(draft / MANIFEST, manifest)
-        draft.rename(target)
-    except BaseException:
-        shutil.rmtree(draft, ignore_errors=True)
-        raise
 
 
 def _trusted_samples(gathered: GatheredLabels, val: float) -> list[Sample]:

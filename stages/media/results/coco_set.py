@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from pipeline.whole_files import replacing
 from stages.media.results.coco import Coco, write_json
-from stages.media.results.result import replacing
 
 Json = dict[str, Any]
 PICTURES = "frames"  # format, and folder, of pictures that are written beside

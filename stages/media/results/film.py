@@ -13,6 +13,8 @@ import numpy as np
 from av.codec.context import Flags
 from numpy.typing import NDArray
 
+from pipeline.whole_files import draft_path, write_whole
+
 KEYFRAMES = 12  # a browser steps back by decoding from the last one
 BT601, LIMITED = 6, 1  # of H.264: without them browsers guess the colours from the height
 QUALITY = 82  # of JPEG
@@ -29,7 +31,7 @@ class Film:
     """
 
     def __init__(self, path: Path, rate: float) -> None:
-        self._target, self._draft = path, path.with_name(f".draft-{path.name}")
+        self._target, self._draft = path, draft_path(path)
         self._rate = max(Fraction(rate).limit_denominator(1001), Fraction(1, 1001))
         self._container: Any = None
         self._stream: Any = None
@@ -87,6 +89,4 @@ def write_jpeg(path: Path, picture: NDArray[np.uint8]) -> None:
     _, data = cv2.imencode(
         ".jpg", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, QUALITY]
     )
-    draft = path.with_name(f".draft-{path.name}")
-    draft.write_bytes(data.tobytes())
-    draft.replace(path)
+    write_whole(path, data.tobytes())

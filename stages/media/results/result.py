@@ -11,8 +11,7 @@ import os
 import re
 import shutil
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from functools import cached_property
@@ -24,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError, PipelineError
+from pipeline.whole_files import replacing
 from stages.media.footage.tags import SourceTags, source_tags
 from stages.media.footage.timeline import Timeline
 from stages.media.results.settings import ResultSettings
@@ -240,27 +240,6 @@ class Result(ABC):
         WriteError
             If frames are missing, or the size, the times or the alpha are not as they should be.
         """
-
-
-@contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Give a path to write to, which then replaces the target, or after an error is gone."""
-    draft = target.with_name(f".draft-{target.name}")
-    remove(draft)
-    try:
-        yield draft
-        remove(target)
-        draft.rename(target)
-    finally:
-        remove(draft)
-
-
-def remove(path: Path) -> None:
-    """Remove a file or a folder with all that it holds."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def link(file: Path, target: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pipeline.errors import InputError
+from pipeline.whole_files import replacing
 from stages.models.torch_models import RANDOM, fill, move_to_device
 from stages.models.weights import file_digest, load_checkpoint, reason
 
@@ -78,9 +79,8 @@ def save_decoder(path: Path, decoder: nn.Module) -> None:
     about = {"format": FORMAT, "version": VERSION, "kind": kind}
     about["settings"] = json.dumps(decoder.settings, sort_keys=True)
     state = {name: value.contiguous().cpu() for name, value in decoder.state_dict().items()}
-    draft = path.with_suffix(".draft")
-    save_file(state, draft, metadata=about)
-    draft.replace(path)
+    with replacing(path) as draft:
+        save_file(state, draft, metadata=about)
 
 
 @lru_cache(maxsize=2)
