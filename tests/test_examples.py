@@ -50,4 +50,13 @@ def test_own_flow(example):
 
 def test_own_refine(example):
     stable = example("own_refine").main()
-    assert np.count_nonzero(stable.labels[3]) == 20 * 24
+    square = np.zeros((48, 64), np.uint8)
+    square[10:30, 20:44] = 1
+    different = np.argwhere((stable.labels[3] > 0) != (square > 0))
+    # smooth.blur rounds the four corners by a pixel each, and nothing else differs.
+    assert {tuple(pixel) for pixel in different.tolist()} <= {
+        (10, 20),
+        (10, 43),
+        (29, 20),
+        (29, 43),
+    }

@@ -206,17 +206,17 @@ def judge_spell(
     off = sum(1 - overlap(own, side) for side in sides) - (1 - agreement)
     if agreement < AGREE or off < 2 * OFF:
         return None
-    said = carried > 0.5
+    stated = carried > 0.5
     unit = own.shape[0] / 240
     side = 2 * max(round(LINE * unit), 1) + 1
     thick = cv2.morphologyEx(
-        (said != own).astype(np.uint8), cv2.MORPH_OPEN, np.ones((side, side), np.uint8)
+        (stated != own).astype(np.uint8), cv2.MORPH_OPEN, np.ones((side, side), np.uint8)
     )
     count, pieces = cv2.connectedComponents(thick, connectivity=8)
     out = np.zeros(own.shape, np.bool_)
     for piece in range(1, count):
         inside = pieces == piece
-        way = 1 if said[inside].mean() > 0.5 else -1
+        way = 1 if stated[inside].mean() > 0.5 else -1
         if way * float(odds[inside].mean()) >= SPOKEN:
             out |= inside
     return out if out.any() else None
