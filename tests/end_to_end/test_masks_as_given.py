@@ -59,7 +59,8 @@ def test_names_of_categories_are_kept_to_the_end_and_the_reading_is_told(tmp_pat
     (tmp_path / "set.json").write_text(json.dumps(coco_of(FRAMES)))
     how = [tmp_path / "footage", "--masks", tmp_path / "set.json", "--out", tmp_path / "out"]
     reading = (
-        "6 annotated frames, COCO or YouTube-VIS JSON, 0 = background, 2 classes: disc, bar; "
+        "6 annotated frames, COCO, COCO panoptic (with its pictures) or YouTube-VIS JSON, "
+        "0 = background, 2 classes: disc, bar; "
         "all 6 frames"
     )
     plan = give(*how, "--plan")
