@@ -96,6 +96,9 @@ class Run:
         self._in_flight = 0
         self._attempts: Counter[Node] = Counter()
         self._repairs: Counter[str] = Counter()
+        # When, as the number of repairs until then, a task began and an artifact was repaired.
+        self._begun_at: dict[Node, int] = {}
+        self._repaired_at: dict[str, int] = {}
 
     def go(self, clips: Iterable[Clip]) -> None:
         """Do everything for all clips. Failures are told to the listener.
@@ -181,6 +184,7 @@ class Run:
         if self._executor is None:
             self._executor = self._start_executor()
         self._executor.submit(task)
+        self._begun_at[task.node] = self._repairs.total()
         self._attempts[task.node] += 1
         self._tell_event(TaskStarted(plan.clip.name, task.node))
         self._in_flight += 1
@@ -197,6 +201,7 @@ class Run:
         seconds = float(manifest.provenance.get("seconds", 0.0))
         stored = manifest.bytes_stored()
         attempts = self._attempts.pop(node, 0)
+        self._begun_at.pop(node, None)
         self._tell_event(ended(plan.clip.name, node, seconds, stored, attempts))
 
     def _count_tasks(self, plan: ClipPlan) -> None:
@@ -244,18 +249,32 @@ class Run:
             plan.retry(task.node)
         else:
             del self._attempts[task.node]  # it was not at fault
-            keys = {piece.key for pieces in task.pieces.values() for piece in pieces}
-            gone = [key for key in keys if key == error.key or not self._store.has_arrays(key)]
-            if max(self._repairs[key] for key in gone) >= REPAIRS:
+            gone = self._find_gone(task, error)
+            if max((self._repairs[key] for key in gone), default=0) >= REPAIRS:
                 self._fail_clip(plan, task.node, error)
                 return
             for key in gone:
                 self._repairs[key] += 1
+                self._repaired_at[key] = self._repairs.total()
                 self._store.remove(key)
             plan.undo(gone, task.node)
             self._count_tasks(plan)
         name = type(error).__name__
         self._tell_event(TaskRetried(plan.clip.name, task.node, str(error), name, attempts))
+
+    def _find_gone(self, task: Task, error: DamageError) -> list[str]:
+        """Return the keys of what a task read that is to be made again.
+
+        Another reader that began before may have had it made again meanwhile.
+        """
+        begun = self._begun_at[task.node]
+        keys = {piece.key for pieces in task.pieces.values() for piece in pieces}
+        return [
+            key
+            for key in keys
+            if (key == error.key or not self._store.has_arrays(key))
+            and self._repaired_at.get(key, 0) <= begun
+        ]
 
     def _close_clip(self, plan: ClipPlan) -> None:
         del self._open[plan.clip.name]

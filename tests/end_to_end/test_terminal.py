@@ -132,12 +132,14 @@ def open_folder():
         yield Path(folder)
 
 
+# nobody, and a number without a name as in `docker run --user`
+@pytest.mark.parametrize(("user", "home"), [(65534, "/nonexistent"), (12345, "/")])
 @pytest.mark.skipif(os.geteuid() != 0, reason="becomes another user, which only root may")
-def test_a_user_who_may_write_nothing_but_the_results(open_folder):
+def test_a_user_who_may_write_nothing_but_the_results(open_folder, user, home):
     python = shutil.which("python3", path="/usr/bin")
-    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    nobody = ["setpriv", f"--reuid={user}", f"--regid={user}", "--clear-groups"]
     packages = next(path for path in sys.path if path.endswith("site-packages"))
-    environment = os.environ | {"HOME": "/nonexistent", "PYTHONPATH": packages}
+    environment = os.environ | {"HOME": home, "PYTHONPATH": packages}
     probe = [*nobody, str(python), "-c", "import sys, numpy; print(sys.version_info[:2])"]
     if shutil.which("setpriv") is None or python is None:
         pytest.skip("no setpriv, or no Python of the system")

@@ -15,7 +15,7 @@ import pytest
 from pipeline import scheduler as run_module
 from pipeline import task_runner as work
 from pipeline.disk_admission import Room
-from pipeline.errors import FullError, LostError
+from pipeline.errors import DamageError, FullError, LostError
 from pipeline.executor import InlineExecutor
 from pipeline.ledger import Ledger
 from pipeline.plan import ClipPlan
@@ -66,6 +66,36 @@ class DiesAtTheEnd(InlineExecutor):
         log.parent.mkdir(parents=True)
         log.write_text("begun")
         return task, LostError(f"{task.node}: its worker died")
+
+
+class LateFinder:
+    """An executor of which two tasks find their input gone, the second when it was made again."""
+
+    slots = 2
+
+    def __init__(self, url):
+        self._inner = InlineExecutor(url, 1)
+        self._finders, self._finds, self._late = [], 2, False
+
+    def submit(self, task):
+        if task.node.stage == "mean" and self._finds:
+            self._finds -= 1
+            self._finders.append(task)
+        else:
+            self._inner.submit(task)
+
+    def next_done(self):
+        if self._late or len(self._finders) == 2:
+            self._late = False
+            finder = self._finders.pop()
+            (piece,) = finder.pieces["numbers.x"]
+            return finder, DamageError("gone", piece.key)
+        task, outcome = self._inner.next_done()
+        self._late = bool(self._finders)
+        return task, outcome
+
+    def close(self):
+        self._inner.close()
 
 
 def run(tmp_path, clips, steps=STEPS, start=None, *, chunk=4, out="out", retry=False):
@@ -383,3 +413,11 @@ def test_a_worker_that_dies_after_its_result_leaves_no_log(tmp_path):
     events = run(tmp_path, [clip], start=lambda: DiesAtTheEnd(url, 1))
     assert (kinds(events)["again"], kinds(events)["finished"]) == (1, 1)
     assert not (tmp_path / "out" / "a" / "logs").exists()
+
+
+def test_what_two_readers_find_gone_is_made_again_once(tmp_path):
+    clip = clip_of(tmp_path, "a", numbers(8))
+    url = Store(str(tmp_path / "store")).url
+    events = run(tmp_path, [clip], start=lambda: LateFinder(url))
+    assert (kinds(events)["again"], kinds(events)["finished"]) == (2, 1)
+    assert sum(e.kind == "done" and e.node.stage == "numbers" for e in events) == 2
