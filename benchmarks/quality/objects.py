@@ -18,20 +18,22 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from stages.media.footage.video import read_picture  # noqa: E402 (as quality.py)
 from stages.media.masks.palette import read_labels  # noqa: E402
-from stages.ops.identities import ObjectMatcher  # noqa: E402
 from steadymask.evaluation.object_tracks import ObjectTracks  # noqa: E402
-from tests.support.object_scenes import scene_with_crossings, shuffled_numbers  # noqa: E402
+from tests.support.object_scenes import (  # noqa: E402
+    matched_labels,
+    overlap_labels,
+    scene_with_crossings,
+    shuffled_numbers,
+)
 
 Labels = NDArray[np.uint16]
 Pictures = NDArray[np.uint8]
-LEAST_OVERLAP = 0.1
 
 
 def main() -> None:
@@ -95,38 +97,6 @@ def sequence_clip(folder: Path) -> tuple[Pictures, Labels] | None:
         return None
     pictures = sorted((folder / "JPEGImages").iterdir())
     return np.stack([read_picture(file) for file in pictures]), labels
-
-
-def matched_labels(pictures: Pictures, labels: Labels) -> Labels:
-    """Return labels with one number an object, as the pipeline gives them."""
-    matcher = ObjectMatcher()
-    numbers = [matcher.add_frame(p, plane) for p, plane in zip(pictures, labels, strict=True)]
-    final = matcher.joined_numbers()
-    out = np.zeros_like(labels)
-    for t, frame in enumerate(numbers):
-        for label, number in frame.items():
-            out[t][labels[t] == label] = final[number]
-    return out
-
-
-def overlap_labels(labels: Labels) -> Labels:
-    """Return labels numbered by the overlap with the frame before, as most scripts do."""
-    out = np.zeros_like(labels)
-    most = 0
-    for t, plane in enumerate(labels):
-        before = out[t - 1] if t else np.zeros_like(plane)
-        shared = np.zeros((int(before.max()) + 1, int(plane.max()) + 1))
-        np.add.at(shared, (before, plane), 1)
-        union = shared.sum(axis=1)[:, None] + shared.sum(axis=0)[None] - shared
-        overlap = (shared / np.maximum(union, 1))[1:, 1:]
-        pairs = zip(*linear_sum_assignment(overlap, maximize=True), strict=True)
-        numbers = {c + 1: r + 1 for r, c in pairs if overlap[r, c] > LEAST_OVERLAP}
-        for label in np.flatnonzero(np.bincount(plane.ravel())).tolist():
-            if label and label not in numbers:
-                most += 1
-                numbers[label] = most
-            out[t][plane == label] = numbers.get(label, 0)
-    return out
 
 
 def track_scores(labels: Labels, truth: Labels) -> dict[str, float]:

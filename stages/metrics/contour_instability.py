@@ -1,4 +1,7 @@
-"""How much a mask's outline wobbles from frame to frame: the T of the DAVIS benchmark."""
+"""How much the shape of a mask's outline changes from frame to frame, in a way of our own.
+
+The T of the DAVIS benchmark's program is `stages.metrics.davis_instability`.
+"""
 
 from __future__ import annotations
 

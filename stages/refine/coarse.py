@@ -35,7 +35,7 @@ class CoarseDecoder:
     flow : Span of (2 * radius, 2, h, w) int16
     masks : callable
         Returns the soft masks of a frame, (H, W, C) uint8, before voting.
-    look : int
+    window_length : int
         Frames that the decoder may look at; no more than it was trained for.
     appearance : float
         See `stages.ops.voting.appearance_table`.

@@ -2,6 +2,11 @@
 
 import cv2
 import numpy as np
+from scipy.optimize import linear_sum_assignment
+
+from stages.ops.identities import ObjectMatcher
+
+LEAST_OVERLAP = 0.1
 
 
 def textured(rng, shape, base, contrast=40):
@@ -67,3 +72,35 @@ def number_switches(truth, result):
             switches += last.get(label, number) != number
             last[label] = number
     return switches
+
+
+def matched_labels(pictures, labels):
+    """Return labels with one number an object, as the pipeline gives them."""
+    matcher = ObjectMatcher()
+    numbers = [matcher.add_frame(p, plane) for p, plane in zip(pictures, labels, strict=True)]
+    final = matcher.joined_numbers()
+    out = np.zeros_like(labels)
+    for t, frame in enumerate(numbers):
+        for label, number in frame.items():
+            out[t][labels[t] == label] = final[number]
+    return out
+
+
+def overlap_labels(labels):
+    """Return labels numbered by the overlap with the frame before, as most scripts do."""
+    out = np.zeros_like(labels)
+    most = 0
+    for t, plane in enumerate(labels):
+        before = out[t - 1] if t else np.zeros_like(plane)
+        shared = np.zeros((int(before.max()) + 1, int(plane.max()) + 1))
+        np.add.at(shared, (before, plane), 1)
+        union = shared.sum(axis=1)[:, None] + shared.sum(axis=0)[None] - shared
+        overlap = (shared / np.maximum(union, 1))[1:, 1:]
+        pairs = zip(*linear_sum_assignment(overlap, maximize=True), strict=True)
+        numbers = {c + 1: r + 1 for r, c in pairs if overlap[r, c] > LEAST_OVERLAP}
+        for label in np.flatnonzero(np.bincount(plane.ravel())).tolist():
+            if label and label not in numbers:
+                most += 1
+                numbers[label] = most
+            out[t][plane == label] = numbers.get(label, 0)
+    return out

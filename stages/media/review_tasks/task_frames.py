@@ -74,7 +74,11 @@ def read_task_frames(
         picture = next(iter(read_frames(footage, timeline, frames=(frame, frame + 1))))
         labels = read_labels(files[frame]).astype(np.uint16)
         if labels.shape != picture.shape[:2]:
-            raise InputError(f"{files[frame]}: expected the size of {footage}, another was found")
+            (rows, columns), (high, wide) = picture.shape[:2], labels.shape
+            raise InputError(
+                f"{files[frame]}: expected {columns} x {rows} as {footage}, got {wide} x {high}: "
+                "is this the footage of that run?"
+            )
         name = picture_file_name(timeline, frame)
         yield TaskFrame(name, picture, labels, tuple(wanted[frame]))
 

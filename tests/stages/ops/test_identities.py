@@ -1,50 +1,15 @@
 import numpy as np
 import pytest
-from scipy.optimize import linear_sum_assignment
 
 from stages.ops.identities import ObjectMatcher
 from stages.ops.object_views import number_changes, shrink_labels
-from tests.support.object_scenes import number_switches, scene_with_crossings, shuffled_numbers
-
-
-def matched(pictures, labels):
-    matcher = ObjectMatcher()
-    numbers = [matcher.add_frame(p, plane) for p, plane in zip(pictures, labels, strict=True)]
-    final = matcher.joined_numbers()
-    out = np.zeros_like(labels)
-    for t, frame in enumerate(numbers):
-        for label, number in frame.items():
-            out[t][labels[t] == label] = final[number]
-    return out
-
-
-def matched_by_overlap_alone(labels):
-    """Number objects by the overlap with the frame before, as most scripts do."""
-    out = np.zeros_like(labels)
-    most = 0
-    for t, plane in enumerate(labels):
-        present = [label for label in np.unique(plane) if label]
-        before = [label for label in np.unique(out[t - 1]) if label] if t else []
-        overlap = np.array(
-            [
-                [
-                    np.sum((out[t - 1] == a) & (plane == b))
-                    / np.sum((out[t - 1] == a) | (plane == b))
-                    for b in present
-                ]
-                for a in before
-            ]
-        ).reshape(len(before), len(present))
-        rows, columns = linear_sum_assignment(-overlap)
-        numbers = {
-            present[c]: before[r] for r, c in zip(rows, columns, strict=True) if overlap[r, c] > 0.1
-        }
-        for label in present:
-            if label not in numbers:
-                most += 1
-                numbers[label] = most
-            out[t][plane == label] = numbers[label]
-    return out
+from tests.support.object_scenes import (
+    matched_labels,
+    number_switches,
+    overlap_labels,
+    scene_with_crossings,
+    shuffled_numbers,
+)
 
 
 # Objects of one colour that come back a few pixels at a time cannot always be told apart.
@@ -54,10 +19,8 @@ def test_objects_that_cross_leave_and_return_keep_their_numbers(alike, share):
     for seed in range(3):
         pictures, labels = scene_with_crossings(seed, alike=alike)
         mixed = shuffled_numbers(labels, seed)
-        switches += number_switches(labels, matched(pictures, mixed))
-        overlap_switches += number_switches(
-            labels[:, ::2, ::2], matched_by_overlap_alone(mixed[:, ::2, ::2])
-        )
+        switches += number_switches(labels, matched_labels(pictures, mixed))
+        overlap_switches += number_switches(labels, overlap_labels(mixed))
     assert overlap_switches > 30
     assert switches <= share * overlap_switches
 
@@ -71,10 +34,8 @@ def test_masks_that_are_missing_now_and_then_hardly_change_numbers():
             for label in np.flatnonzero(rng.uniform(size=5) < 0.1) + 1:
                 labels[t][labels[t] == label] = 0
         mixed = shuffled_numbers(labels, seed)
-        switches += number_switches(labels, matched(pictures, mixed))
-        overlap_switches += number_switches(
-            labels[:, ::2, ::2], matched_by_overlap_alone(mixed[:, ::2, ::2])
-        )
+        switches += number_switches(labels, matched_labels(pictures, mixed))
+        overlap_switches += number_switches(labels, overlap_labels(mixed))
     assert overlap_switches > 60
     assert switches <= 0.05 * overlap_switches
 
