@@ -39,7 +39,7 @@ from stages.media.masks.palette import read_labels, write_indexed_png  # noqa: E
 from steadymask.evaluation.kinds_of_masks import KINDS, make_masks  # noqa: E402
 
 ADOPT_ORPHANS = 36  # PR_SET_CHILD_SUBREAPER of linux/prctl.h
-ORPHANS_S = 60  # for processes that a run has left behind
+ORPHANS_S = 180  # for processes that a run has left behind: agents of Ray live on for 60
 
 
 class Cost(NamedTuple):
