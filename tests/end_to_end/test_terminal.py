@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.small_library import write_clip
-from tests.support.terminal_session import TerminalSession
+from tests.support.terminal_session import TerminalSession, listen_to_signals
 
 ROOT = Path(__file__).resolve().parents[2]
 COMMAND = f"{sys.executable} {ROOT / 'run_pipeline.py'}"
@@ -109,8 +109,9 @@ def test_who_closes_the_pipe_costs_the_run_nothing(tmp_path):
 def test_a_signal_from_outside_is_ctrl_c(tmp_path, name, expected):
     write_clip(tmp_path, "a", 60)
     with subprocess.Popen(
-        RUN.split(), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
-    ) as run:
+        RUN.split(), cwd=tmp_path, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        preexec_fn=listen_to_signals,
+    ) as run:  # fmt: skip
         manifests = tmp_path / "out" / ".store" / "objects"
         deadline = time.monotonic() + LIMIT_S
         while not list(manifests.glob("*/*/manifest.json")):

@@ -16,6 +16,15 @@ LONGEST_ESCAPE = 200  # characters; what is longer is none
 LONGEST_PATTERN = 1000  # characters that a pattern may match
 
 
+def listen_to_signals():
+    """Let this process be stopped as one that a person starts, also below nohup or a shell's `&`.
+
+    A program in the background may have been started with these signals ignored, and hands that on.
+    """
+    for interrupt in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(interrupt, signal.SIG_DFL)
+
+
 class TerminalSession:
     """Runs `bash -i` under a pseudo-terminal of its own session.
 
@@ -31,10 +40,7 @@ class TerminalSession:
         environment |= {"PS1": "ready> ", "TERM": "xterm-256color", **variables}
         self.shell, self._terminal = pty.fork()
         if self.shell == 0:
-            # A program in the background may have been started with these ignored; a shell at a
-            # terminal is not, and would hand them on.
-            for interrupt in (signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGHUP):
-                signal.signal(interrupt, signal.SIG_DFL)
+            listen_to_signals()
             os.chdir(folder)
             os.execvpe("bash", ["bash", "--norc", "--noprofile", "-i"], environment)
         size = struct.pack("HHHH", rows, columns, 0, 0)
