@@ -104,7 +104,7 @@ class ClipFacts:
 
     @property
     def mask_reading(self) -> str:
-        """How the masks' files were understood, in words; empty where a segmenter made them."""
+        """How the masks' files were understood, in words; of a segmenter, its outputs. Empty where neither says."""
         return str(self.values.get("mask_reading", ""))
 
     @property

@@ -77,7 +77,7 @@ class Classes(Source):
         return {
             "classes": list(segmenter.class_ids),
             "class_names": {str(k): name for k, name in names.items()},
-            "mask_warnings": list(segmenter.notes),
+            "mask_reading": "; ".join(segmenter.notes),
         }
 
     @staticmethod
@@ -90,7 +90,7 @@ class Classes(Source):
         return {
             "classes": [1] if segment.union else list(names),
             "class_names": {} if segment.union else {str(k): name for k, name in names.items()},
-            "mask_warnings": list(segment.load_prompted().notes),
+            "mask_reading": "; ".join(segment.load_prompted().notes),
             "prompts": [prompt.model_dump(mode="json") for prompt in prompts],
         }
 

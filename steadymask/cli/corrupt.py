@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
+from pipeline.wording import count_text
 from stages.media.masks.folder import read_png
 from stages.media.masks.palette import write_indexed_png
 from stages.ops.corruption import corrupted_mask, eroded_mask
@@ -70,7 +71,7 @@ def main(arguments: Sequence[str]) -> int:
             labels = read_png(path).values
             flickering = _corrupted_labels(labels, rng, angle, options)
             write_indexed_png(folder / f"{path.stem}.png", flickering)
-    print(f"{len(clips)} clips: {options.to}")
+    print(f"{count_text(len(clips), 'clip')}: {options.to}")
     return 0
 
 

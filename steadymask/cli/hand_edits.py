@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from pipeline.hand_edits import find_hand_edits
+from pipeline.wording import count_text
 from stages.media.footage.sequences import frame_files
 from stages.media.masks.frame_matching import source_frame_name
 from steadymask.cli.terminal import line, plain_console
@@ -46,7 +47,7 @@ def print_hand_edits(out: Path, edits: dict[str, list[str]]) -> None:
     console = plain_console()
     for clip, files in edits.items():
         some = ", ".join(files[:5]) + (", …" if len(files) > 5 else "")
-        text = f"kept: {line(clip)}: {len(files)} masks were changed by hand ({some})"
+        text = f"kept: {line(clip)}: {count_text(len(files), 'mask')} changed by hand ({some})"
         console.print(text, markup=False, highlight=False, soft_wrap=True)
     if edits:
         offer = (

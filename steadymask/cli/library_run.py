@@ -19,6 +19,7 @@ from pipeline.scheduler import Run
 from pipeline.stage import Clip, Step
 from pipeline.store.retention import Budget, in_use
 from pipeline.store.store import Store
+from pipeline.wording import count_text
 from stages.catalogue import Engine, build_steps
 from steadymask.cli.awake_clock import awake_clock
 from steadymask.cli.data_set import print_data_set
@@ -157,7 +158,8 @@ def run_library(options: argparse.Namespace) -> int:
         )
     print_passed_over(library.passed_over)
     announce(
-        f"{len(library.clips) + len(library.failures)} clips in {options.footage}, results go to "
+        f"{count_text(len(library.clips) + len(library.failures), 'clip')} in {options.footage}, "
+        "results go to "
         f"{options.out}"
     )
     # This imports all of them, which takes a second.

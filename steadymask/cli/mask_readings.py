@@ -117,7 +117,8 @@ def describe_segmenter(clip: Clip, steps: Sequence[Step], facts: Mapping[str, An
     listed = [names.get(str(label), str(label)) for label in facts["classes"]]
     shown = ", ".join(listed[:MOST_LISTED]) + (", …" if len(listed) > MOST_LISTED else "")
     count = "1 class" if len(listed) == 1 else f"{len(listed)} classes"
-    return [f"{count}: {shown}", *map(str, facts.get("mask_warnings", ()))]
+    reading = facts.get("mask_reading", "")
+    return [f"{count}: {shown}", *([str(reading)] if reading else [])]
 
 
 def _run(step: Source, clip: Clip, facts: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.errors import ConfigError, InputError
+from pipeline.wording import count_text
 from stages.media.footage.video import read_picture
 from stages.media.masks.folder import read_png
 from stages.media.masks.palette import write_indexed_png
@@ -83,7 +84,7 @@ def main(arguments: Sequence[str]) -> int:
         raise ConfigError(str(error)) from error
     text = {"seed": options.seed, "clips": record}
     (options.to / "perturbation.json").write_text(json.dumps(text, indent=1) + "\n")
-    print(f"{len(record)} clips of {options.frames} frames: {options.to}")
+    print(f"{count_text(len(record), 'clip')} of {options.frames} frames: {options.to}")
     return 0
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError, InputError
+from pipeline.wording import count_text
 from stages.media.footage.library import find_clips
 from stages.media.footage.timeline import probe
 from stages.media.review_tasks.task_frames import read_task_frames, task_labels
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str]) -> int:
             )
         frames = chosen_frames(rows, options.every)
         path = _write_clip(options, record, clip, library.clips[clip], frames)
-        print(line(f"{clip}: {len(frames)} frames: {path}"))
+        print(line(f"{clip}: {count_text(len(frames), 'frame')}: {path}"))
         count += len(frames)
     if not count:
         print(f"no frame has a risk of {options.risk:g} or more")

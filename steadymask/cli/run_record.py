@@ -23,6 +23,7 @@ from pipeline.events import (
     TaskStarted,
 )
 from pipeline.whole_files import write_whole
+from pipeline.wording import count_text
 from steadymask.cli.review_list import read_review, write_review
 from steadymask.cli.terminal import line, plain_console
 from steadymask.cli.work_meter import WorkMeter
@@ -233,7 +234,8 @@ def print_table(record: Record) -> None:
     for clip, reason in record.failures.items():
         failure = f"failed: {line(clip)}: {line(reason)}"
         console.print(failure, markup=False, highlight=False, soft_wrap=True)
-    done = f"{len(record.finished)} clips done, {len(record.failures)} failed: {record.out}"
+    done = count_text(len(record.finished), "clip")
+    done = f"{done} done, {len(record.failures)} failed: {record.out}"
     console.print(done, markup=False, highlight=False, soft_wrap=True)
 
 

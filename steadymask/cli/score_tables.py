@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from pipeline.wording import count_text
 from steadymask.cli.terminal import line
 from steadymask.evaluation.score_clip import TRUTH, ClipScores
 from steadymask.evaluation.summary import HIGHER, LOWER, MEASURES, Mean, Summary
@@ -64,7 +65,7 @@ def print_conditions(console: Console, conditions: Conditions) -> None:
 def print_summary(console: Console, summary: Summary, systems: Sequence[str]) -> None:
     """Print the means of all systems side by side."""
     names = [*systems, TRUTH] if TRUTH in summary.means else list(systems)
-    title = f"mean over {len(summary.clips)} clips, 95 % interval below; ★ best"
+    title = f"mean over {count_text(len(summary.clips), 'clip')}, 95 % interval below; ★ best"
     table = Table("measure", "", *names, title=title)
     for measure, (way, _) in MEASURES.items():
         cells = [summary.means[name].get(measure) for name in names]

@@ -13,6 +13,7 @@ from rich.table import Table
 
 from pipeline.errors import ConfigError
 from pipeline.lock import at_work
+from pipeline.wording import count_text
 from steadymask.cli.terminal import line, plain_console
 from steadymask.cli.units import duration_text
 
@@ -131,7 +132,7 @@ def _print_status(state: dict[str, Any]) -> None:
 
     share = "" if state["share"] is None else f", {state['share']:.0%} of the work"
     say(
-        f"{state['state']}: {state['finished']} of {state['clips']} clips done, "
+        f"{state['state']}: {state['finished']} of {count_text(state['clips'], 'clip')} done, "
         f"{state['failed']} failed{share}, {duration_text(state['seconds'])} so far"
     )
     if state["state"] == "running":

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from pipeline.wording import count_text
 from steadymask.cli.terminal import line
 
 SHOWN = 8  # runs of frames of a class that are named
@@ -33,8 +34,9 @@ def print_uncovered(out: Path, clips: Iterable[str]) -> int:
                 runs = frame_runs(frames)
                 more = f", and {len(runs) - SHOWN} more runs" if len(runs) > SHOWN else ""
                 print(
-                    f"uncovered: {line(clip)}: {line(name)} in {len(frames)} frames between two "
-                    f"with it: {', '.join(runs[:SHOWN])}{more}: longer gaps than cover.gap"
+                    f"uncovered: {line(clip)}: {line(name)} in {count_text(len(frames), 'frame')} "
+                    f"between two with it: {', '.join(runs[:SHOWN])}{more}: "
+                    "longer gaps than cover.gap"
                 )
     return total
 

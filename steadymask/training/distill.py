@@ -12,6 +12,7 @@ import lightning
 import torch
 
 from pipeline.errors import ConfigError
+from pipeline.wording import count_text
 from stages.metrics.semantic import true_class_scores
 from steadymask.training.labelled import LabelledClips
 from steadymask.training.loop import (
@@ -126,7 +127,7 @@ def distill(
     places, held_out, warnings = clips.places(apart=2 * radius)
     for line in warnings:
         tell(f"distill: {line}")
-    tell(f"distill: {len(places)} frames to train on, {len(held_out)} held out")
+    tell(f"distill: {count_text(len(places), 'frame')} to train on, {len(held_out)} held out")
     # The end of a single clip is held out: no neighbour of what is trained on may be of it.
     reach = settings.reach if clips.several else min(settings.reach, 2 * radius)
     samples = partial(Triplets, clips, side=min(settings.side, side), reach=reach)

@@ -11,6 +11,7 @@ import lightning
 import torch
 from torch import nn
 
+from pipeline.wording import count_text
 from stages.models.decoders.aligned import AlignedDecoder
 from stages.models.decoders.deeplab import DeepLabDecoder
 from stages.models.decoders.load import save_decoder
@@ -86,7 +87,7 @@ def fit(
     window = int(decoder.settings["window"])
     shape = Shape(window, radius, appearance, min(settings.side, library.side))
     places, held_out = library.places(apart=window + radius)
-    tell(f"fit: {len(places)} frames to train on, {len(held_out)} held out")
+    tell(f"fit: {count_text(len(places), 'frame')} to train on, {len(held_out)} held out")
     lightning.seed_everything(settings.seed, verbose=False)
     kind = AlignedSamples if settings.method == "aligned" else WindowSamples
     samples = partial(kind, library, shape=shape)

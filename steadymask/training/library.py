@@ -15,6 +15,7 @@ from pipeline.source_digests import remembered_identity
 from pipeline.stage import Clip, Facts, Span, Step
 from pipeline.store.store import Store
 from pipeline.stored_plan import follow_plan
+from pipeline.wording import count_text
 from stages.facts import ClipFacts
 
 HELD_BYTES = 1 << 30  # of frames that were read and may be wanted again
@@ -121,7 +122,7 @@ class Library:
                     train += frames[: max(len(frames) - few - apart, 0)]
                     held_out += frames[len(frames) - few :]
         if not train or not held_out:
-            counts = f"{len(train)} frames to train on and {len(held_out)} held out"
+            counts = f"{count_text(len(train), 'frame')} to train on and {len(held_out)} held out"
             raise InputError(
                 f"the library is too short to fit on: got {counts}: expected two clips, or "
                 f"shots of more than {5 * apart} frames"

@@ -21,7 +21,7 @@ def test_masks_painted_over_by_hand_are_kept_said_and_offered(tmp_path):
     Image.fromarray(own).save(painted)
 
     again = stabilise(tmp_path)
-    assert "kept: a: 1 masks were changed by hand (00004.png)" in again.stdout
+    assert "kept: a: 1 mask changed by hand (00004.png)" in again.stdout
     np.testing.assert_array_equal(read_labels(painted), own)
 
     # Other settings: all is written anew, but for what a person has painted.

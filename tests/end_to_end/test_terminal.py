@@ -30,7 +30,7 @@ def test_a_run_that_is_typed_at_a_terminal_ends(tmp_path, executor):
             f"{COMMAND} footage --masks masks --out out --executor {executor} --workers 2", LIMIT_S
         )
     assert status == 0, shown
-    assert "1 clips done, 0 failed" in shown
+    assert "1 clip done, 0 failed" in shown
     assert len(list((tmp_path / "out/a/masks").iterdir())) == 12
 
 
@@ -91,7 +91,7 @@ def test_ctrl_z_stops_it_and_fg_goes_on(tmp_path):
         terminal.wait_for("Stopped", 20)
         status, shown = terminal.run("fg", LIMIT_S)
     assert status == 0, shown
-    assert "1 clips done, 0 failed" in shown
+    assert "1 clip done, 0 failed" in shown
 
 
 def test_who_closes_the_pipe_costs_the_run_nothing(tmp_path):

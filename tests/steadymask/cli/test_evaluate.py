@@ -49,7 +49,7 @@ def test_a_clip_that_one_system_lacks_is_listed_and_left_out(folders, tmp_path, 
     arguments = ["--pred", f"all={torn}", "--pred", f"half={tmp_path / 'half'}", "--gt", str(truth)]
     assert main(["evaluate", str(frames), *arguments, "--radius", "1"]) == 1
     printed = capsys.readouterr().out
-    assert "mean over 1 clips" in printed
+    assert "mean over 1 clip" in printed
     assert "not every system has them: b" in printed
     assert "not scored: b: half: no masks" in printed
 

@@ -115,7 +115,7 @@ def test_failures_are_told_with_their_reason_and_a_clip_by_itself(tmp_path, caps
     assert status(out) == 1
     assert "failed: c: smooth: out of memory" in capsys.readouterr().out
     assert status(out, "--clip", "c") == 1
-    assert "done: 0 of 1 clips done, 1 failed" in capsys.readouterr().out
+    assert "done: 0 of 1 clip done, 1 failed" in capsys.readouterr().out
     assert status(out, "--clip", "x") == 2
     assert "--clip 'x': not begun; there are c" in capsys.readouterr().err
 
@@ -133,7 +133,7 @@ def test_a_real_run_leaves_a_whole_record(tmp_path, capsys):
     capsys.readouterr()
     assert status(tmp_path / "out", "--clip", "a") == 0
     printed = capsys.readouterr().out
-    assert "done: 1 of 1 clips done, 0 failed" in printed
+    assert "done: 1 of 1 clip done, 0 failed" in printed
     assert "smooth" in printed
     run = json.loads((tmp_path / "out" / "run.json").read_text())
     assert run["progress"]["share"] == 1

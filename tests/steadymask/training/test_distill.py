@@ -183,7 +183,7 @@ def test_true_labels_count_more_and_their_void_is_ignored(library, capsys):
     truth = ["--labels", "none", "--truth", str(library / "truth")]
     assert main(command(library, "--epochs", "1", *truth)) == 0
     output = capsys.readouterr().out
-    assert "1 frames to train on, 1 held out" in output
+    assert "1 frame to train on, 1 held out" in output
     assert "class 3 never occurs in what is trained on" in output
     assert "class 7 never" not in output
 

@@ -85,7 +85,7 @@ def test_classes_are_the_labels_of_the_clips_prompts(sam, tmp_path):
     assert known["classes"] == [1, 2]
     assert known["class_names"] == {"1": "cat", "2": "dog"}
     assert known["prompts"][1]["frame"] == 4
-    assert "licence mit" in known["mask_warnings"][0]
+    assert "licence mit" in known["mask_reading"]
 
 
 def test_without_prompts_it_asks_for_them(sam, tmp_path):
