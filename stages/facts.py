@@ -104,7 +104,7 @@ class ClipFacts:
 
     @property
     def mask_reading(self) -> str:
-        """How the masks' files were understood, in words; of a segmenter, its outputs. Empty where neither says."""
+        """How the masks' files, or a segmenter's outputs, are read, in words; empty if unknown."""
         return str(self.values.get("mask_reading", ""))
 
     @property

@@ -260,7 +260,7 @@ class AnnotationReader(MaskReader):
 
     def clips_inside(self, path: Path) -> Sequence[str]:
         """Return the names of the videos in it."""
-        from stages.media.masks.shape_masks import video_names
+        from stages.media.masks.annotation_videos import video_names
 
         return video_names(self, path)
 

@@ -13,10 +13,10 @@ from unicodedata import normalize
 from pipeline.errors import InputError
 from stages.media.footage.library import OF_CLIP, OF_RUN, VIDEOS, not_followed
 from stages.media.footage.safe_open import leads_out
+from stages.media.masks.clip_names import name_parts
 from stages.media.masks.legend_files import LEGENDS
 from stages.media.masks.panoptic import pictures_beside
 from stages.media.masks.registry import mask_readers, mask_suffixes
-from stages.media.masks.shape_masks import name_parts
 
 MASK_FOLDERS = ("masks", "mask", "labels", "annotations", "SegmentationClass")
 # A clip's folder of frames, and the folders beside it, or beside one above it, that hold its masks.

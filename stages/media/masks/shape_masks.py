@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import re
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +12,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from stages.media.footage.limits import Limits
+from stages.media.masks.annotation_videos import parse_annotations, select_video
 from stages.media.masks.frame_matching import FrameMatch, complete_match, match_frames
 from stages.media.masks.json_files import MALFORMED
 from stages.media.masks.legend import Legend, empty_warning
@@ -33,7 +32,6 @@ if TYPE_CHECKING:
 
 MOST_LABEL = 65535  # labels are 16 bits wide
 BACKGROUNDS = frozenset({"background", "_background_", "__background__", "bg", "unlabeled", "void"})
-FILES_AT_ONCE = 2  # parsed and kept: one file may hold a whole library
 
 Labelled = dict[Any, int]  # a category, or an object, to its label
 
@@ -129,150 +127,6 @@ class ShapeMasks(MaskSource):
             if frame.size is not None
         }  # fmt: skip
         return "; ".join(sorted(note for note in notes if note))
-
-
-def parse_annotations(reader: AnnotationReader, path: Path) -> AnnotationSet:
-    """Return the annotations that a reader parses from a file, cached until it changes.
-
-    Raises
-    ------
-    InputError
-        If the file is malformed.
-    """
-    return _parsed_set(reader, path, _file_stamp(path))
-
-
-@lru_cache(maxsize=FILES_AT_ONCE)
-def _parsed_set(reader: AnnotationReader, path: Path, looks: tuple[Any, ...]) -> AnnotationSet:
-    try:
-        content = reader.parse(path)
-        return content if len(content.videos) != 1 else _split_folders(content)
-    except MALFORMED as error:
-        raise InputError(
-            f"{path}: expected {reader.format}, got something malformed "
-            f"({type(error).__name__}: {error})"
-        ) from error
-
-
-def _file_stamp(path: Path) -> tuple[Any, ...]:
-    try:
-        if not path.is_dir():
-            stat = path.stat()
-            return (stat.st_size, stat.st_mtime_ns)
-        inside = sorted((file.name, file.stat()) for file in path.iterdir())
-        return tuple((name, stat.st_size, stat.st_mtime_ns) for name, stat in inside)
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror or error}") from error
-
-
-def _split_folders(content: AnnotationSet) -> AnnotationSet:
-    """Return pictures of several folders as several videos, where the only one has no name."""
-    from dataclasses import replace
-
-    ((name, frames),) = content.videos.items()
-    if name:
-        return content
-    by_folder: dict[str, list[AnnotatedFrame]] = defaultdict(list)
-    for frame in frames:
-        folder = str(PurePosixPath(frame.name.replace("\\", "/")).parent)
-        by_folder["" if folder == "." else folder].append(frame)
-    if len(by_folder) < 2:
-        return content
-    return replace(content, videos={name: tuple(group) for name, group in by_folder.items()})
-
-
-def video_names(reader: AnnotationReader, path: Path) -> tuple[str, ...]:
-    """Return the names of the clips in a file; of pictures without folders, those before numbers.
-
-    A file that cannot be read has none: opening it will say why.
-    """
-    try:
-        content = parse_annotations(reader, path)
-    except InputError:
-        return ()
-    names = [name for name in content.videos if name]
-    if not names:
-        (frames,) = content.videos.values() or ((),)
-        names = [*dict.fromkeys(_video_prefix(frame.name) for frame in frames)]
-    return tuple(name for name in names if name)
-
-
-def select_video(
-    path: Path, content: AnnotationSet, footage: FootageFacts, wanted: str
-) -> tuple[str, Sequence[AnnotatedFrame]]:
-    """Return name and frames of the video that is the clip's.
-
-    Raises
-    ------
-    InputError
-        If several are there and none, or more than one, has its name: names them.
-    """
-    videos = content.videos
-    if wanted and wanted not in videos:
-        raise InputError(
-            f"{path}: no video {wanted!r} in it (segment.video): {_listed_names(videos)}"
-        )
-    if wanted:
-        return wanted, videos[wanted]
-    if len(videos) == 1:
-        ((name, frames),) = videos.items()
-        own = [frame for frame in frames if same_clip(_video_prefix(frame.name), footage.clip)]
-        mixed = len({_video_prefix(frame.name) for frame in frames}) > 1
-        return name, own if mixed and own else frames
-    best: dict[str, int] = {name: common_parts(name, footage.clip) for name in videos}
-    most = max(best.values(), default=0)
-    chosen = [name for name, parts in best.items() if parts == most]
-    if most == 0 or len(chosen) > 1:
-        raise InputError(
-            f"{path}: {len(videos)} videos, and {'none has' if most == 0 else 'several have'} the "
-            f"name of the clip {footage.clip}: {_listed_names(videos)}: "
-            "set segment.video to one of them"
-        )
-    return chosen[0], videos[chosen[0]]
-
-
-def same_clip(name: str, clip: str) -> bool:
-    """Return whether a name inside a file means the clip."""
-    return common_parts(name, clip) > 0
-
-
-def common_parts(name: str, clip: str) -> int:
-    """Return how many parts of two paths agree, counted from their ends; endings are left out.
-
-    Where one is longer, as ``images/shot1`` for ``shot1``, all of the shorter should agree; parts
-    such as ``frames`` that only say "pictures" may come last.
-    """
-    ours, theirs = name_parts(clip), name_parts(name)
-    count = 0
-    for mine, other in zip(reversed(ours), reversed(theirs), strict=False):
-        if mine != other:
-            break
-        count += 1
-    return count
-
-
-def name_parts(path: str) -> list[str]:
-    """Return the folders and the name of a video or clip, without its ending, in small letters."""
-    pure = PurePosixPath(path.replace("\\", "/"))
-    last = re.sub(
-        r"\.(mp4|mov|mkv|avi|webm|m4v|mpg|mpeg|ts|wmv|flv|mxf)$", "", pure.name, flags=re.I
-    )
-    parts = [part.casefold() for part in (*pure.parent.parts, last) if part not in (".", "/", "")]
-    while len(parts) > 1 and parts[-1] in ("frames", "images", "img1", "rgb", "origin"):
-        parts.pop()
-    return parts
-
-
-def _video_prefix(name: str) -> str:
-    """Return a picture's name before its number: that of its video, in flat sets."""
-    stem = PurePosixPath(name.replace("\\", "/")).stem.split(".rf.")[0]  # Roboflow's digest
-    prefix = re.sub(r"[\W_]*(frame|img|image)?[\W_]*[0-9]+[^0-9]*$", "", stem, flags=re.I)
-    return re.sub(r"_(mp4|mov|mkv|avi|webm)$", "", prefix, flags=re.I)
-
-
-def _listed_names(videos: Mapping[str, Any]) -> str:
-    names = [repr(name) for name in videos]
-    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
 def _match_video(

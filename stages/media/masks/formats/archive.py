@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from pipeline.errors import InputError
 from stages.media.footage.safe_open import open_regular
+from stages.media.masks.clip_names import common_parts
 from stages.media.masks.contract import (
     BY_NAME,
     NOT_MINE,
@@ -19,7 +20,6 @@ from stages.media.masks.contract import (
 )
 from stages.media.masks.folder import FolderMasks
 from stages.media.masks.pictures import PICTURES, MaskFile
-from stages.media.masks.shape_masks import common_parts
 from stages.media.masks.source import Known, MaskSource
 
 SET_FOLDERS = ("SegmentationClass", "masks", "labels", "annotations")  # of clips, or of one
