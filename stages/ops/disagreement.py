@@ -12,29 +12,28 @@ from stages.ops.trajectories import STEP
 
 
 def mark_disagreement(
-    labels: NDArray[np.uint8], flow: NDArray[np.int16], frame: int, *, reach: int, margin: int
+    uniform: NDArray[np.int16], flow: NDArray[np.int16], frame: int, *, reach: int
 ) -> NDArray[np.bool_]:
     """Mark the blocks of 4 x 4 pixels that some frame within reach may label differently.
 
     Parameters
     ----------
-    labels : ndarray, shape (T, h, w), uint8
+    uniform : ndarray, shape (T, h, w), int16
+        Labels, as `uniform_labels` gives them for each frame: along a block's trajectory they have
+        to be the same as far around as its margin.
     flow : ndarray, shape (T, 2, 2, h, w), int16
         To the frame before and the frame after, in 1/64 px, x before y.
     frame : int
         Index in T.
     reach : int
         Frames to either side.
-    margin : int
-        Pixels around a block's trajectory in which all labels have to be the same.
 
     Returns
     -------
     ndarray, shape (h, w), bool
     """
-    bind_shapes(labels=(labels, "T h w"), flow=(flow, "T 2 2 h w"))
-    uniform = np.stack([uniform_labels(frame_labels, margin) for frame_labels in labels])
-    out = np.zeros(labels.shape[1:], np.bool_)
+    bind_shapes(uniform=(uniform, "T h w"), flow=(flow, "T 2 2 h w"))
+    out = np.zeros(uniform.shape[1:], np.bool_)
     _mark(uniform, flow, frame, reach, out)
     return out
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 
 import cv2
 import numpy as np
@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from pipeline.stage import Span, Window
 from stages.arrays import FLOW, FRAMES, neighbour_offsets
-from stages.ops.disagreement import mark_disagreement
+from stages.ops.disagreement import mark_disagreement, uniform_labels
 from stages.ops.neighbour_votes import count_votes
 from stages.ops.structure import (
     Doubt,
@@ -182,6 +182,12 @@ class _Survey:
         self._colours: dict[tuple[int, int], tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         self.votes = np.zeros((0, 0, 0), np.float32)
 
+    @cached_property
+    def _uniform(self) -> NDArray[np.int16]:
+        """Labels of all frames that are the same in a margin around, -1 elsewhere."""
+        margin = round(6 * self._evidence.images.shape[1] / 240)
+        return np.stack([uniform_labels(labels, margin) for labels in self._evidence.labels])
+
     def own(self, t: int, c: int) -> NDArray[np.bool_]:
         """Return a frame's mask of class number `c`."""
         mask: NDArray[np.bool_] = self._evidence.labels[t - self._evidence.start] == c + 1
@@ -195,9 +201,8 @@ class _Survey:
         near = evidence.around(range(t, t + 1), evidence.reach)
         part, own = evidence.between(near), t - near.start
         if t not in self._active:
-            margin = round(6 * evidence.images.shape[1] / 240)
             self._active[t] = mark_disagreement(
-                evidence.labels[part], evidence.flow[part], own, reach=evidence.reach, margin=margin
+                self._uniform[part], evidence.flow[part], own, reach=evidence.reach
             )
         active = self._active[t]
         if not active.any():

@@ -81,7 +81,7 @@ class AlignedDecoder(nn.Module):
         x = F.pad(2 * planes - 1, (0, -columns % step, 0, -rows % step), mode="replicate")
         x = F.pixel_unshuffle(x, 2)
         below, right = (x.shape[k] - near.shape[k] for k in (-2, -1))
-        x = F.relu(self.stem(torch.cat([x, F.pad(near, (0, right, 0, below))], 1)))
+        x = F.relu(self.stem(torch.cat([x, F.pad(near, (0, right, 0, below))], 1)), inplace=True)
         levels = []
         for k, block in enumerate(self.down):
             x = block(F.max_pool2d(x, 2) if k else x)
@@ -139,4 +139,5 @@ class _ResidualBlock(nn.Module):
         self.skip = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return F.relu(self.skip(x) + self.second(F.relu(self.first(x))))
+        added = self.second(F.relu(self.first(x), inplace=True))
+        return F.relu(added.add_(self.skip(x)), inplace=True)

@@ -44,7 +44,8 @@ def test_equals_its_description(reach):
     areas = np.zeros_like(labels)
     areas[:, :, 9:] = 1
     areas[3, 4:10, 2:12] = 2
-    marks = mark_disagreement(areas, flow, 1, reach=reach, margin=MARGIN)
+    uniform = np.stack([uniform_labels(frame_labels, MARGIN) for frame_labels in areas])
+    marks = mark_disagreement(uniform, flow, 1, reach=reach)
     assert 0 < marks.mean() < 1
     np.testing.assert_array_equal(marks, slow_marks(areas, flow, 1, reach))
 
