@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stages.ops.alignment import Halved, halved_frame, look_around
+from stages.ops.alignment import Box, Halved, halved_frame, look_around
 from stages.ops.colour import STRONGEST, colour_evidence, count_colours
 from stages.ops.shapes import bind_shapes
 
@@ -66,6 +66,7 @@ def decoder_inputs(
     *,
     window: int,
     table: NDArray[np.float32],
+    box: Box | None = None,
 ) -> DecoderInputs:
     """Return the decoder's inputs for a frame among its neighbours.
 
@@ -81,16 +82,27 @@ def decoder_inputs(
         Frames that the decoder looks at.
     table : ndarray, float32
         From `stages.ops.voting.appearance_table`.
+    box : (rows, columns), optional
+        Part of the frame that is wanted, beginning at even places; all of it if left out.
     """
     own = around[0]
     bind_shapes(image=(own.image, "H W 3"), mask=(own.mask, "H W C"), voted=(voted, "H W C"))
+    rows, columns = own.image.shape[:2]
+    part = (slice(0, rows), slice(0, columns)) if box is None else box
     others = {step: view.half for step, view in around.items() if step}
-    near = look_around(own.half, others, flows, window=window, table=table)
+    near = look_around(own.half, others, flows, window=window, table=table, box=_halved_box(part))
     counts = np.stack([around[step].colours for step in sorted(around)])
-    colour = colour_evidence(own.image, counts.mean(axis=0, dtype=np.float32))
-    masks = np.stack([own.mask, voted, colour / (2 * STRONGEST) + np.float32(0.5)])
+    image = np.ascontiguousarray(own.image[part])
+    colour = colour_evidence(image, counts.mean(axis=0, dtype=np.float32))
+    masks = np.stack([own.mask[part], voted[part], colour / (2 * STRONGEST) + np.float32(0.5)])
     return DecoderInputs(
-        picture=np.moveaxis(own.image, -1, 0).astype(np.float32) / np.float32(255),
+        picture=np.moveaxis(image, -1, 0).astype(np.float32) / np.float32(255),
         masks=np.ascontiguousarray(masks.transpose(3, 0, 1, 2)),
         near=near,
     )
+
+
+def _halved_box(box: Box) -> Box:
+    """Return the same part at half size."""
+    rows, columns = (slice(side.start // 2, -(-side.stop // 2)) for side in box)
+    return rows, columns

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pipeline.stage import Span
 from stages.arrays import neighbour_offsets
 from stages.models.decoders.load import load_decoder
+from stages.ops.alignment import Box
 from stages.ops.decoder_inputs import DecoderInputs, FrameView, decoder_inputs, frame_view
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.residual import add_residual
@@ -61,19 +62,23 @@ class CoarseDecoder:
 
         Frames have to rise from call to call.
         """
-        inputs = self._inputs(t, voted, chosen)
         residual = np.zeros((*voted.shape[:2], int(chosen.sum())), np.float32)
-        for c in range(residual.shape[-1]):
-            box = _box_around_outline(inputs.masks[c, :2])
-            if box is not None:
-                residual[(*box, c)] = self._decoder.refine(_part(inputs, c, box))[0][..., 0]
+        views = {j - t: view.only(chosen) for j, view in self._near_views(t).items()}
+        pair = np.stack([views[0].mask, voted[..., chosen]])
+        boxes = {c: _box_around_outline(pair[..., c]) for c in range(residual.shape[-1])}
+        known = {c: box for c, box in boxes.items() if box is not None}
+        if known:
+            whole = _box_around_all(list(known.values()))
+            inputs = self._inputs(t, views, pair[1], whole)
+            for c, box in known.items():
+                part = _part(inputs, c, _within(box, whole))
+                residual[(*box, c)] = self._decoder.refine(part)[0][..., 0]
         out = voted.copy()
         out[..., chosen] = add_residual(np.ascontiguousarray(voted[..., chosen]), residual)
         return out
 
-    def _inputs(
-        self, t: int, voted: NDArray[np.float32], chosen: NDArray[np.bool_]
-    ) -> DecoderInputs:
+    def _near_views(self, t: int) -> dict[int, FrameView]:
+        """Return the frames around one; views of earlier frames are dropped."""
         near = range(
             max(t - self._reach, self._frames.start), min(t + self._reach + 1, self._frames.stop)
         )
@@ -81,17 +86,20 @@ class CoarseDecoder:
             if j not in self._views:
                 self._views[j] = frame_view(self._frames[j], unpack_mask(self._masks(j)))
         self._views = {j: view for j, view in self._views.items() if j >= near.start}
+        return {j: self._views[j] for j in near}
+
+    def _inputs(
+        self, t: int, views: dict[int, FrameView], voted: NDArray[np.float32], box: Box
+    ) -> DecoderInputs:
+        flow = self._flow[t]
         return decoder_inputs(
-            {j - t: self._views[j].only(chosen) for j in near},
-            np.ascontiguousarray(voted[..., chosen]),
-            {step: unpack_flow(self._flow[t][k]) for k, step in enumerate(self._steps)},
+            views,
+            voted,
+            {step: unpack_flow(flow[k]) for k, step in enumerate(self._steps) if step in views},
             window=self._decoder.window,
             table=self._table,
+            box=box,
         )
-
-
-Box = tuple[slice, slice]
-"""Rows and columns."""
 
 
 def _box_around_outline(masks: NDArray[np.float32]) -> Box | None:
@@ -108,6 +116,24 @@ def _side(start: int, stop: int, size: int) -> slice:
     """Return one side of a box, wider by what is around and rounded to the decoder's grid."""
     first = max(start - AROUND, 0) // GRID * GRID
     return slice(first, min(-(-(stop + AROUND) // GRID) * GRID, size))
+
+
+def _box_around_all(boxes: list[Box]) -> Box:
+    """Return the least box that holds some boxes."""
+    rows, columns = (
+        slice(min(side.start for side in sides), max(side.stop for side in sides))
+        for sides in zip(*boxes, strict=True)
+    )
+    return rows, columns
+
+
+def _within(box: Box, whole: Box) -> Box:
+    """Return a box as seen from another that holds it."""
+    rows, columns = (
+        slice(side.start - outer.start, side.stop - outer.start)
+        for side, outer in zip(box, whole, strict=True)
+    )
+    return rows, columns
 
 
 def _part(inputs: DecoderInputs, c: int, box: Box) -> DecoderInputs:

@@ -1,7 +1,8 @@
 import numpy as np
 
 from stages.ops.alignment import halved_frame, look_around, nearest_first
-from stages.ops.voting import appearance_table
+from stages.ops.voting import appearance_table, carried
+from stages.ops.warp import resize_flow
 
 TABLE = appearance_table(12.0)
 
@@ -53,3 +54,25 @@ def test_a_neighbour_that_is_not_there_counts_for_nothing():
 def test_odd_sizes_are_halved_upwards():
     image, mask = moving_square(0)
     assert halved_frame(image[:31, :39], mask[:31, :39]).mask.shape == (16, 20, 1)
+
+
+def test_a_part_is_what_carrying_the_whole_gives_there_to_the_bit():
+    rng = np.random.default_rng(0)
+    shape = (33, 50)
+    own, after = (
+        halved_frame(
+            rng.integers(80, 90, (*shape, 3), np.uint8), rng.random((*shape, 2), np.float32)
+        )
+        for _ in range(2)
+    )
+    motion = rng.normal(0, 3, (2, 12, 20)).astype(np.float32)
+    size = own.mask.shape[:2]
+    _, mask, weight = carried(
+        own.image, after.image, after.mask, np.ones(size, np.float32), resize_flow(motion, size),
+        table=TABLE,
+    )  # fmt: skip
+    box = (slice(4, 15), slice(8, 25))
+    near = look_around(own, {1: after}, {1: motion}, window=3, table=TABLE, box=box)
+    assert 0 < (weight > 0).mean() < 1
+    np.testing.assert_array_equal(near[:, 2], np.moveaxis(mask[box], -1, 0))
+    np.testing.assert_array_equal(near[:, 3], np.stack([weight[box]] * 2))

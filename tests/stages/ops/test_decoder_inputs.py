@@ -17,10 +17,10 @@ def clip(frames=3, classes=2):
     return [frame_view(image, mask) for image, mask in zip(images, masks, strict=True)]
 
 
-def inputs(views, voted):
+def inputs(views, voted, box=None):
     still = np.zeros((2, 20, 25), np.float32)
     around = {-1: views[0], 0: views[1], 1: views[2]}
-    return decoder_inputs(around, voted, {-1: still, 1: still}, window=3, table=TABLE)
+    return decoder_inputs(around, voted, {-1: still, 1: still}, window=3, table=TABLE, box=box)
 
 
 def test_a_class_is_seen_with_the_picture_its_masks_and_what_its_colours_say():
@@ -44,6 +44,15 @@ def test_neighbours_that_stand_still_and_look_alike_are_seen_where_they_are():
         for mask, weight in (frame_inputs.near[c, :2], frame_inputs.near[c, 2:]):
             np.testing.assert_allclose(mask, views[1].half.mask[..., c], atol=1e-6)
             assert (weight == 1).all()
+
+
+def test_a_part_is_cut_out_of_the_whole_to_the_bit():
+    views = clip()
+    voted = np.random.default_rng(1).random((*SIZE, 2), np.float32)
+    whole, part = inputs(views, voted), inputs(views, voted, np.s_[8:30, 4:49])
+    np.testing.assert_array_equal(part.picture, whole.picture[:, 8:30, 4:49])
+    np.testing.assert_array_equal(part.masks, whole.masks[..., 8:30, 4:49])
+    np.testing.assert_array_equal(part.near, whole.near[..., 4:15, 2:25])
 
 
 def test_a_voted_mask_of_another_size_is_refused():
