@@ -22,7 +22,8 @@ from pipeline.store.store import Store
 from stages.catalogue import Engine, build_steps
 from stages.export import Export
 from steadymask.array_clips import ArrayExport, Frames, StableMasks, frame_converter, write_clip
-from steadymask.evaluation.layouts import find_frames
+from steadymask.evaluation.layouts import find_frames, name_layout
+from steadymask.evaluation.protocols import choose_protocol
 from steadymask.evaluation.score_clip import ClipScores, Options
 from steadymask.evaluation.score_library import (
     OTHER_FLOW,
@@ -194,12 +195,15 @@ class Evaluation:
         Means over the clips that all systems have, with intervals at 95 %.
     failures : tuple of str
         Clips and systems that could not be scored, and why.
+    protocol : str
+        Which frames counted, and how the set was scored: the name of a protocol.
     """
 
     flow: str
     clips: tuple[ClipScores, ...]
     summary: Summary
     failures: tuple[str, ...]
+    protocol: str = "all"
 
 
 def evaluate(
@@ -207,7 +211,8 @@ def evaluate(
     systems: Mapping[str, str | Path],
     *,
     truth: str | Path | None = None,
-    task: Literal["objects", "classes"] = "objects",
+    task: Literal["objects", "classes", "tracks"] | None = None,
+    protocol: Literal["all", "davis2016", "davis2017", "vspw"] | None = None,
     union: bool = False,
     flow: str = OTHER_FLOW,
     flow_scale: float | None = None,
@@ -225,8 +230,12 @@ def evaluate(
         Masks of each system; `excess` refers to the first.
     truth : path, optional
         True masks, of some frames or of all.
-    task : {"objects", "classes"}
-        J and F as DAVIS has them, or mIoU and VC as VSPW has them.
+    task : {"objects", "classes", "tracks"}, optional
+        J and F as DAVIS has them, mIoU and VC as VSPW has them, or HOTA, IDF1 and AP of tracks;
+        None: what the protocol scores, else objects.
+    protocol : {"all", "davis2016", "davis2017", "vspw"}, optional
+        Which frames count and how sets are scored; needs `truth`, unless it is "all". None: "vspw"
+        for folders of that layout, unless `task` or `union` asks for objects, else "all".
     union : bool
         Take all objects for one.
     flow, flow_scale, radius
@@ -236,9 +245,16 @@ def evaluate(
         Frames per second.
     workers : int
         Pairs at a time; 0: as many as there are processors.
+
+    Raises
+    ------
+    ConfigError
+        If there is no system, a value is out of bounds, or the protocol does not fit.
     """
     if not systems:
         raise ConfigError("systems: expected at least one, by name, got none")
+    layouts = [name_layout(Path(root)) for root in (frames, truth) if root is not None]
+    rules = choose_protocol(protocol, task, layouts, union=union, has_truth=truth is not None)
     folders = {name: Path(folder) for name, folder in systems.items()}
     judge = reference_flow(
         flow, list(folders.values()), scale=flow_scale, radius=radius, workers=workers
@@ -249,11 +265,15 @@ def evaluate(
         {name: labels_by_clip(folder, clips) for name, folder in folders.items()},
         labels_by_clip(Path(truth), clips) if truth is not None else None,
         judge,
-        Options(task, union, rate),
+        Options(task or rules.task or "objects", union, rate, protocol=rules),
     )
     problems = [clip.problems[name] for clip in scores for name in folders if name in clip.problems]
     return Evaluation(
-        judge.method, tuple(scores), summarise_clips(scores, list(folders)), (*failures, *problems)
+        judge.method,
+        tuple(scores),
+        summarise_clips(scores, list(folders)),
+        (*failures, *problems),
+        rules.name,
     )
 
 

@@ -164,9 +164,9 @@ def _parsed_options(options: argparse.Namespace) -> Options:
     """
     name = "vspw" if options.vspw_script and not options.protocol else options.protocol
     layouts = [name_layout(root) for root in (options.frames, options.gt) if root is not None]
-    protocol = choose_protocol(name, options.task, layouts, union=options.union)
-    if options.protocol and protocol.name != "all" and options.gt is None:
-        raise ConfigError(f"--protocol {protocol.name}: expected --gt, the truth, got none")
+    protocol = choose_protocol(
+        name, options.task, layouts, union=options.union, has_truth=options.gt is not None
+    )
     return Options(
         options.task or protocol.task or "objects", options.union, options.rate, options.contours,
         protocol, tuple(options.void),

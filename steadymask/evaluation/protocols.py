@@ -58,7 +58,12 @@ PROTOCOLS = {
 
 
 def choose_protocol(
-    name: str | None, task: Task | None, layouts: Sequence[str], *, union: bool = False
+    name: str | None,
+    task: Task | None,
+    layouts: Sequence[str],
+    *,
+    union: bool = False,
+    has_truth: bool = True,
 ) -> Protocol:
     """Return the protocol that was asked for, or VSPW's where the truth has that layout.
 
@@ -71,6 +76,8 @@ def choose_protocol(
         Those of frames and truth; see `steadymask.evaluation.layouts.name_layout`.
     union : bool
         Whether all objects were asked to be taken for one.
+    has_truth : bool
+        Whether there are true masks, without which only `all` can be asked for.
 
     Raises
     ------
@@ -82,12 +89,15 @@ def choose_protocol(
     >>> choose_protocol(None, None, ["vspw"]).name, choose_protocol(None, None, ["folders"]).name
     ('vspw', 'all')
     """
+    asked = name
     if name is None:
         fits = "vspw" in layouts and task in (None, "classes") and not union
         name = "vspw" if fits else "all"
     if name not in PROTOCOLS:
         raise ConfigError(f"--protocol {name!r}: expected one of {', '.join(PROTOCOLS)}")
     protocol = PROTOCOLS[name]
+    if asked not in (None, "all") and not has_truth:
+        raise ConfigError(f"--protocol {name}: expected --gt, the truth, got none")
     if protocol.task is not None and task not in (None, protocol.task):
         raise ConfigError(
             f"--protocol {name}: scores {protocol.task}, expected --task {protocol.task}, "

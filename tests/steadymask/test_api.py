@@ -171,6 +171,32 @@ def test_systems_are_scored(tmp_path, clip):
     assert 0.5 < scores.summary.means["ours"]["J"].value <= 1
 
 
+def test_scores_follow_the_protocol(tmp_path, clip):
+    frames, labels = clip
+    torn = labels.copy()
+    torn[0] = 0
+    kinds = {"footage": frames[..., ::-1], "truth": labels, "torn": torn}
+    for kind, pictures in kinds.items():
+        (tmp_path / kind / "a").mkdir(parents=True)
+        for t, picture in enumerate(pictures):
+            cv2.imwrite(str(tmp_path / kind / "a" / f"{t:05d}.png"), picture)
+    asked = {"flow": "dis", "radius": 1, "workers": 1}
+    roots = tmp_path / "footage", {"x": tmp_path / "torn"}
+    every = steadymask.evaluate(*roots, truth=tmp_path / "truth", **asked)
+    inner = steadymask.evaluate(*roots, truth=tmp_path / "truth", protocol="davis2017", **asked)
+    assert (every.protocol, inner.protocol) == ("all", "davis2017")
+    assert every.summary.means["x"]["J"].value < 1  # the first frame has no mask
+    assert inner.summary.means["x"]["J"].value == 1  # the first frame does not count
+    tracks = steadymask.evaluate(*roots, truth=tmp_path / "truth", task="tracks", **asked)
+    assert 0 < tracks.summary.means["x"]["HOTA"].value < 1
+    with pytest.raises(ConfigError, match="davis2017: expected --gt"):
+        steadymask.evaluate(*roots, protocol="davis2017", **asked)
+    with pytest.raises(ConfigError, match="vspw: scores classes"):
+        steadymask.evaluate(
+            *roots, truth=tmp_path / "truth", task="objects", protocol="vspw", **asked
+        )
+
+
 def test_the_import_is_quick_and_offers_what_it_lists():
     code = (
         "import sys, steadymask; "
