@@ -29,6 +29,7 @@ def carry_distances(
     appearance: float,
     fading: float,
     own: float,
+    stiffness: float = np.inf,
 ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
     """Return the mean signed distance to an outline as a frame and those around it have it.
 
@@ -52,11 +53,16 @@ def carry_distances(
         Factor of the weight for each trusted frame that lies between.
     own : float
         Weight of the frame itself; that of a neighbour is 1 at most.
+    stiffness : float, > 0
+        Squared frames that speak against a drift. Flow that is a little wrong moves the outline
+        farther with each frame, and where one side knows less of it than the other, that does
+        not cancel: so a line over time is fitted (ridge regression), whose slope is 0 if this is
+        infinite.
 
     Returns
     -------
     mean : ndarray, shape (N,), float32
-        Units of `distances`.
+        Units of `distances`; the line's value at the frame.
     weight : ndarray, shape (N,), float32
         Sum of the weights of the neighbours.
     others : ndarray, shape (N,), float32
@@ -70,7 +76,7 @@ def carry_distances(
     out = np.empty((3, len(places)), np.float32)
     pixel = distances.shape[1] / images.shape[1]
     likeness, homing = np.float32(1 / (2 * appearance**2)), np.float32(pixel**2 / RETURN)
-    settings = (np.float32(fading), np.float32(own))
+    settings = (np.float32(fading), np.float32(own), np.float32(stiffness))
     _carry(
         distances, trust, images, flow, frame, places, reach, likeness, homing, *settings, out
     )  # fmt: skip
@@ -102,6 +108,7 @@ def _carry(  # noqa: PLR0915 (one sweep, in numba)
     homing: np.float32,
     fading: np.float32,
     own: np.float32,
+    stiffness: np.float32,
     out: NDArray[np.float32],
 ) -> None:
     count, height, width = distances.shape
@@ -116,6 +123,7 @@ def _carry(  # noqa: PLR0915 (one sweep, in numba)
         read_colour(images, frame, hx, hy, colour)
         total, weights = own * distances[frame, y, x], np.float32(0)
         sides, others = 0, np.float32(0)
+        lean, spread, slanted = np.float32(0), stiffness, np.float32(0)
         for way in range(2):
             px, py, missed, fade = hx, hy, np.float32(0), np.float32(1)
             number, weight = np.float32(0), np.float32(0)
@@ -137,13 +145,19 @@ def _carry(  # noqa: PLR0915 (one sweep, in numba)
                 if tau > half:
                     fade *= fading
                 fx, fy = (px + half) / across - half, (py + half) / down - half
-                number += g * _distance(distances[j], fx, fy)
+                distance = _distance(distances[j], fx, fy)
+                number += g * distance
                 weight += g
+                after = np.float32(j - frame)
+                lean += g * after
+                spread += g * after * after
+                slanted += g * after * distance
             total += number
             weights += weight
             if weight >= 1:
                 others += number / weight
                 sides += 1
-        out[0, n] = total / max(weights + own, np.float32(1e-6))
+        total -= lean * slanted / spread
+        out[0, n] = total / max(weights + own - lean * lean / spread, np.float32(1e-6))
         out[1, n] = weights
         out[2, n] = others / 2 if sides == 2 else np.nan

@@ -13,6 +13,7 @@ from pipeline.stage import Span, Window
 from stages.arrays import FLOW, FRAMES, OUTLINES, REPAIRS, TRUST, neighbour_offsets
 from stages.ops.carried_distances import carry_distances
 from stages.ops.fixed_point import pack_mask, unpack_mask
+from stages.ops.local_colours import shift_to_colours
 from stages.ops.outlines import DISTANCE_STEPS, signed_distance, soft_edge, thin_parts
 from stages.trust.outlines import BAND, EVERY, LIKE, NEAR, POOLED, OutlineCounts, poor_fit
 from stages.trust.structure import RELIABLE, TRUSTED, WRONG, shrink_frames
@@ -22,6 +23,7 @@ ALIKE = 20.0  # grey levels: see `stages.ops.carried_distances.carry_distances`
 LEAST = 0.05  # weight of trusted frames from which they are believed
 REPAIR_WEIGHT = 0.5  # of what both sides of a bad spell say, beside trusted frames along the flow
 GUIDE_RADIUS, GUIDE_EPS = 8, 90.0  # pixels and squared grey levels: edges of such a mask
+STIFFNESS = 4.0  # squared frames: see `stages.ops.carried_distances.carry_distances`
 SOFT_EDGE = 1.5  # pixels: 1 sigma of the edges of repaired masks
 GAIN = 1.22  # times as much of a stilled outline has to lie on the picture's edges
 CHANCE = 0.2  # share of an outline on edges if it were drawn anywhere
@@ -135,7 +137,10 @@ class Mender:
             return mended
         signed = self._own_distances(t, places)
         for c in restless:
-            signed[:, c] = self._carry(t, c, places, NEAR, LIKE, 1.0, 1.0)[0]
+            mean, weight = self._carry(t, c, places, NEAR, LIKE, 1.0, 1.0, STIFFNESS)
+            own = np.asarray(self._distance(t, c) / DISTANCE_STEPS, np.float32)
+            picture = self._window[FRAMES][t]
+            signed[:, c] = shift_to_colours(picture, own, places, mean, weight)
         return _with_outlines(mended, places, signed)
 
     def _repaired(self, t: int) -> Mended:
@@ -186,6 +191,7 @@ class Mender:
         appearance: float,
         fading: float,
         own: float,
+        stiffness: float = np.inf,
     ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         """Return the mean distance in pixels to trusted frames' outlines, and its weight."""
         first = self._labels.start
@@ -194,7 +200,7 @@ class Mender:
         mean, weight, _ = carry_distances(
             np.stack([self._distance(j, c) for j in near]),
             self._weights[part], self._images[part], self._flow[part], t - near.start, places,
-            reach=reach, appearance=appearance, fading=fading, own=own,
+            reach=reach, appearance=appearance, fading=fading, own=own, stiffness=stiffness,
         )  # fmt: skip
         return np.asarray(mean / DISTANCE_STEPS, np.float32), weight
 

@@ -19,12 +19,12 @@ def clip():
 PLACES = np.argwhere(np.ones((2 * ROWS, 2 * COLUMNS), np.bool_)).astype(np.int32)
 
 
-def slow_distance(clip, row, column, *, reach, appearance, fading, own):
-    """Return mean, weight and the mean of both sides at one pixel."""
+def slow_distance(clip, row, column, *, reach, appearance, fading, own, stiffness=np.inf):
+    """Return the line over time, weight and the mean of both sides at one pixel."""
     distances, trust, images, flow = clip
     x = np.clip((column + 0.5) / 2 - 0.5, 0, COLUMNS - 1)
     y = np.clip((row + 0.5) / 2 - 0.5, 0, ROWS - 1)
-    total, weights, sides = own * distances[FRAME, row, column], 0.0, []
+    samples, weights, sides = [(0, own, distances[FRAME, row, column])], 0.0, []
     for step in (-1, 1):
         side, side_weight, fade = 0.0, 0.0, 1.0
         for t, px, py, g in slow_trajectory(
@@ -35,14 +35,33 @@ def slow_distance(clip, row, column, *, reach, appearance, fading, own):
             fade *= fading if tau > 0.5 else 1
             fine_x = np.clip((px + 0.5) * 2 - 0.5, 0, 2 * COLUMNS - 1)
             fine_y = np.clip((py + 0.5) * 2 - 0.5, 0, 2 * ROWS - 1)
-            side += g * slow_value(distances[t].astype(float), fine_x, fine_y)
+            value = slow_value(distances[t].astype(float), fine_x, fine_y)
+            side += g * value
             side_weight += g
-        total, weights = total + side, weights + side_weight
+            samples.append((t - FRAME, g, value))
+        weights += side_weight
         sides.append(side / side_weight if side_weight >= 1 else np.nan)
-    return total / (weights + own), weights, np.mean(sides)
+    return slow_line(samples, stiffness), weights, np.mean(sides)
 
 
-@pytest.mark.parametrize("settings", [SETTINGS, {**SETTINGS, "fading": 1.0, "own": 1.0}])
+def slow_line(samples, stiffness):
+    """Return the value at time 0 of a line through weighed samples: normal equations."""
+    times, weights, values = np.array(samples, float).T
+    if np.isinf(stiffness):
+        return np.average(values, weights=weights)
+    design = np.stack([np.ones_like(times), times])
+    normal = (design * weights) @ design.T + np.diag([0.0, stiffness])
+    return np.linalg.solve(normal, (design * weights) @ values)[0]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SETTINGS,
+        {**SETTINGS, "fading": 1.0, "own": 1.0},
+        {**SETTINGS, "fading": 1.0, "own": 1.0, "stiffness": 4.0},
+    ],
+)
 def test_equals_its_formula(clip, settings):
     mean, weight, others = carry_distances(*clip, FRAME, PLACES, **settings)
     slow = np.array([slow_distance(clip, row, column, **settings) for row, column in PLACES])
