@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
-import importlib.util
 import json
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -25,7 +21,6 @@ OPSET = 17
 SIZE = 96, 64  # of the picture that is traced; its sides stay open
 OTHER = 64, 160  # of one that the file is tried with
 TOLERANCE = 1e-3  # of a probability
-WRITER = "torch.onnx._internal.torchscript_exporter.onnx_proto_utils"
 
 
 class _Deployed(nn.Module):
@@ -66,15 +61,14 @@ def export_onnx(student: Student, path: Path) -> None:
             raise PipelineError(
                 f"{path}: {student.name} cannot be written as ONNX: {reason(error)}"
             ) from error
-        with draft.open("ab") as file:
-            file.write(_metadata(CLASSES_KEY, json.dumps(student.class_ids)))
+        _add_classes(draft, student.class_ids)
         _compare(network, draft, path)
 
 
 def _trace(network: nn.Module, draft: Path) -> None:
     picture = torch.zeros((1, 3, *SIZE), dtype=torch.uint8)
     sides = {0: "n", 2: "h", 3: "w"}
-    with warnings.catch_warnings(), _without_the_onnx_package():
+    with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # about tracing: the file is tried at another size below
         torch.onnx.export(
             network, (picture,), str(draft), dynamo=False, opset_version=OPSET,
@@ -83,42 +77,13 @@ def _trace(network: nn.Module, draft: Path) -> None:
         )  # fmt: skip
 
 
-@contextmanager
-def _without_the_onnx_package() -> Iterator[None]:
-    """Let torch write ONNX where `onnx` is not installed.
+def _add_classes(draft: Path, class_ids: Sequence[int]) -> None:
+    """Write into the file's metadata which labels its channels are."""
+    import onnx
 
-    It needs that package only to add functions of onnxscript to the finished file; there are none.
-    """
-    if importlib.util.find_spec("onnx") is not None:
-        yield
-        return
-    writer: Any = importlib.import_module(WRITER)
-    kept = writer._add_onnxscript_fn
-    writer._add_onnxscript_fn = lambda content, _: content
-    try:
-        yield
-    finally:
-        writer._add_onnxscript_fn = kept
-
-
-def _metadata(key: str, value: str) -> bytes:
-    """Return an entry of `metadata_props`, to be put at the end of an ONNX file.
-
-    Protocol buffers allow it: a repeated field (number 14 of a ModelProto) may come in pieces.
-    """
-    entry = _field(1, key.encode()) + _field(2, value.encode())
-    return _field(14, entry)
-
-
-def _field(number: int, content: bytes) -> bytes:
-    return _varint(number << 3 | 2) + _varint(len(content)) + content
-
-
-def _varint(value: int) -> bytes:
-    out = b""
-    while value > 127:
-        out, value = out + bytes([value & 127 | 128]), value >> 7
-    return out + bytes([value])
+    model = onnx.load(draft)
+    onnx.helper.set_model_props(model, {CLASSES_KEY: json.dumps(class_ids)})
+    onnx.save(model, draft)
 
 
 @torch.no_grad()

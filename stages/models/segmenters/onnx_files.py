@@ -1,4 +1,8 @@
-"""Which other files an ONNX model is made of, read from its bytes before any is opened."""
+"""Which other files an ONNX model is made of, read from its bytes before any is opened.
+
+By hand: the package `onnx` has no public function for it, and reads all of a model, which may be
+gigabytes, into memory first.
+"""
 
 from __future__ import annotations
 
