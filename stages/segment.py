@@ -1,4 +1,4 @@
-"""Segment: the masks to start from, made by a network that sees one frame at a time."""
+"""Segment: the masks to start from, made by a network that sees one frame, or some before it."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from stages.models.segmenters.load import (
     Precision,
     Segmenter,
     check_scales,
+    frames_back,
     is_function,
     let_import,
     load_segmenter,
@@ -104,7 +105,7 @@ class Classes(Source):
 
 
 class Segment(Stage):
-    """A network that sees one frame at a time; see `stages.models.segmenters.load`."""
+    """A network that sees one frame, or some before it too; see `stages.models.segmenters.load`."""
 
     name: ClassVar[str] = "segment"
     version: ClassVar[int] = 2
@@ -114,7 +115,8 @@ class Segment(Stage):
     outside_key: ClassVar[tuple[str, ...]] = ("modules", "check")
 
     segmenter: str = Field(
-        description="torchvision name, file.onnx, hf:ORG/MODEL, rembg:MODEL, or module:function"
+        description="torchvision name, file.onnx, hf:ORG/MODEL, rembg:MODEL, tcb:FILE, "
+        "per_frame:FILE, or module:function"
     )
     weights: str = Field("", description="of a torchvision model: a path; empty downloads them")
     classes: tuple[int, ...] = Field((), description="labels to keep; all if empty")
@@ -158,6 +160,10 @@ class Segment(Stage):
         """Digest of the file of prompts, for keys; empty without one."""
         return file_digest(Path(self.prompts)) if self.prompts else ""
 
+    @cached_property
+    def _frames_back(self) -> int:
+        return frames_back(self.segmenter)
+
     def load_prompted(self) -> PromptedSegmenter:
         """Return the network that takes prompts, loaded once a process."""
         return load_prompted(self.segmenter, self.device, self.precision)
@@ -180,14 +186,21 @@ class Segment(Stage):
         return load_segmenter(self.segmenter, **{name: getattr(self, name) for name in names})
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
-        """Read each frame by itself."""
-        return (FRAMES.within(),)
+        """Read each frame, and as many around it as the network looks back."""
+        return (FRAMES.within(self._frames_back),)
 
     def run(self, window: Window) -> Arrays:
         """Return soft masks and labels."""
-        frames = list(window[FRAMES].array)
+        span = window[FRAMES]
         entries = ClipFacts(window.facts).prompts
-        every = self._cut_out(window, frames, entries) if entries else self._segment_frames(frames)
+        if self._frames_back:
+            earlier = list(span.between(span.start, window.stop))
+            every = self.load().segment_after(earlier, window.start - span.start)
+        else:
+            frames = list(span.array)
+            every = (
+                self._cut_out(window, frames, entries) if entries else self._segment_frames(frames)
+            )
         soft = [np.moveaxis(masks, 0, -1) for masks in every]
         return {
             "masks": np.stack([pack_mask(mask) for mask in soft]),

@@ -16,6 +16,7 @@ COMMANDS = {
     "labels": "gather results as label sets to train on elsewhere",
     "fit": "train a decoder on a library",
     "distill": "train a small network on the results",
+    "train": "train a per-frame or a video network on a label set",
     "perturb": "make footage with known flow and labels",
     "corrupt": "make masks flicker",
     "doctor": "check the installation",

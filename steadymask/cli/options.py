@@ -25,7 +25,8 @@ def add_library(parser: argparse.ArgumentParser) -> None:
     source = parser.add_mutually_exclusive_group()
     source.add_argument("--masks", type=Path, help="masks, named like the clips")
     source.add_argument(
-        "--segmenter", help="make the masks: a torchvision model, file.onnx, or module:function"
+        "--segmenter",
+        help="make the masks: a torchvision model, file.onnx, module:function, or tcb:FILE",
     )
     parser.add_argument(
         "--keyframes",

@@ -11,6 +11,7 @@ from pipeline.stage import Clip
 from pipeline.store.store import Store
 from stages.catalogue import build_steps
 from tests.support.small_library import write_clip
+from tests.support.video_samples import write_network
 
 FRAMES, CUT = 38, 25
 SETTINGS = {
@@ -40,6 +41,11 @@ SETTINGS = {
             "precision": "bf16",
         },
     },
+    "video": {
+        "ingest": {"cuts": [CUT]},
+        "segment": {"segmenter": "tcb:{root}/video.safetensors", "check": False},
+        "report": {"enabled": False},
+    },
     "plain": {
         "ingest": {"cuts": [CUT]},
         "refine": {"method": "none"},
@@ -52,7 +58,14 @@ SETTINGS = {
 def library(tmp_path_factory):
     root = tmp_path_factory.mktemp("library")
     write_clip(root, "a", FRAMES, cut=CUT)
+    write_network(root / "video.safetensors", memory=12)
     return root
+
+
+def settings_of(name, root):
+    """Return settings by name, with the folder of the library put in."""
+    text = json.dumps(SETTINGS[name]).replace("{root}", str(root))
+    return json.loads(text)
 
 
 def everything(root, where, settings, chunk, executor, workers):
@@ -62,7 +75,7 @@ def everything(root, where, settings, chunk, executor, workers):
     """
     recent = 0 if chunk > FRAMES else 10**8
     clip = Clip("a", {"footage": root / "footage" / "a", "masks": root / "masks" / "a"})
-    steps, _ = build_steps(SETTINGS[settings], "test")
+    steps, _ = build_steps(settings_of(settings, root), "test")
     store, events = Store(str(where / "store")), []
 
     def start():
@@ -121,6 +134,7 @@ def test_chunks_and_threads_change_no_bit(library, whole, tmp_path, settings, ch
         ("default", 64, 2),
         ("default", 1000, 2),
         ("learned", 13, 2),
+        ("video", 13, 2),
     ],
 )
 def test_ray_changes_no_bit(library, whole, tmp_path, settings, chunk, workers):

@@ -61,6 +61,18 @@ class Segmenter(ABC):
         """Return the masks of several pictures of one size, each as `__call__` does."""
         return [self(frame) for frame in frames]
 
+    reach: int = 0
+    """Frames before a frame that it looks at."""
+
+    def segment_after(
+        self, frames: Sequence[NDArray[np.uint8]], first: int
+    ) -> list[NDArray[np.float32]]:
+        """Return the masks of ``frames[first:]``, which follow one another in a shot.
+
+        Those before `first` are up to `reach` frames that it may look at.
+        """
+        return self.segment_all(frames[first:])
+
     @abstractmethod
     def network_masks(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
         """Return the foreground's probabilities (C, h, w) at the network's own size.

@@ -1,4 +1,4 @@
-"""One door to all per-frame segmenters: torchvision by name, ONNX files, users' own functions."""
+"""One door to all segmenters: torchvision by name, ONNX files, functions, video networks."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from numpy.typing import NDArray
 from pipeline.errors import ConfigError
 from stages.models.segmenters.augmented import Augmented, check_scales
 from stages.models.segmenters.base import IMAGENET, RGB, Segmenter, at_most_one
+from stages.models.segmenters.context_blending.settings import (
+    is_video_network,
+    network_file,
+    read_settings,
+)
 from stages.models.segmenters.function import FunctionSegmenter, function_digest, let_import
 from stages.models.segmenters.onnx import (
     Activation,
@@ -29,6 +34,7 @@ from stages.models.segmenters.transformers import (
     TransformersSegmenter,
     transformers_digest,
 )
+from stages.models.weights import file_digest
 
 __all__ = [
     "IMAGENET",
@@ -38,6 +44,7 @@ __all__ = [
     "Precision",
     "Segmenter",
     "check_scales",
+    "frames_back",
     "is_function",
     "let_import",
     "load_segmenter",
@@ -71,7 +78,8 @@ def load_segmenter(
     spec : str
         A torchvision segmentation model, a path ending in .onnx, or ``module:function``: a
         function from a picture to labels (H, W) or to probabilities (C, H, W) of the foreground;
-        ``hf:ORG/MODEL`` or ``hf:FOLDER`` of `transformers`; ``rembg:MODEL``.
+        ``hf:ORG/MODEL`` or ``hf:FOLDER`` of `transformers`; ``rembg:MODEL``; ``tcb:FILE`` or
+        ``per_frame:FILE`` of `train`.
     weights : str
         Of a torchvision model: a path, "random" (for tests), or empty for its default download.
     classes : tuple of int, each > 0
@@ -125,15 +133,38 @@ def load_segmenter(
             output=output,
             device=device,
         )
-    elif spec.startswith(TRANSFORMERS):
-        inner = TransformersSegmenter(spec, device, precision=precision, batch=batch)
-    elif spec.startswith(REMBG):
-        inner = RembgSegmenter(spec, device)
     else:
-        inner = TorchvisionSegmenter(spec, weights, device)
+        inner = _load_network(spec, weights, device, precision=precision, batch=batch)
     if classes or union:
         inner = _ChosenClasses(inner, classes, union=union)
-    return inner if scales == (1.0,) and not flip else Augmented(inner, scales, flip=flip)
+    return _augmented(inner, spec, scales, flip=flip)
+
+
+def _load_network(
+    spec: str, weights: str, device: str, *, precision: Precision, batch: int
+) -> Segmenter:
+    """Return a network that torch runs."""
+    if spec.startswith(TRANSFORMERS):
+        return TransformersSegmenter(spec, device, precision=precision, batch=batch)
+    if spec.startswith(REMBG):
+        return RembgSegmenter(spec, device)
+    if is_video_network(spec):
+        from stages.models.segmenters.context_blending.segmenter import VideoSegmenter
+
+        return VideoSegmenter(spec, device)
+    return TorchvisionSegmenter(spec, weights, device)
+
+
+def _augmented(inner: Segmenter, spec: str, scales: tuple[float, ...], *, flip: bool) -> Segmenter:
+    """Return a segmenter that looks at several scales, where that is asked for."""
+    if scales == (1.0,) and not flip:
+        return inner
+    if inner.reach:
+        raise ConfigError(
+            f"segment.scales, segment.flip: expected (1.0,) and false with --segmenter {spec}, "
+            f"which looks at {inner.reach} frames back, got {scales} and {flip}: leave them out"
+        )
+    return Augmented(inner, scales, flip=flip)
 
 
 def segmenter_digest(spec: str, *, weights: str = "") -> str:
@@ -162,12 +193,27 @@ def segmenter_digest(spec: str, *, weights: str = "") -> str:
         return transformers_digest(spec)
     if spec.startswith(REMBG):
         return rembg_digest(spec)
+    if is_video_network(spec):
+        return file_digest(network_file(spec))
     return torchvision_digest(spec, weights)
 
 
 def is_function(spec: str) -> bool:
     """Return whether a segmenter is a user's own ``module:function``."""
-    return ":" in spec and not _is_onnx(spec) and not spec.startswith((TRANSFORMERS, REMBG))
+    if ":" not in spec or _is_onnx(spec) or is_video_network(spec):
+        return False
+    return not spec.startswith((TRANSFORMERS, REMBG))
+
+
+def frames_back(spec: str) -> int:
+    """Return how many frames before a frame a segmenter looks at, without loading it.
+
+    Raises
+    ------
+    ConfigError, InputError
+        If it is a video network whose file cannot be read.
+    """
+    return read_settings(network_file(spec)).reach if is_video_network(spec) else 0
 
 
 def _is_onnx(spec: str) -> bool:
@@ -188,6 +234,7 @@ class _ChosenClasses(Segmenter):
         self._inner, self._union = inner, union
         self.class_ids = (1,) if union else kept
         self.most, self.notes, self.batch = inner.most, inner.notes, inner.batch
+        self.reach = inner.reach
         self.class_names = {} if union else inner.class_names
 
     def network_masks(self, frame: NDArray[np.uint8], scale: float) -> NDArray[np.float32]:
@@ -199,6 +246,13 @@ class _ChosenClasses(Segmenter):
         return [
             at_most_one(self._choose_segmenter(masks)) for masks in self._inner.segment_all(frames)
         ]
+
+    def segment_after(
+        self, frames: Sequence[NDArray[np.uint8]], first: int
+    ) -> list[NDArray[np.float32]]:
+        """Return the chosen masks of pictures that follow one another."""
+        every = self._inner.segment_after(frames, first)
+        return [at_most_one(self._choose_segmenter(masks)) for masks in every]
 
     def _choose_segmenter(self, masks: NDArray[np.float32]) -> NDArray[np.float32]:
         chosen = masks[self._rows]

@@ -1,0 +1,1 @@
+"""Networks that blend context over frames, TCB: formulas, network, files, segmenter."""

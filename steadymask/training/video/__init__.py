@@ -1,0 +1,1 @@
+"""Training of networks that see several frames, on label sets."""

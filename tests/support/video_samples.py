@@ -1,0 +1,36 @@
+"""Video networks with random weights, and label sets to train them on."""
+
+import cv2
+import lightning
+
+from stages.media.masks.palette import write_indexed_png
+from stages.models.segmenters.context_blending.network import VideoNetwork, save_network
+from stages.models.segmenters.context_blending.settings import NetworkSettings
+from tests.support.small_library import SIZE, scene
+
+
+def write_network(path, *, model="tcb", class_ids=(3, 7), sharp=20.0, **settings):
+    """Write a network with random weights whose masks are all but hard; return it."""
+    lightning.seed_everything(0, verbose=False)
+    if model == "per_frame":
+        settings = {"context": (), "dilations": ()} | settings
+    network = VideoNetwork(NetworkSettings(model, class_ids, **settings)).eval()
+    network.head[-1].weight.data *= sharp
+    save_network(path, network)
+    return network
+
+
+def write_label_set(root, clips=("a", "b"), frames=8, held_out=(), size=SIZE):
+    """Write a set of layout davis: a disc (3) and a bar (7) before photographs."""
+    for name in clips:
+        pictures, labels = (root / kind / "480p" / name for kind in ("JPEGImages", "Annotations"))
+        pictures.mkdir(parents=True)
+        labels.mkdir(parents=True)
+        for t in range(frames):
+            frame, truth = scene(t, size, "astronaut" if name == "a" else "coffee")
+            cv2.imwrite(str(pictures / f"{t:05d}.png"), frame[..., ::-1])
+            write_indexed_png(labels / f"{t:05d}.png", truth)
+    lists = root / "ImageSets/2017"
+    lists.mkdir(parents=True)
+    (lists / "val.txt").write_text("".join(f"{name}\n" for name in held_out))
+    return root
