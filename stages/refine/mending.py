@@ -14,7 +14,7 @@ from stages.arrays import FLOW, FRAMES, OUTLINES, REPAIRS, TRUST, neighbour_offs
 from stages.ops.carried_distances import carry_distances
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.local_colours import shift_to_colours
-from stages.ops.outlines import DISTANCE_STEPS, signed_distance, soft_edge, thin_parts
+from stages.ops.outlines import DISTANCE_STEPS, FAR, signed_distance, soft_edge, thin_parts
 from stages.trust.outlines import BAND, EVERY, LIKE, NEAR, POOLED, OutlineCounts, poor_fit
 from stages.trust.structure import RELIABLE, TRUSTED, WRONG, shrink_frames
 
@@ -141,7 +141,8 @@ class Mender:
             own = np.asarray(self._distance(t, c) / DISTANCE_STEPS, np.float32)
             picture = self._window[FRAMES][t]
             signed[:, c] = shift_to_colours(picture, own, places, mean, weight)
-        return _with_outlines(mended, places, signed)
+        near = self._own_background(t, places) > -BAND
+        return _with_outlines(mended, places, signed, _leftover(signed, near))
 
     def _repaired(self, t: int) -> Mended:
         own = Mended(self._masks[t], self._labels[t])
@@ -151,7 +152,7 @@ class Mender:
             return own
         signed = np.empty((len(places), self.classes), np.float32)
         weight = np.zeros(len(places), np.float32)
-        known = np.zeros(len(places), np.bool_)
+        known, repaired = np.zeros((2, len(places)), np.bool_)
         for c in range(self.classes):
             signed[:, c], weight = self._carry(t, c, places, self._reach, ALIKE, FADING, 1e-3)
             known |= weight > LEAST
@@ -160,8 +161,22 @@ class Mender:
                 signed[:, c] *= weight
                 signed[:, c] += REPAIR_WEIGHT * repair[places[:, 0], places[:, 1]]
                 signed[:, c] /= weight + REPAIR_WEIGHT
-                known[:] = True
-        return _with_outlines(own, places[known], signed[known])
+                known[:] = repaired[:] = True
+        background = self._carried_background(t, places, signed)
+        leftover = _leftover(signed, background > -FAR)
+        background = np.where(repaired, leftover, background)
+        return _with_outlines(own, places[known], signed[known], background[known])
+
+    def _carried_background(
+        self, t: int, places: NDArray[np.int32], signed: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the distance in pixels to what belongs to no class, as for a class.
+
+        Where classes touch, their carried outlines leave gaps, which are not background.
+        """
+        if self.classes == 1:
+            return -signed[:, 0]
+        return self._carry(t, self.classes, places, self._reach, ALIKE, FADING, 1e-3)[0]
 
     def _repair(self, t: int, c: int) -> NDArray[np.float32] | None:
         """Return the distance in pixels to the outline that both sides of a bad spell say."""
@@ -209,24 +224,49 @@ class Mender:
         planes = [self._distance(t, c)[rows, columns] for c in range(self.classes)]
         return np.asarray(np.stack(planes, axis=-1) / DISTANCE_STEPS, np.float32)
 
+    def _own_background(self, t: int, places: NDArray[np.int32]) -> NDArray[np.float32]:
+        rows, columns = places.T
+        distance = self._distance(t, self.classes)[rows, columns]
+        return np.asarray(distance / DISTANCE_STEPS, np.float32)
+
     def _distance(self, t: int, c: int) -> NDArray[np.int8]:
+        """Return the signed distance to a class's outline; the class after the last: background."""
         if (t, c) not in self._distances:
             old = [key for key in self._distances if key[0] < t - 3 * self._reach]
             for key in old:
                 del self._distances[key]
-            self._distances[t, c] = signed_distance(self._labels[t] == c + 1)
+            label = 0 if c == self.classes else c + 1
+            self._distances[t, c] = signed_distance(self._labels[t] == label)
         return self._distances[t, c]
 
 
-def _with_outlines(own: Mended, places: NDArray[np.int32], signed: NDArray[np.float32]) -> Mended:
-    """Return masks and labels with the outlines (N, C), in pixels, put in at places (N, 2)."""
+def _leftover(signed: NDArray[np.float32], near: NDArray[np.bool_]) -> NDArray[np.float32]:
+    """Return the distance to what all outlines (N, C) leave over, (N,); none where it is not near.
+
+    Distances in pixels, positive inside.
+    """
+    return np.where(near, -signed.max(axis=-1), np.float32(-FAR))
+
+
+def _with_outlines(
+    own: Mended,
+    places: NDArray[np.int32],
+    signed: NDArray[np.float32],
+    background: NDArray[np.float32],
+) -> Mended:
+    """Return masks and labels with outlines put in at places (N, 2).
+
+    `signed` (N, C) are distances in pixels, positive inside; `background` (N,) those of no class.
+    """
     mask, labels = own.mask.copy(), own.labels.copy()
     rows, columns = places.T
     best = signed.argmax(axis=-1)
-    inside = np.take_along_axis(signed, best[:, None], axis=-1)[:, 0] > 0
+    inside = np.take_along_axis(signed, best[:, None], axis=-1)[:, 0] > background
     labels[rows, columns] = np.where(inside, best + 1, 0).astype(np.uint8)
     soft = soft_edge(signed, sigma=SOFT_EDGE)
-    soft /= np.maximum(soft.sum(axis=-1, keepdims=True), 1)
+    if soft.shape[-1] > 1:
+        rest = soft_edge(background, sigma=SOFT_EDGE)
+        soft /= (soft.sum(axis=-1) + rest)[:, None]
     mask[rows, columns] = pack_mask(soft)
     return Mended(mask, labels)
 

@@ -87,6 +87,21 @@ def test_a_bad_spell_is_mended_from_either_side(clip, how):
             np.testing.assert_array_equal(out["labels"][t], clip[1][t])
 
 
+def test_where_classes_touch_a_mended_frame_has_no_background_between_them(clip):
+    """A class for every pixel: only the classes that touch may win at a carried outline."""
+    truth = clip[1].copy()
+    truth[truth == 0] = 2  # the disc lies on the other class, which leaves nothing over
+    labels = truth.copy()
+    bad = labels[BAD.start : BAD.stop]
+    bad[bad == 1] = 2
+    _, _, out = refined((clip[0], truth, clip[2]), labels)
+    for t in BAD:
+        assert jaccard(out["labels"][t] == 1, truth[t] == 1) > 0.85
+        assert not (out["labels"][t] == 0).any()
+    sums = out["masks"].astype(int).sum(axis=-1)
+    assert np.abs(sums - 255).max() <= 2
+
+
 @pytest.fixture(scope="module")
 def long_clip():
     """As `clip`, of 34 frames."""
