@@ -20,8 +20,6 @@ from stages.ops.shapes import bind_shapes
 Picture = NDArray[np.uint8]
 Labels = NDArray[np.uint8]
 
-ROWS = 7  # that a slice of time can be taken along, evenly spread
-LONGEST_SLICE = 900  # frames; of longer clips every n-th
 STRIP = 5  # frames of a strip: two before, the moment, two after
 STRIP_SIDE = 180  # short side of its pictures
 THUMB_WIDTH = 240
@@ -98,40 +96,6 @@ class Strips:
         name = f"strip-{moment:06d}.jpg"
         write_jpeg(self._folder / name, np.concatenate(shown, axis=1))
         self.names[moment] = name
-
-
-class Slices:
-    """The same row of every frame, one below the other: time runs down, flicker shows as teeth.
-
-    Parameters
-    ----------
-    frames : int
-    panes : Panes
-    """
-
-    def __init__(self, frames: int, panes: Panes) -> None:
-        self.every = -(-frames // LONGEST_SLICE)
-        last = panes.height - 1  # of tiny pictures several slices are of the same row
-        self.rows = [min(round((k + 1) * panes.height / (ROWS + 1)), last) for k in range(ROWS)]
-        length = -(-frames // self.every)
-        self._pictures = np.zeros((2, ROWS, length, panes.width, 3), np.uint8)
-
-    def add(self, number: int, panes: list[Picture]) -> None:
-        """Add the next frame."""
-        if number % self.every == 0:
-            at = number // self.every
-            for which in (0, 1):
-                row = lay_over(panes[0][self.rows], panes[1 + which][self.rows])
-                self._pictures[which, :, at] = row
-
-    def write(self, folder: Path) -> dict[str, list[str]]:
-        """Write the pictures; return their names, before and after, row by row."""
-        names: dict[str, list[str]] = {"before": [], "after": []}
-        for system, pictures in zip(names, self._pictures, strict=True):
-            for k, picture in enumerate(pictures):
-                names[system].append(f"slice-{system}-{k}.jpg")
-                write_jpeg(folder / names[system][-1], picture)
-        return names
 
 
 def write_thumb(folder: Path, panes: list[Picture]) -> str:

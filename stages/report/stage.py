@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -40,12 +40,12 @@ from stages.report.curves import (
 from stages.report.pictures import (
     STRIP_SIDE,
     Panes,
-    Slices,
     Strips,
     chosen_pairs,
     write_flows,
     write_thumb,
 )
+from stages.report.slices import Grid, Slices, align_rows
 from stages.shared_settings import DEFAULT_RADIUS, Radius
 
 FOLDER = "report"
@@ -58,7 +58,7 @@ class Report(Sink):
     """A small film of picture and masks, worst moments, slices of time, flow; `clip.json`."""
 
     name: ClassVar[str] = "report"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     uses: ClassVar[tuple[str, ...]] = (
         "frames", "shots", "size", "rate", "classes", "class_names",
     )  # fmt: skip
@@ -133,7 +133,8 @@ class Report(Sink):
         frames, colours = ClipFacts(facts).frames, _label_colours(ClipFacts(facts).classes)
         panes = Panes(ClipFacts(facts).size, colours, side=self.picture_side)
         small = Panes(ClipFacts(facts).size, colours, side=STRIP_SIDE)
-        slices, strips = Slices(frames, panes), Strips(worst, report_folder, small)
+        slices = self._start_slices(facts, read, panes)
+        strips = Strips(worst, report_folder, small)
         with Film(report_folder / "film.mp4", ClipFacts(facts).rate) as film:
             for t, (picture, before, after) in enumerate(self._frame_triples(read)):
                 parts = panes.of(picture, before, after)
@@ -148,7 +149,7 @@ class Report(Sink):
         return {
             "pane": [panes.width, panes.height],
             "moments": [{"frame": t, "strip": strips.names[t]} for t in worst],
-            "slices": {"every": slices.every, "rows": slices.rows, **slices.write(report_folder)},
+            "slices": slices.write(report_folder),
             "classes": [
                 {
                     "label": label,
@@ -159,6 +160,18 @@ class Report(Sink):
                 for k, (label, area) in enumerate(named, start=1)
             ],
         }
+
+    def _start_slices(self, facts: Facts, read: Reader, panes: Panes) -> Slices:
+        """Return the slices, aligned by the flow of all frames, which is read frame by frame."""
+        grid = Grid(ClipFacts(facts).frames, panes.height, panes.width)
+
+        def fields(
+            frames: Iterable[int],
+        ) -> Iterator[tuple[NDArray[np.int16], NDArray[np.bool_]]]:
+            for t in frames:  # backwards too, so that a reader's rising order does not do
+                yield next(read(FLOW, [t])), next(read(VISIBLE, [t]))
+
+        return Slices(grid, align_rows(grid, ClipFacts(facts).shots, fields, radius=self.radius))
 
     @staticmethod
     def _frame_triples(read: Reader) -> Iterator[tuple[NDArray[Any], ...]]:

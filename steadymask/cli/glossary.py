@@ -47,7 +47,8 @@ GLOSSARY = {
     ),
     "slice of time": (
         "The same row of every frame, one below the other: time runs down. Still edges are smooth "
-        "lines; edges that flicker have teeth."
+        "lines; edges that flicker have teeth. Aligned by the flow, the row goes where the things "
+        "on it go, so that motion is gone and flicker is left; what is occluded is striped in red."
     ),
     "flow": (
         "The motion from one frame to the next, as colours: the hue says where to, as on the "

@@ -33,7 +33,10 @@ def made_library(out, clips, name="clip {:03d}"):
             "flicker": {"before": curve, "after": curve},
             "flows": [{"frame": 7, "flow": "flow.jpg", "seen": "seen.jpg", "strongest": 2.0}],
             "moments": [{"frame": 7, "strip": "strip-000007.jpg", "value": k / 10}],
-            "slices": {"every": 1, "rows": [5], "before": ["slice.jpg"], "after": ["slice.jpg"]},
+            "slices": {
+                "every": 1, "rows": [5], "before": ["slice.jpg"], "after": ["slice.jpg"],
+                "aligned": {"before": ["slice.jpg"], "after": ["slice.jpg"]},
+            },
             "classes": [{"label": 1, "colour": [128, 0, 0], "before": area, "after": area}],
         }  # fmt: skip
         (folder / "clip.json").write_text(json.dumps(text))

@@ -238,12 +238,16 @@ lanes();
 document.addEventListener("themechange", lanes);
 document.addEventListener("frame", () => at("lanes").style.setProperty("--now", (shown + 0.5) / clip.frames));
 
+const aligned = at("aligned");  // reports of earlier versions have none
 function slice() {
-  for (const system of ["before", "after"]) at(`slice-${system}`).src = clip.folder + clip.slices[system][row.value];
+  const shown = aligned?.checked ? clip.slices.aligned : clip.slices;
+  for (const system of ["before", "after"]) at(`slice-${system}`).src = clip.folder + shown[system][row.value];
+  at("aligned-note").hidden = !aligned?.checked;
   row.setAttribute("aria-valuetext", `row ${clip.slices.rows[row.value]} of ${height}`);
   draw();
 }
 for (const name of ["input", "focus", "blur"]) row.addEventListener(name, slice);
+aligned?.addEventListener("change", slice);
 for (const picture of document.querySelectorAll(".slice")) {
   picture.addEventListener("click", (event) => visit(Math.min(last, Math.floor(event.offsetY / picture.clientHeight * picture.naturalHeight) * clip.slices.every)));
 }

@@ -22,7 +22,7 @@ from stages.report.curves import (
     pair_errors,
     thinned_curve,
 )
-from stages.report.pictures import Panes, Slices, Strips, chosen_pairs
+from stages.report.pictures import Panes, Strips, chosen_pairs
 from stages.report.stage import Report
 from tests.support.small_library import SIZE, scene, write_clip
 
@@ -216,13 +216,6 @@ def test_a_long_curve_keeps_every_peak_and_where_it_was():
     assert None in thin["value"]
 
 
-def test_what_is_kept_of_a_long_clip_does_not_grow_with_it():
-    panes = Panes((480, 854), np.zeros((256, 3), np.uint8), side=240)
-    short, long = Slices(900, panes), Slices(100_000, panes)
-    assert len(long._pictures[0, 0]) <= 900
-    assert long._pictures.nbytes <= short._pictures.nbytes
-
-
 def test_pair_errors_match_the_definition_pair_by_pair():
     rng, radius, shots = np.random.default_rng(8), 2, [[0, 4], [4, 9]]
     pairs = np.stack([rng.integers(0, 50, (9, 2, 4)), rng.integers(60, 99, (9, 2, 4))], axis=-1)
@@ -288,14 +281,3 @@ def test_pictures_are_as_large_as_the_setting_allows_and_never_enlarged(tmp_path
 def test_switched_off_it_reads_next_to_nothing():
     inputs = Report(enabled=False).inputs({})
     assert [(wanted.stage, wanted.array) for wanted in inputs] == [("measure", "boundary")]
-
-
-@pytest.mark.parametrize("size", [(1, 1), (4, 4), (8, 8), (3, 64), (2, 640)])
-def test_tiny_pictures_have_slices_too(tmp_path, size):
-    panes = Panes(size, np.zeros((256, 3), np.uint8), side=480)
-    slices = Slices(2, panes)
-    for t in range(2):
-        labels = np.zeros(size, np.uint8)
-        slices.add(t, panes.of(np.zeros((*size, 3), np.uint8), labels, labels))
-    assert max(slices.rows) < panes.height
-    assert len(slices.write(tmp_path)["before"]) == 7

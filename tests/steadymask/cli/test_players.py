@@ -170,6 +170,12 @@ def test_slices_and_flow_follow_what_is_chosen(page, out):
     for system in ("before", "after"):
         source = by_id(page, f"slice-{system}").get_attribute("src")
         assert source.endswith("/" + text["slices"][system][2])
+    assert not by_id(page, "aligned-note").is_displayed()
+    for names, note in ((text["slices"]["aligned"], True), (text["slices"], False)):
+        page.execute_script("aligned.click()")
+        source = by_id(page, "slice-after").get_attribute("src")
+        assert source.endswith("/" + names["after"][2])
+        assert by_id(page, "aligned-note").is_displayed() == note
     chosen = text["flows"][-1]
     page.execute_script(
         "pair.value = arguments[0]; pair.dispatchEvent(new Event('change'))", len(text["flows"]) - 1
