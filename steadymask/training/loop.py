@@ -169,6 +169,8 @@ def train(module: Fitting, data: Epochs, course: Course) -> bool:
     ------
     PipelineError
         If the loss is not finite.
+    KeyboardInterrupt
+        At a signal to stop; the checkpoint of the last finished epoch stays.
     """
     _be_quiet()
     course.folder.mkdir(parents=True, exist_ok=True)
@@ -188,6 +190,10 @@ def train(module: Fitting, data: Epochs, course: Course) -> bool:
         trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
     except PipelineError as error:
         raise type(error)(f"{course.name}: {error}") from error
+    except SystemExit as error:  # Lightning makes a 1 of every signal
+        if isinstance(error.__context__, KeyboardInterrupt):
+            raise error.__context__ from None
+        raise
     if not trainer.is_global_zero:
         return False
     state = torch.load(best.best_model_path, weights_only=True)["state_dict"]
