@@ -51,7 +51,7 @@ class MaskClasses(ReadingChoices, Source):
     """The meaning of the values in the masks, and the classes: one pass through all of them."""
 
     name: ClassVar[str] = "classes"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     unkeyed_defaults: ClassVar[tuple[str, ...]] = ("objects",)
     reads: ClassVar[str] = "masks"
     also_reads: ClassVar[tuple[str, ...]] = ("keyframes", "legend")

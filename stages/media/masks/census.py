@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
+from stages.media.masks.blends import BlendCounts
 from stages.media.masks.raw import (
     MOST_TINT,
     Raw,
@@ -131,6 +132,8 @@ class Census:
         Frames in which each of `colours` occurs.
     inner_colours : set
         Those of `colours` that fill a square of 3 x 3 pixels somewhere; blends at edges do not.
+    blends : BlendCounts
+        How often rare colours lie between two others that they mix.
     index_colours : dict
         Colour of each index that occurs; `palettes_differ` where one has several.
     alpha_differs : bool
@@ -144,6 +147,7 @@ class Census:
     opaque_colours: Counter[int] = field(default_factory=Counter)
     colour_frames: Counter[int] = field(default_factory=Counter)
     inner_colours: set[int] = field(default_factory=set)
+    blends: BlendCounts = field(default_factory=BlendCounts)
     flat_bins: NDArray[np.int64] = field(default_factory=lambda: np.zeros((4096, 4), np.int64))
     index_colours: dict[int, int] = field(default_factory=dict)
     palettes_differ: bool = False
@@ -195,6 +199,8 @@ class Census:
             self.colours.update(counted)
             self.colour_frames.update(counted.keys())
             self.inner_colours |= _inner_values(numbers, counted, self.inner_colours)
+            if raw.exact:
+                self.blends.add(colours_of(raw), numbers, counted)
         if not (raw.exact and len(self.colours) <= BLENDED):
             self._add_flat(colours_of(raw))
         if alpha is not None:

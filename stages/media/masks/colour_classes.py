@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import InputError
+from stages.media.masks.blends import (
+    WITHIN,
+    distance_from_pairs,
+    find_pure_colours,
+    find_strangers,
+    label_blends,
+)
 from stages.media.masks.census import BLENDED, MOST_COLOURS, Census
 from stages.media.masks.json_files import MALFORMED, read_bytes
 from stages.media.masks.legend import Legend
-from stages.media.masks.legend_files import LEGENDS, find_legend
+from stages.media.masks.legend_files import LEGENDS, Named, find_legend
 from stages.media.masks.palette import palette
 from stages.media.masks.raw import packed, unpacked
 
@@ -22,7 +30,6 @@ APART = 64  # distance of two colours that a lossy codec can tell apart
 BLACK_WITHIN = 60  # distance from black, up to which a lossy codec's colour is the background
 FEW_AREAS = (2, 64)
 FEWEST_BLENDS = 4  # fewer colours without an area may be thin classes
-BLEND_WITHIN = 3  # levels that rounding moves a blend off the line between two colours
 FEWEST_FRAMES = 3  # of a clip, to tell that colours do not last
 
 
@@ -39,25 +46,38 @@ def read_colours(where: Path, census: Census) -> tuple[Legend, tuple[str, ...]]:
         If there are too many colours for a mask, or none that is the background.
     """
     known = find_legend(where)
-    areas = _area_colours(census)
+    areas = _area_colours(where, census, is_named=bool(known))
     blended = bool(areas) or _blended(census)
     exact = census.exact and len(census.colours) <= FEW_COLOURS and not blended
     colours = list(census.colours) if exact else areas or _main_colours(where, census)
     if known:
-        strangers = [c for c in colours if c not in known and exact and c != 0]
-        if strangers and len(strangers) > len(colours) // 2:
-            raise InputError(
-                f"{where}: expected colours of the legend, got {', '.join(map(name_of, strangers))}"
-            )
-        labels = {c: label for c, (label, _) in known.items()} | dict.fromkeys(strangers, 0)
-        names = {label: name for label, name in known.values() if label}
-        notes = (
-            f"{len(strangers)} colours are not in the legend, and are read as background: "
-            + ", ".join(name_of(c) for c in strangers[:5]),
-        ) if strangers else ()  # fmt: skip
-        return _legend(census, labels, names, colours, exact=exact), notes
-    labels, names = _number(where, census, colours, exact=exact)
-    notes = () if exact else (f"{len(colours)} colours were told apart; others take the nearest",)
+        return _of_legend(where, census, known, colours, exact=exact)
+    labels, names = _number(where, census, colours, exact=exact, pure=exact or bool(areas))
+    if exact:
+        return _legend(census, labels, names, colours, exact=True), ()
+    notes = (f"{len(colours)} colours were told apart; others take the nearest",)
+    legend = _legend(census, labels, names, colours, exact=False)
+    if areas:
+        blends = label_blends(labels, [c for c in census.colours if c not in labels])
+        legend = replace(legend, colours=labels | blends, nearest=False)
+    return legend, notes
+
+
+def _of_legend(
+    where: Path, census: Census, known: Named, colours: list[int], *, exact: bool
+) -> tuple[Legend, tuple[str, ...]]:
+    """Return the legend of colours that a file names; the others are the background."""
+    strangers = [c for c in colours if c not in known and exact and c != 0]
+    if strangers and len(strangers) > len(colours) // 2:
+        raise InputError(
+            f"{where}: expected colours of the legend, got {', '.join(map(name_of, strangers))}"
+        )
+    labels = {c: label for c, (label, _) in known.items()} | dict.fromkeys(strangers, 0)
+    names = {label: name for label, name in known.values() if label}
+    notes = (
+        f"{len(strangers)} colours are not in the legend, and are read as background: "
+        + ", ".join(name_of(c) for c in strangers[:5]),
+    ) if strangers else ()  # fmt: skip
     return _legend(census, labels, names, colours, exact=exact), notes
 
 
@@ -76,7 +96,7 @@ def _legend(
 
 
 def _number(
-    where: Path, census: Census, colours: list[int], *, exact: bool
+    where: Path, census: Census, colours: list[int], *, exact: bool, pure: bool
 ) -> tuple[dict[int, int], dict[int, str]]:
     transparent = census.alpha.frames > 0 and bool(census.alpha.counts[:128].any())
     background = _background(census, colours, exact=exact)
@@ -90,7 +110,7 @@ def _number(
         )
     rest = sorted(c for c in colours if c != background)
     known = {int(c): k for k, c in enumerate(packed(palette()))}
-    if exact and all(c in known for c in rest):
+    if pure and all(c in known for c in rest):
         labels = {c: known[c] for c in rest}
     else:
         labels = {c: k for k, c in enumerate(rest, start=1)}
@@ -110,30 +130,48 @@ def _blended(census: Census) -> bool:
     return len(census.colours) > BLENDED and census.shown.slope >= 0.5
 
 
-def _area_colours(census: Census) -> list[int]:
-    """Return the colours of areas where all others are blends of two of them, as along edges.
+def _area_colours(where: Path, census: Census, *, is_named: bool) -> list[int]:
+    """Return the colours of areas where all others are blends of them, as along edges.
 
-    Returns nothing where the others are few, or one of them is no blend: lines may be classes.
+    Returns nothing where the others are few, or do not lie between areas: lines may be classes.
+
+    Raises
+    ------
+    InputError
+        If edges are blended, some colours are no blends, and no file names the classes.
     """
     if not census.exact or len(census.colours) > MOST_COLOURS:
         return []
-    areas = [c for c in census.colours if c in census.inner_colours]
-    others = [c for c in census.colours if c not in census.inner_colours]
     known = {int(c) for c in packed(palette())}
-    if not FEW_AREAS[0] <= len(areas) <= FEW_AREAS[1] or len(others) < FEWEST_BLENDS:
+    blends = census.blends.find_blends(census.inner_colours, known)
+    areas = [c for c in census.colours if c in census.inner_colours and c not in blends]
+    if blends:
+        areas = find_pure_colours(census.blends, census.colours, areas)
+    others = [c for c in census.colours if c not in set(areas)]
+    few = not blends and len(others) < FEWEST_BLENDS
+    if not FEW_AREAS[0] <= len(areas) <= FEW_AREAS[1] or few:
         return []
     if known.issuperset(others):
         return []
-    points = np.array([unpacked(c) for c in areas], np.float64)
-    starts, ends = np.triu_indices(len(areas), 1)
-    a, along = points[starts], points[ends] - points[starts]
-    length = (along**2).sum(axis=1)
-    for colour in others:
-        away = np.array(unpacked(colour), np.float64) - a
-        share = ((away * along).sum(axis=1) / length).clip(0, 1)
-        if np.abs(away - share[:, None] * along).max(axis=1).min() > BLEND_WITHIN:
-            return []
-    return areas
+    strangers = find_strangers(census.blends, areas, others)
+    if blends and strangers and not is_named:
+        raise InputError(
+            f"{where}: {len(areas)} colours fill areas ({_listed(areas)}), the edges between them "
+            f"are blended, and {_listed(strangers)} are no blends of these: thin classes, or edges "
+            f"too? put a file {LEGENDS[0]} beside the masks that names the colours that are "
+            "classes, or save them without blended edges (nearest, no anti-aliasing)"
+        )
+    return areas if blends or _are_mixed(areas, others) else []
+
+
+def _are_mixed(areas: list[int], others: list[int]) -> bool:
+    """Return whether all of some colours are mixtures of two areas'."""
+    return bool((distance_from_pairs(areas, others) <= WITHIN).all())
+
+
+def _listed(colours: list[int]) -> str:
+    more = ", …" if len(colours) > 6 else ""
+    return ", ".join(map(name_of, colours[:6])) + more
 
 
 def check_lasting(where: Path, census: Census, legend: Legend) -> None:
