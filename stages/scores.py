@@ -15,7 +15,15 @@ from pipeline.stage import Clip, Facts, Input, Reader, Sink
 from pipeline.whole_files import write_whole
 from stages.arrays import AREAS, BOUNDARY, INPUT_MASKS, OVERLAP, PAIRS, RESTLESS, neighbour_offsets
 from stages.facts import ClipFacts
-from stages.metrics.harm import Harm, blank_cause, blank_kind, find_blank, find_gone, find_restless
+from stages.metrics.harm import (
+    Harm,
+    blank_cause,
+    blank_kind,
+    find_blank,
+    find_gone,
+    find_restless,
+    find_unlike,
+)
 from stages.metrics.stability import Consistency, consistency_at
 from stages.shared_settings import DEFAULT_RADIUS, Radius
 
@@ -27,7 +35,7 @@ class Scores(Sink):
     """E_cons and E_smooth before and after, and the frames that changed a lot."""
 
     name: ClassVar[str] = "scores"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     uses: ClassVar[tuple[str, ...]] = (
         "frames", "shots", "size", "rate", "holes", "classes", "masks", "footage_notes",
         "mask_warnings", "mask_reading", "class_names",
@@ -35,7 +43,11 @@ class Scores(Sink):
 
     radius: Radius = DEFAULT_RADIUS
     least_iou: float = Field(
-        0.5, ge=0, le=1, description="list frames whose masks in and out overlap less"
+        0.5,
+        ge=0,
+        le=1,
+        description="list frames whose masks in and out overlap less; a clip that "
+        "overlaps less as a whole has a warning",
     )
     slack: float = Field(
         0.02, ge=0, description="share by which E_cons may rise before a clip has a warning"
@@ -103,6 +115,7 @@ class Scores(Sink):
         blank = find_blank(before, after, cause=cause)
         if blank:
             return blank
+        unlike = find_unlike(arrays["overlap"], arrays["areas"], least_iou=self.least_iou)
         gone = find_gone(
             before,
             after,
@@ -112,7 +125,8 @@ class Scores(Sink):
         )
         flicker = np.array([scores[system]["flicker"] for system in SYSTEMS], np.float64)
         stability = [scores[system]["E_cons"] for system in SYSTEMS]
-        return [*gone, *find_restless(stability[0], stability[1], flicker, slack=self.slack)]
+        restless = find_restless(stability[0], stability[1], flicker, slack=self.slack)
+        return [*unlike, *gone, *restless]
 
     def _stability_scores(
         self, which: int, facts: Facts, arrays: dict[str, NDArray[Any]]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from stages.ops.shapes import bind_shapes
 
-Kind = Literal["empty", "full", "emptied", "filled", "gone", "restless"]
+Kind = Literal["empty", "full", "emptied", "filled", "unlike", "gone", "restless"]
 Runs = tuple[tuple[int, int], ...]
 
 WHOLE_FRAME = 0.999  # share of a frame from which one label fills it
@@ -30,8 +30,9 @@ class Harm:
     ----------
     kind : str
         ``empty``, ``full``: the masks in have nothing, or one class everywhere, in every frame;
-        ``emptied``, ``filled``: only the masks out do; ``gone``: a class is missing in a stretch
-        in which the masks in have it; ``restless``: E_cons went up.
+        ``emptied``, ``filled``: only the masks out do; ``unlike``: they have little
+        in common with those in; ``gone``: a class is missing in a stretch in which the masks in
+        have it; ``restless``: E_cons went up.
     frames : tuple of (start, stop)
         Where, rising.
     words : str
@@ -108,6 +109,36 @@ def find_blank(
         words = "one class fills every frame of the masks out; those in differ"
         return [Harm("filled", everywhere, words)]
     return []
+
+
+def find_unlike(
+    overlap: NDArray[np.int64], areas: NDArray[np.int64], *, least_iou: float
+) -> list[Harm]:
+    """Return the harm of masks out that have little in common with those in.
+
+    Frames without foreground on either side don't count: a mask that was missing and is there
+    now is no harm.
+
+    Parameters
+    ----------
+    overlap : ndarray, shape (T, 2), int64
+        Pixels in the intersection and in the union of the foregrounds in and out.
+    areas : ndarray, shape (T, 2, L), int64
+        Pixels of each label in and out, the background first.
+    least_iou : float, in [0, 1]
+        Intersection over union, of all frames together, below which it is a harm.
+    """
+    bind_shapes(overlap=(overlap, "T 2"), areas=(areas, "T 2 L"))
+    counted = np.asarray(areas[:, :, 1:].any(axis=-1).all(axis=-1), np.bool_)
+    inter, union = overlap[counted].sum(axis=0).tolist()
+    if not union or inter >= least_iou * union:
+        return []
+    words = f"the masks out share only {inter / union:.0%} of their area with those in"
+    cause = (
+        "the masks in follow neither the picture's motion nor one another: they may be those of "
+        "another clip, or of other frames"
+    )
+    return [Harm("unlike", runs_of(counted), words, cause)]
 
 
 def find_gone(

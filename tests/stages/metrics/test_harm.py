@@ -11,6 +11,7 @@ from stages.metrics.harm import (
     find_blank,
     find_gone,
     find_restless,
+    find_unlike,
     name_frames,
     runs_of,
 )
@@ -156,3 +157,30 @@ def test_frames_are_named_as_people_do():
     assert name_frames(((1, 2), (4, 6))) == "frames 1, 4–5"
     many = tuple((k, k + 1) for k in range(0, 10, 2))
     assert name_frames(many) == "frames 0, 2, 4 and 2 more stretches"
+
+
+def one_class(inter, only_in, only_out, pixels=1000):
+    """Return overlap (T, 2) and areas (T, 2, 2) of frames with a class's pixels on either side."""
+    counts = np.array([inter, only_in, only_out], np.int64).T
+    union = counts.sum(axis=1)
+    sides = counts[:, :1] + counts[:, 1:]
+    return np.stack([counts[:, 0], union], axis=1), np.stack([pixels - sides, sides], axis=-1)
+
+
+def test_masks_that_have_little_in_common_with_those_in_are_told():
+    overlap, areas = one_class([30, 30, 30], [40, 40, 20], [30, 30, 30])
+    (harm,) = find_unlike(overlap, areas, least_iou=0.5)
+    assert (harm.kind, harm.frames) == ("unlike", ((0, 3),))
+    assert "share only 32%" in harm.words
+    assert "another clip" in harm.cause
+    assert find_unlike(overlap, areas, least_iou=0.3) == []
+
+
+def test_masks_that_were_missing_and_are_there_now_are_not_unlike():
+    overlap, areas = one_class([90, 0, 0], [5, 0, 0], [5, 100, 100])
+    assert find_unlike(overlap, areas, least_iou=0.5) == []
+
+
+def test_without_foreground_nothing_is_unlike():
+    overlap, areas = one_class([0, 0], [0, 0], [0, 0])
+    assert find_unlike(overlap, areas, least_iou=0.5) == []
