@@ -4,9 +4,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from pipeline.errors import ConfigError, InputError
-from stages.models.segmenters.context_blending.network import load_network
+from stages.media.masks.palette import read_labels
+from stages.models.segmenters.context_blending.network import load_network, save_network
 from stages.models.segmenters.load import frames_back, load_segmenter, segmenter_digest
-from tests.support.small_library import scene
+from steadymask.cli.main import main
+from tests.support.small_library import scene, write_clip
 from tests.support.video_samples import write_network
 
 FRAMES = [scene(t)[0] for t in range(14)]
@@ -120,3 +122,19 @@ def test_several_scales_are_refused_with_a_network_that_looks_back(tmp_path):
     write_network(path)
     with pytest.raises(ConfigError, match="looks at 9 frames back"):
         load_segmenter(f"tcb:{path}", flip=True)
+
+
+def test_its_preset_takes_a_network_whose_class_fills_the_picture(tmp_path, capsys):
+    write_clip(tmp_path, "a", 4)
+    path = tmp_path / "tcb.safetensors"
+    network = write_network(path)
+    network.head[-1].bias.data[1] = 1e4
+    save_network(path, network)
+    command = [str(tmp_path / "footage"), "--segmenter", f"tcb:{path}", "--executor", "inline"]
+    command += ["--out", str(tmp_path / "out"), "--set", "report.enabled=false"]
+    assert main(command) != 0
+    assert "segment.check=false" in capsys.readouterr().err
+    assert main([*command, "--config", "tcb"]) == 0
+    pictures = sorted((tmp_path / "out/a/masks").glob("*.png"))
+    assert len(pictures) == 4
+    assert {int(v) for picture in pictures for v in np.unique(read_labels(picture))} == {3}
