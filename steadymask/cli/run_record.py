@@ -289,7 +289,8 @@ def review_remark(scores: dict[str, Any]) -> str:
     if scores["changed_frames"]:
         first = ", ".join(str(t) for t in scores["changed_frames"][:3])
         more = ", …" if len(scores["changed_frames"]) > 3 else ""
-        parts.append(f"{len(scores['changed_frames'])} frames changed a lot ({first}{more})")
+        count = len(scores["changed_frames"])
+        parts.append(f"{count} frame{'s' if count > 1 else ''} changed a lot ({first}{more})")
     if scores["review"]:
         count = len(scores["review"])
         parts.append(f"{count} {'stretch' if count == 1 else 'stretches'} of frames at risk")

@@ -161,7 +161,7 @@ def test_bad_clips_are_named_and_cost_the_good_one_nothing(tmp_path):
     for name, reason in {
         "zero": "zero.mp4: the file is empty",
         "text": "text.mkv: not a readable video",
-        "short": "1 of 8 frames have no mask (frames 3)",
+        "short": "1 of 8 frames has no mask (frame 3)",
         "small": "00002.png: expected 96x64 like the footage, got 9x9",
         "mixed": "00004.png: expected 96x64 like the other frames, got 9x9",
         "alone": "expected masks, got an empty folder",

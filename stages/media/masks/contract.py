@@ -233,6 +233,8 @@ class AnnotationSet:
         Names of categories without numbers, in their order.
     by_track : bool
         Whether a class is an object (`Shape.track`) rather than a category.
+    named_by_id : bool
+        Whether names of pictures are ids, numbers that need not be those of frames.
     notes : tuple of str
         Other things the user should know, such as shapes that are no regions and were left out.
     """
@@ -242,6 +244,7 @@ class AnnotationSet:
     headings: frozenset[int] = frozenset()
     order: tuple[str, ...] = ()
     by_track: bool = False
+    named_by_id: bool = False
     notes: tuple[str, ...] = ()
 
 

@@ -26,6 +26,7 @@ from stages.media.masks.mask_names import (
 from stages.media.masks.source import Missing
 
 IN_ORDER = "in order"
+CARRIED = "carried from those"
 SOURCE_FRAME = "source-frame-"  # before a number that counts the frames of a video from 0
 RATE_HINT = (
     "frames extracted with plain `ffmpeg -i` are repeated or dropped to a constant rate: extract "
@@ -141,6 +142,7 @@ def complete_match(
     words = _frames_in_words(sorted(matched), frames)
     if not absent:
         return FrameMatch(tuple(chosen), left_out, tuple(notes), words)
+    plural, lack = ("", "has no mask") if len(absent) == 1 else ("s", "have no mask")
     start = min(matched)
     anchor = f"{names[matched[start]]} being that of frame {start}"
     anchor += f" ({reading})" if reading else ""
@@ -152,7 +154,7 @@ def complete_match(
                 "different numbers, set segment.first)"
             )
         raise InputError(
-            f"{where}: {len(absent)} of {frames} frames have no mask (frames "
+            f"{where}: {len(absent)} of {frames} frames {lack} (frame{plural} "
             f"{some_names(absent)}), "
             f"{anchor}{spare}{stride_hint(matched, frames)}: add them, or set segment.missing to "
             "carry, hold or empty"
@@ -162,8 +164,8 @@ def complete_match(
         for frame, mask in enumerate(chosen):
             last = chosen[frame] = last if mask is None else mask
     hint = stride_hint(matched, frames)
-    notes.append(f"{len(absent)} frames have no mask ({missing}), {anchor}{hint}")
-    others = {"hold": "the mask before", "carry": "carried from those"}.get(missing, "none given")
+    notes.append(f"{len(absent)} frame{plural} {lack} ({missing}), {anchor}{hint}")
+    others = {"hold": "the mask before", "carry": CARRIED}.get(missing, "none given")
     return FrameMatch(tuple(chosen), left_out, tuple(notes), f"{words}; the others: {others}")
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import InputError
 from stages.media.masks.contract import FootageFacts, ReadingChoices
+from stages.media.masks.frame_matching import CARRIED
 from stages.media.masks.identities import MatchedMasks
 from stages.media.masks.legend import Legend, Meaning, plain_label
 from stages.media.masks.open import open_masks
@@ -49,9 +50,12 @@ class MasksWithKeyFrames(MaskSource):
         self.absent = tuple(sorted(missing - set(self.key_frames)))
         empty = own.declared_empty if own else ()
         self.declared_empty = tuple(t for t in empty if t in without_key)
-        self.warnings = (*(own.warnings if own else ()), *_new_classes(own, key_legend))
+        self.warnings = (
+            *(own.warnings if own else ()), *_notes_on_keys(keys), *_new_classes(own, key_legend),
+        )  # fmt: skip
+        of_keys = keys.reading.replace(CARRIED, "their own masks") if own else keys.reading
         self.reading = "; ".join(
-            [*([own.reading] if own and own.reading else []), f"key frames: {keys.reading}"]
+            [*([own.reading] if own and own.reading else []), f"key frames: {of_keys}"]
         )
 
     def read(self, start: int, stop: int) -> Iterator[NDArray[Any]]:
@@ -124,7 +128,7 @@ def open_evidence(
         ``masks``, ``keyframes`` or both.
     footage : FootageFacts
     choices : ReadingChoices
-        For the masks; key frames are read by their own content, but ``first`` counts for both.
+        For the masks; key frames are read by their own content, but ``first`` and ``fit`` count for both.
     pictures : iterable of ndarray, (H, W, 3) uint8
         The footage, to match objects by; read only where `choices` ask for it and `known` is None.
     known : dict, optional
@@ -143,7 +147,8 @@ def open_evidence(
     if own is not None and not footage.frame_names:
         # Key frames named like the masks are of the same frames, whatever the names count from.
         footage = replace(footage, frame_names=own.names)
-    numbered = KEY_FRAME_CHOICES.model_copy(update={"first": choices.first})
+    adapted = {"first": choices.first, "fit": choices.fit}
+    numbered = KEY_FRAME_CHOICES.model_copy(update=adapted)
     try:
         keys = open_masks(files["keyframes"], footage, numbered, known=known and known["keys"])
     except InputError as error:
@@ -205,6 +210,13 @@ def _joined_legend(own: Legend | None, keys: Legend) -> Legend:
     meaning: Meaning = "labels" if own.kind == keys.kind == "labels" else "soft"
     classes = tuple(sorted({*own.classes, *keys.classes}))
     return Legend(meaning, classes, names={**keys.names, **own.names})
+
+
+def _notes_on_keys(keys: MaskSource) -> tuple[str, ...]:
+    """Return the notes on key frames, but for those on frames that have none: most are meant to."""
+    return tuple(
+        f"key frames: {n}" for n in keys.warnings if f"({KEY_FRAME_CHOICES.missing})" not in n
+    )
 
 
 def _new_classes(own: MaskSource | None, keys: Legend) -> Sequence[str]:

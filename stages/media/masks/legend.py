@@ -190,4 +190,6 @@ def plain_label(name: str) -> int | None:
 
 def empty_warning(frames: int) -> tuple[str, ...]:
     """Return the warning about frames without foreground, if there are any."""
+    if frames == 1:
+        return ("1 frame has no foreground in its mask",)
     return (f"{frames} frames have no foreground in their mask",) if frames else ()

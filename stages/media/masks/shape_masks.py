@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from pipeline.errors import InputError
 from stages.media.footage.limits import Limits
 from stages.media.masks.annotation_videos import parse_annotations, select_video
-from stages.media.masks.frame_matching import FrameMatch, complete_match, match_frames
 from stages.media.masks.json_files import MALFORMED
 from stages.media.masks.legend import Legend, empty_warning
+from stages.media.masks.picture_order import match_pictures
 from stages.media.masks.rle import check_polygons, decode_rle
 from stages.media.masks.sizes import fit_labels, fit_note
 from stages.media.masks.source import Known, MaskSource
@@ -53,7 +53,7 @@ class ShapeMasks(MaskSource):
         video, frames = select_video(path, content, footage, choices.video)
         if not frames:
             raise InputError(f"{path}: expected annotated frames of {footage.clip}, got none")
-        match = _match_video(path, frames, footage, choices)
+        match = match_pictures(path, frames, footage, choices, named_by_id=content.named_by_id)
         self._frames_of = [None if k is None else frames[k] for k in match.chosen]
         self.absent = match.unknown(choices.missing)
         self.declared_empty = match.declared_empty(choices.missing)
@@ -127,44 +127,6 @@ class ShapeMasks(MaskSource):
             if frame.size is not None
         }  # fmt: skip
         return "; ".join(sorted(note for note in notes if note))
-
-
-def _match_video(
-    path: Path, frames: Sequence[AnnotatedFrame], footage: FootageFacts, choices: ReadingChoices
-) -> FrameMatch:
-    names = [frame.name for frame in frames]
-    numbers = [frame.number for frame in frames]
-    if not any(names) and len(frames) != footage.frames and set(numbers) == {None}:
-        raise InputError(
-            f"{path}: expected {footage.frames} annotated frames, as many as the footage has, got "
-            f"{len(frames)}: no names or numbers of frames say which"
-        )
-    if not any(names):
-        numbers = list(range(len(frames))) if set(numbers) == {None} else numbers
-    if all(number is None for number in numbers):
-        from stages.media.footage.timeline import natural_key
-
-        order = sorted(range(len(names)), key=lambda k: natural_key(names[k]))
-        match = match_frames(
-            path, [names[k] for k in order], footage.frames, footage.frame_names, choices.missing,
-            first=choices.first,
-        )  # fmt: skip
-        chosen = tuple(None if k is None else order[k] for k in match.chosen)
-        return FrameMatch(chosen, match.left_out, match.notes, match.words)
-    inside: dict[int, int] = {}
-    left_out = []
-    for k, number in enumerate(numbers):
-        if number is not None and 0 <= number < footage.frames and number not in inside:
-            inside[number] = k
-        else:
-            left_out.append(names[k] or f"frame {number}")
-    if not inside:
-        raise InputError(f"{path}: expected frames 0 to {footage.frames - 1}, got {left_out[:3]}")
-    shown = [name or f"frame {number}" for name, number in zip(names, numbers, strict=True)]
-    return complete_match(
-        path, shown, inside, footage.frames, choices.missing, left_out=tuple(left_out),
-        reading="numbers in the file",
-    )  # fmt: skip
 
 
 def number_classes(

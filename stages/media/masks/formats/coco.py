@@ -37,8 +37,9 @@ class CocoFile(AnnotationReader):
     format = "COCO, COCO panoptic (with its pictures) or YouTube-VIS JSON"
     recognised_by = "`images` or `videos` with `annotations`, or a list of results"
     ambiguity = (
-        "several videos in one file: the clip's name, or `segment.video`; `category_id` 0 is a "
-        "class unless it is named background: then label = category_id + 1"
+        "several videos in one file: the clip's name, or `segment.video`; `image_id` without names "
+        "of pictures: `segment.first`; `category_id` 0 is a class unless it is named "
+        "background: then label = category_id + 1"
     )
     suffixes = frozenset({".json"})
 
@@ -169,7 +170,7 @@ def _result_frames(content: list[Any]) -> AnnotationSet:
     )
     if not pictures:
         raise ValueError("expected results, got an empty list")
-    return AnnotationSet({"": pictures})
+    return AnnotationSet({"": pictures}, named_by_id=all(isinstance(k, int) for k in frames))
 
 
 def _track_results(content: list[Any]) -> AnnotationSet:

@@ -123,13 +123,13 @@ def test_missing_masks_are_named_held_or_empty(tmp_path):
     (folder / "01003.png").unlink()
     with pytest.raises(
         InputError,
-        match=r"1 of 4 frames have no mask \(frames 2\), 01001\.png being that of frame 0 .*: add",
+        match=r"1 of 4 frames has no mask \(frame 2\), 01001\.png being that of frame 0 .*: add",
     ):
         opened(folder)
     np.testing.assert_array_equal(read(folder, missing="hold")[2], labels(1)[1])
     with_empty = opened(folder, missing="empty")
     assert not np.stack(list(with_empty))[2].any()
-    assert with_empty.warnings[0].startswith("1 frames have no mask (empty)")
+    assert with_empty.warnings[0].startswith("1 frame has no mask (empty)")
 
 
 @pytest.mark.parametrize(

@@ -156,3 +156,50 @@ def test_key_frames_of_another_size_or_outside_the_clip_are_refused(tmp_path, ke
     folder = write_masks(tmp_path / "keys", keys, shape)
     with pytest.raises(InputError, match=words):
         open_evidence({"keyframes": folder}, FOOTAGE, ReadingChoices())
+
+
+def test_words_on_key_frames_do_not_say_that_masks_are_carried(tmp_path):
+    source = evidence(tmp_path, {2: 1}, dict.fromkeys(range(6), 1))
+    assert source.reading.endswith("frame 2 of 6; the others: their own masks")
+    assert evidence(tmp_path / "b", {2: 1}).reading.endswith("; the others: carried from those")
+
+
+@pytest.mark.parametrize("shape", [(4, 5), (12, 15), (16, 20)])
+def test_key_frames_of_another_size_are_resized_with_a_note(tmp_path, shape):
+    write_masks(tmp_path / "own", dict.fromkeys(range(6), 1))
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    mask = np.zeros(shape, np.uint8)
+    mask[: shape[0] // 2] = 2
+    write_indexed_png(keys / "00003.png", mask)
+    source = open_evidence(
+        {"masks": tmp_path / "own", "keyframes": keys}, FOOTAGE, ReadingChoices()
+    )
+    note = f"masks of {shape[1]}x{shape[0]} are resized to the footage's 10x8"
+    assert f"key frames: {note}" in source.warnings
+    frame = list(source)[3]
+    assert (frame[:4] == 2).all()
+    assert not frame[4:].any()
+
+
+def test_key_frames_of_another_shape_stop(tmp_path):
+    write_masks(tmp_path / "own", dict.fromkeys(range(6), 1))
+    keys = write_masks(tmp_path / "keys", {3: 1}, shape=(8, 20))
+    files = {"masks": tmp_path / "own", "keyframes": keys}
+    with pytest.raises(InputError, match=r"key frames: .*expected 10x8 like the footage, got 20x8"):
+        open_evidence(files, FOOTAGE, ReadingChoices())
+    stretched = open_evidence(files, FOOTAGE, ReadingChoices(fit="stretch"))
+    assert "key frames: masks of 20x8 are resized to the footage's 10x8" in stretched.warnings
+
+
+def test_notes_on_key_frames_are_kept(tmp_path):
+    write_masks(tmp_path / "own", dict.fromkeys(range(6), 1))
+    keys = write_masks(tmp_path / "keys", {1: 1, 3: 0})
+    write_indexed_png(keys / "preview.png", np.ones((8, 10), np.uint8))
+    source = open_evidence(
+        {"masks": tmp_path / "own", "keyframes": keys}, FOOTAGE, ReadingChoices()
+    )
+    assert source.warnings == (
+        "key frames: preview.png: left out, no frame has that name or number",
+        "key frames: 1 frame has no foreground in its mask",
+    )

@@ -27,7 +27,7 @@ def test_a_frame_with_nothing_but_the_ignore_label_is_empty(tmp_path):
     clip = labels(3)
     clip[2] = 255
     folder = folder_of(tmp_path, clip, grey)
-    assert opened(folder).warnings[0] == "1 frames have no foreground in their mask"
+    assert opened(folder).warnings[0] == "1 frame has no foreground in its mask"
 
 
 @pytest.mark.parametrize("write", [grey, write_indexed_png])
