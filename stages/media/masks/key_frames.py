@@ -128,7 +128,8 @@ def open_evidence(
         ``masks``, ``keyframes`` or both.
     footage : FootageFacts
     choices : ReadingChoices
-        For the masks; key frames are read by their own content, but ``first`` and ``fit`` count for both.
+        For the masks; key frames are read by their own content, but ``first`` and ``fit`` count
+        for both.
     pictures : iterable of ndarray, (H, W, 3) uint8
         The footage, to match objects by; read only where `choices` ask for it and `known` is None.
     known : dict, optional
