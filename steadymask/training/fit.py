@@ -88,6 +88,8 @@ def fit(
     shape = Shape(window, radius, appearance, min(settings.side, library.side))
     places, held_out = library.places(apart=window + radius)
     tell(f"fit: {count_text(len(places), 'frame')} to train on, {len(held_out)} held out")
+    if settings.method != "aligned":
+        _tell_pairs(shape, tell)
     lightning.seed_everything(settings.seed, verbose=False)
     kind = AlignedSamples if settings.method == "aligned" else WindowSamples
     samples = partial(kind, library, shape=shape)
@@ -102,6 +104,13 @@ def fit(
     if train(_FitTask(decoder, settings.rate, _losses_of(settings, shape)), data, course):
         to.parent.mkdir(parents=True, exist_ok=True)
         save_decoder(to, decoder)
+
+
+def _tell_pairs(shape: Shape, tell: Callable[[str], None]) -> None:
+    """Say how many of a window's ordered pairs flow reaches, and how it would reach all."""
+    pairs, every = len(pairs_of(shape.window, shape.radius)), shape.window * (shape.window - 1)
+    advice = "" if pairs == every else f": --set flow.radius={shape.window - 1} uses all"
+    tell(f"fit: {pairs} of the {every} ordered pairs of a window of {shape.window} frames{advice}")
 
 
 def _losses_of(settings: Settings, shape: Shape) -> Callable[..., Losses]:
