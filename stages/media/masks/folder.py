@@ -16,6 +16,7 @@ from stages.media.masks.array_axes import raw_of_frame
 from stages.media.masks.arrays import frame_bytes, load_array, load_member
 from stages.media.masks.frame_matching import match_frames
 from stages.media.masks.legend import Legend, count_masks
+from stages.media.masks.mask_names import some_names
 from stages.media.masks.pictures import PICTURES, MaskFile, read_mask_picture
 from stages.media.masks.raw import Raw
 from stages.media.masks.readings import decide
@@ -61,7 +62,7 @@ class FolderMasks(MaskSource):
         used = dict.fromkeys(file for file in self._files if file is not None)
         reading = decide(where, count_masks(map(self._load, used)), choices)
         self.legend = reading.legend
-        self.warnings = (*match.notes, *self._notes, *reading.notes)
+        self.warnings = (*match.notes, *self._notes, *reading.notes, *_folders_note(where))
         self.reading = (
             f"{len(used)} masks, {_file_kinds(used)} ({reading.words}), "
             f"{self.legend.describe_classes()}; {match.words}"
@@ -134,6 +135,15 @@ def read_png(file: Path) -> Raw:
     if raw.is_colour:
         raise InputError(f"{file}: expected an indexed or grey picture, got colours")
     return raw
+
+
+def _folders_note(where: Path) -> tuple[str, ...]:
+    """Return a note on folders beside the masks of a clip that hold pictures or arrays too."""
+    if not where.is_dir():
+        return ()
+    folders = [path for path in where.iterdir() if path.is_dir() and path.name[0] != "."]
+    names = sorted(path.name for path in folders if list_mask_files(path))
+    return (f"folders beside the masks are left out: {some_names(names)}",) if names else ()
 
 
 def _file_kinds(files: Iterable[MaskFile]) -> str:

@@ -14,7 +14,9 @@ from pipeline.errors import InputError
 from stages.media.footage.library import OF_CLIP, OF_RUN, VIDEOS, not_followed
 from stages.media.footage.safe_open import leads_out
 from stages.media.masks.clip_names import name_parts
+from stages.media.masks.folder import ARRAYS, list_mask_files
 from stages.media.masks.legend_files import LEGENDS
+from stages.media.masks.objects import list_object_folders
 from stages.media.masks.panoptic import pictures_beside
 from stages.media.masks.registry import mask_readers, mask_suffixes
 
@@ -27,6 +29,11 @@ BESIDE = {
     "frames": ("masks", "mask"),
     "rgb": ("masks", "mask"),
     "leftImg8bit": ("gtFine",),  # Cityscapes
+}
+# Folders with these names, numbered, are objects; others may be clips.
+OBJECT_NAMES = {
+    "",
+    *(f"{name}{mark}" for name in ("object", "obj", "id") for mark in ("", "_", "-")),
 }
 MOST_SET_FILES = 16  # in MASKS, that are looked into for clips without masks of their own name
 
@@ -54,13 +61,14 @@ def find_masks(
     Raises
     ------
     InputError
-        If several match, naming them, or a link leads out.
+        If several match, naming them, a link leads out, or what lies in `root` may be masks of
+        other clips or objects of this one.
     """
     if not root.is_dir():
         return root if alone or _holds_masks(root, clip) else None
     chosen = _masks_beside(root, clip) or _by_name(root, clip) or _in_set(root, clip)
     if chosen is None and alone:
-        chosen = _root_itself(root)
+        chosen = _root_itself(root, clip)
     if chosen is not None and not follow_links:
         _check_links(chosen, root)
     return chosen
@@ -176,12 +184,39 @@ def _names_inside(path: Path, size: int, changed_ns: int) -> frozenset[str]:
     )
 
 
-def _root_itself(root: Path) -> Path | None:
-    """Return `root`, or the only file or folder in it, as the masks of the only clip."""
+def _root_itself(root: Path, clip: str) -> Path | None:
+    """Return `root`, or the only file or folder in it, as the masks of the only clip.
+
+    Raises
+    ------
+    InputError
+        If what lies in it has names, and may as well be the masks of other clips.
+    """
     inner = _inner_folder(root)
-    if inner is not None and any(reader.recognise(inner) for reader in mask_readers()):
-        return inner
-    return None
+    if inner is None or not any(reader.recognise(inner) for reader in mask_readers()):
+        return None
+    if inner == root:
+        _check_names(root, clip)
+    return inner
+
+
+def _check_names(root: Path, clip: str) -> None:
+    """Refuse folders of masks, or one array, of names that may be clips'."""
+    files = list_mask_files(root)
+    if len(files) == 1 and files[0].suffix in ARRAYS and not re.search(r"[0-9]", files[0].name):
+        raise InputError(
+            f"{files[0].path}: has another name than the clip {clip}: if these are its masks, give "
+            f"--masks {files[0].path}, or rename it to {clip}{files[0].suffix}"
+        )
+    folders = [] if files else list_object_folders(root)
+    if not folders or {re.sub(r"[0-9]+$", "", f.name).casefold() for f in folders} <= OBJECT_NAMES:
+        return
+    listed = ", ".join(folder.name for folder in folders[:5]) + (", …" if len(folders) > 5 else "")
+    raise InputError(
+        f"{root}: folders of masks ({listed}), none with the name of the clip {clip}: masks of "
+        f"another clip, or its objects? to read one as the clip's masks give --masks "
+        f"{folders[0]}, or rename it to {clip}; put objects into {root / clip}/, a folder each"
+    )
 
 
 def _check_links(path: Path, root: Path) -> None:

@@ -201,3 +201,34 @@ def test_the_masks_of_a_single_clip_may_lie_in_the_folder_itself(tmp_path):
     folder = folder_of(tmp_path, labels(1), write_indexed_png)
     assert find_masks(folder, "video", alone=True) == folder
     assert find_masks(folder, "video") is None
+
+
+@pytest.mark.parametrize("names", [["beach"], ["beach", "street"], ["person", "car"]])
+def test_folders_with_other_names_than_the_only_clip_stop(tmp_path, names):
+    for name in names:
+        folder_of(tmp_path, labels(1), write_indexed_png).rename(tmp_path / name)
+    with pytest.raises(InputError, match=rf"folders of masks \(.*{names[0]}.*clip video.*another"):
+        find_masks(tmp_path, "video", alone=True)
+    assert find_masks(tmp_path / names[0], "video", alone=True) == tmp_path / names[0]
+    if "street" in names:
+        assert find_masks(tmp_path, "street", alone=True) == tmp_path / "street"
+
+
+@pytest.mark.parametrize("name", ["001", "object_1", "obj3"])
+def test_numbered_folders_are_objects_of_the_only_clip(tmp_path, name):
+    folder_of(tmp_path, labels(1), write_indexed_png).rename(tmp_path / name)
+    assert find_masks(tmp_path, "video", alone=True) == tmp_path
+
+
+def test_one_array_of_another_name_than_the_only_clip_stops(tmp_path):
+    np.save(tmp_path / "beach.npy", np.zeros((4, 8, 8), np.uint8))
+    with pytest.raises(InputError, match=r"beach\.npy: has another name than the clip video: if"):
+        find_masks(tmp_path, "video", alone=True)
+    assert find_masks(tmp_path / "beach.npy", "video", alone=True) == tmp_path / "beach.npy"
+
+
+def test_folders_beside_masks_are_named(tmp_path):
+    inner = folder_of(tmp_path, labels(2), write_indexed_png).rename(tmp_path / "instances")
+    folder = folder_of(tmp_path, labels(1), write_indexed_png)
+    inner.rename(folder / "instances")
+    assert opened(folder).warnings[-1] == "folders beside the masks are left out: instances"
