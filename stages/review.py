@@ -25,7 +25,7 @@ from stages.arrays import (
 )
 from stages.facts import ClipFacts
 from stages.metrics.colour_fit import ColourModel, colour_bins
-from stages.metrics.key_frame_conflicts import find_conflicts
+from stages.metrics.key_frame_conflicts import find_conflicts, find_isolated
 from stages.metrics.risk import frame_risk, gather_evidence, review_rows
 from stages.shared_settings import DEFAULT_REFINE_METHOD, RefineMethod
 from stages.trust.shares import trust_shares
@@ -37,7 +37,7 @@ class Review(Sink):
     """The risk of every frame and object, and the frames to look at; see `metrics.risk`."""
 
     name: ClassVar[str] = "review"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     uses: ClassVar[tuple[str, ...]] = ("frames", "shots", "classes", "sparse", "key_frames")
 
     enabled: bool = Field(True, description="say which frames a person should look at")
@@ -62,6 +62,7 @@ class Review(Sink):
         risk = frame_risk(evidence, known.shots)
         risk[list(known.key_frames)] = 0.0  # the user's word is not doubted
         rows = _conflict_rows(carried[:, 0], known)
+        rows += _isolated_rows(carried[:, 1], known)
         rows += review_rows(risk, evidence, known.classes, known.shots, least=self.least_risk)
         content: dict[str, Any] = {
             "clip": clip.name,
@@ -108,6 +109,22 @@ def _conflict_rows(carried: NDArray[np.int64], known: ClipFacts) -> list[dict[st
             "reason": f"key frames {conflict.first} and {conflict.second} contradict each other",
         }
         for conflict in find_conflicts(carried, steps, known.key_frames)
+    ]
+
+
+def _isolated_rows(carried: NDArray[np.int64], known: ClipFacts) -> list[dict[str, Any]]:
+    """Return a row for each key frame that the masks beside it do not fit; it is kept."""
+    steps = neighbour_offsets(carried.shape[1] // 2)
+    return [
+        {
+            "frame": t,
+            "frames": [t, t + 1],
+            "object": int(known.classes[number]),
+            "risk": 1.0,
+            "reason": f"key frame {t} fits the masks on neither side: is it of this frame, and not "
+            "inverted?",
+        }
+        for t, number in find_isolated(carried, steps, known.key_frames)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Key frames that contradict one another: an object cannot be where both say that it is."""
+"""Key frames that contradict one another, or the masks on both sides: both cannot be right."""
 
 from __future__ import annotations
 
@@ -47,3 +47,36 @@ def find_conflicts(
                 wrong = (union >= LEAST_PIXELS) & (both < ALIKE * union)
                 conflicts += [Conflict(first, first + step, int(c)) for c in np.flatnonzero(wrong)]
     return conflicts
+
+
+def find_isolated(
+    carried: NDArray[np.int64], steps: Sequence[int], key_frames: Sequence[int]
+) -> list[tuple[int, int]]:
+    """List the key frames, with the number of a class, that no mask beside them fits.
+
+    An inverted key frame, or one of another clip, is such. Other key frames don't count here.
+
+    Parameters
+    ----------
+    carried, steps, key_frames
+        As of `find_conflicts`, but of the masks out, in which good key frames have mended those
+        beside them.
+
+    Returns
+    -------
+    list of (frame, number)
+        Rising; the class counts from 0, without the background.
+    """
+    bind_shapes(carried=(carried, "T K L 3"))
+    known, isolated = set(key_frames), []
+    for t in sorted(known):
+        unlike, alike = np.zeros((2, carried.shape[2] - 1), np.bool_)
+        for k, step in enumerate(steps):
+            if abs(step) == 1 and t + step not in known:
+                own, other, both = np.moveaxis(carried[t, k, 1:], -1, 0)
+                present = np.minimum(own, other) >= LEAST_PIXELS
+                wrong = both < ALIKE * (own + other - both)
+                unlike |= present & wrong
+                alike |= present & ~wrong
+        isolated += [(t, int(c)) for c in np.flatnonzero(unlike & ~alike)]
+    return isolated

@@ -78,6 +78,21 @@ def test_the_bad_frames_are_those_at_the_highest_risk_and_listed_with_a_reason(r
     assert read_labels(next((out / "=odd, name" / "masks").iterdir())) is not None
 
 
+def test_an_inverted_key_frame_is_listed_and_kept(root, tmp_path):
+    labels = read_labels(sorted((root / "masks" / "=odd, name").iterdir())[4])
+    inverted = np.where(labels == 3, 0, 3).astype(np.uint16)
+    keys = tmp_path / "keys" / "=odd, name"
+    keys.mkdir(parents=True)
+    write_indexed_png(keys / "00004.png", inverted)
+    options = ("--keyframes", str(keys.parent), "--set", "segment.first=0")
+    out = run(root, tmp_path / "out", *options, method="trust")
+    with (out / "review.csv").open(newline="") as file:
+        rows = [row for row in csv.DictReader(file) if "fits the masks on neither" in row["reason"]]
+    assert [(row["frame"], row["object"]) for row in rows] == [("4", "3")]
+    kept = read_labels(sorted((out / "=odd, name" / "masks").iterdir())[4])
+    np.testing.assert_array_equal(kept, inverted)
+
+
 def test_switched_off_there_is_no_list(root, tmp_path):
     out = run(root, tmp_path)
     assert (out / "review.csv").exists()

@@ -1,6 +1,6 @@
 import numpy as np
 
-from stages.metrics.key_frame_conflicts import Conflict, find_conflicts
+from stages.metrics.key_frame_conflicts import Conflict, find_conflicts, find_isolated
 
 STEPS = (-2, -1, 1, 2)
 
@@ -32,3 +32,16 @@ def test_an_object_that_one_of_them_lacks_is_a_contradiction_but_not_a_speck():
     carried[1, 3, 1] = 500, 0, 0
     carried[1, 3, 2] = 40, 0, 0
     assert find_conflicts(carried, STEPS, [1, 3]) == [Conflict(1, 3, 0)]
+
+
+def test_a_key_frame_that_the_masks_on_both_sides_do_not_fit_is_isolated():
+    carried = counts({(2, 1, 1): 0.02, (2, -1, 1): 0.05, (4, 1, 0): 0.02})
+    assert find_isolated(carried, STEPS, [2, 4]) == [(2, 1)]
+    assert find_isolated(carried, STEPS, [1, 2]) == [(2, 1)]  # one side is a key frame
+    assert find_isolated(carried, STEPS, [1, 2, 3]) == []
+
+
+def test_an_object_that_appears_at_a_key_frame_is_not_isolated():
+    carried = counts({})
+    carried[2, :, 1] = 500, 0, 0
+    assert find_isolated(carried, STEPS, [2]) == []
