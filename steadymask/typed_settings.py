@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict
 from pipeline.settings import Sections, merge_layers, read_preset
 from stages.carry_masks import CarryMasks
 from stages.catalogue import Engine
+from stages.cover import Cover
 from stages.export import Export
 from stages.flow import Flow
 from stages.import_masks import ImportMasks
@@ -19,9 +20,11 @@ from stages.measure import Measure
 from stages.pseudo_labels.stage import PseudoLabels
 from stages.refine.stage import Refine
 from stages.report.stage import Report
+from stages.review import Review
 from stages.scores import Scores
 from stages.segment import Segment
 from stages.smooth.stage import Smooth
+from stages.trust.stage import Trust
 from stages.visibility import Visibility
 from steadymask.cli.options import find_preset
 
@@ -49,12 +52,15 @@ class Settings(BaseModel):
     flow: Flow | None = None
     carry: CarryMasks | None = None
     visibility: Visibility | None = None
+    trust: Trust | None = None
     refine: Refine | None = None
     smooth: Smooth | None = None
+    cover: Cover | None = None
     measure: Measure | None = None
     export: Export | None = None
     pseudo_labels: PseudoLabels | None = None
     scores: Scores | None = None
+    review: Review | None = None
     report: Report | None = None
     engine: Engine | None = None
 
