@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 MEMORY = 30  # frames back, where --memory has no number
 EPILOG = """\
-SET is a label set as the command labels writes it, of layout davis, voc or cityscapes. Where it
-holds out no clip, the last fifth of each clip's labelled frames is held out. The epoch with the
+SET is a label set as the command labels writes it, of layout davis, voc, cityscapes or coco. Where
+it holds out no clip, the last fifth of each clip's labelled frames is held out. The epoch with the
 best mIoU on held-out labels counts. OUT holds checkpoints, losses.csv and the curves; the same
 command goes on after the last epoch. OUT/MODEL.safetensors holds weights, classes and settings:
   run_pipeline.py footage --segmenter tcb:OUT/tcb.safetensors --out results

@@ -2,7 +2,11 @@
 
 import cv2
 import lightning
+import numpy as np
 
+from stages.media.label_sets.layouts import Sample
+from stages.media.label_sets.read import read_label_set
+from stages.media.label_sets.registry import layout_type
 from stages.media.masks.palette import write_indexed_png
 from stages.models.segmenters.context_blending.network import VideoNetwork, save_network
 from stages.models.segmenters.context_blending.settings import NetworkSettings
@@ -33,4 +37,22 @@ def write_label_set(root, clips=("a", "b"), frames=8, held_out=(), size=SIZE):
     lists = root / "ImageSets/2017"
     lists.mkdir(parents=True)
     (lists / "val.txt").write_text("".join(f"{name}\n" for name in held_out))
+    return root
+
+
+def write_set_again(source, root, layout):
+    """Write a set's clips in another layout, as the command `labels` does."""
+    writer = layout_type(layout)(root, shard=100)
+    for clip in read_label_set(source):
+        folder = root.parent / f"{clip.name}-pseudo"
+        for part in ("images", "labels", "confidence"):
+            (folder / part).mkdir(parents=True)
+        for number, path in clip.labels.items():
+            stem, split = f"{number:05d}", "val" if clip.held_out else "train"
+            (folder / "labels" / f"{stem}.png").symlink_to(path)
+            (folder / "images" / f"{stem}.png").symlink_to(clip.pictures[number])
+            size = cv2.imread(str(path), cv2.IMREAD_UNCHANGED).shape[:2]
+            cv2.imwrite(str(folder / "confidence" / f"{stem}.png"), np.zeros(size, np.uint8))
+            writer.add(Sample(clip.name, stem, split, folder, size, {}))
+    writer.finish()
     return root

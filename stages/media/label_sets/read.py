@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import InputError
 from stages.media.label_sets.layouts import Voc
+from stages.media.label_sets.run_lengths import RunLengthLabels, read_run_lengths
 from stages.media.masks.palette import read_labels
 
 PICTURES = (".jpg", ".jpeg", ".png")
@@ -28,14 +29,16 @@ class LabelledClip:
     name : str
     held_out : bool
         Whether the set has it among those to validate on.
-    pictures, labels : dict of int to Path
+    pictures : dict of int to Path
+        By number of frame.
+    labels : dict of int to Path or RunLengthLabels
         By number of frame.
     """
 
     name: str
     held_out: bool = False
     pictures: dict[int, Path] = field(default_factory=dict)
-    labels: dict[int, Path] = field(default_factory=dict)
+    labels: dict[int, Path | RunLengthLabels] = field(default_factory=dict)
 
     def latest_picture(self, frame: int) -> Path:
         """Return the picture of a frame; where it has none, of the last before it, or the first."""
@@ -44,7 +47,7 @@ class LabelledClip:
 
 
 def read_label_set(root: Path) -> list[LabelledClip]:
-    """Return the clips of a set in one of the layouts davis, voc and cityscapes.
+    """Return the clips of a set in one of the layouts davis, voc, cityscapes and coco.
 
     Raises
     ------
@@ -57,9 +60,9 @@ def read_label_set(root: Path) -> list[LabelledClip]:
             break
     else:
         raise InputError(
-            f"{root}: expected a label set of layout davis, voc or cityscapes, with one of the "
-            f"folders {', '.join(_READERS)}, got none of them: write one with run_pipeline.py "
-            "labels OUT --layout davis --to SET"
+            f"{root}: expected a label set of layout davis, voc, cityscapes or coco, with one "
+            f"of the folders {', '.join(_READERS)}, got none of them: write one with "
+            "run_pipeline.py labels OUT --layout davis --to SET"
         )
     if not clips:
         raise InputError(f"{root}: expected label pictures, found none: see run_pipeline.py labels")
@@ -87,31 +90,40 @@ def read_picture(path: Path) -> NDArray[np.uint8]:
         raise InputError(f"{path}: expected a picture that can be read: {error}") from error
 
 
-def read_label_picture(path: Path, size: tuple[int, int]) -> NDArray[np.uint16]:
-    """Return the labels of a frame of `size` (H, W).
+def read_label_picture(path: Path | RunLengthLabels, size: tuple[int, int]) -> NDArray[np.uint16]:
+    """Return the labels of a frame of `size` (H, W), from a picture or from run lengths.
 
     Raises
     ------
     InputError
         If they cannot be read or are of another size.
     """
+    if isinstance(path, RunLengthLabels):
+        _check_size(path, path.size, size)  # before anything of this size is made
+        return path.decode()
     try:
         labels = read_labels(path)
     except (OSError, UnidentifiedImageError) as error:
         raise InputError(f"{path}: expected labels as a PNG: {error}") from error
-    if labels.shape != size:
+    _check_size(path, labels.shape, size)
+    return labels
+
+
+def _check_size(
+    path: Path | RunLengthLabels, shape: tuple[int, ...], size: tuple[int, int]
+) -> None:
+    if shape != size:
         raise InputError(
-            f"{path}: expected labels (H, W) = {size} as the picture's, got {labels.shape}: "
+            f"{path}: expected labels (H, W) = {size} as the picture's, got {shape}: "
             "make both of one size"
         )
-    return labels
 
 
 def _davis_clips(root: Path) -> Iterator[LabelledClip]:
     held_out = _listed_names(root / "ImageSets/2017/val.txt")
     for folder in _folders(root / "Annotations/480p"):
         clip = LabelledClip(folder.name, folder.name in held_out)
-        clip.labels = _numbered_files(folder, (".png",))
+        clip.labels |= _numbered_files(folder, (".png",))
         clip.pictures = _numbered_files(root / "JPEGImages/480p" / folder.name, PICTURES)
         yield clip
 
@@ -136,17 +148,33 @@ def _cityscapes_clips(root: Path) -> Iterator[LabelledClip]:
         for folder in _folders(root / "gtFine" / split):
             clip = LabelledClip(folder.name, split == VAL)
             pictures = root / "leftImg8bit" / split / folder.name
-            for source, paths in ((folder, clip.labels), (pictures, clip.pictures)):
-                for path in _files(source, (".png",)):
-                    if match := pattern.search(path.name):
-                        paths[int(match[1])] = path
+            clip.labels |= _matching_files(folder, pattern)
+            clip.pictures |= _matching_files(pictures, pattern)
             yield clip
+
+
+def _matching_files(folder: Path, pattern: re.Pattern[str]) -> dict[int, Path]:
+    matches = ((pattern.search(path.name), path) for path in _files(folder, (".png",)))
+    return {int(match[1]): path for match, path in matches if match}
+
+
+def _coco_clips(root: Path) -> Iterator[LabelledClip]:
+    clips: dict[tuple[bool, str], LabelledClip] = {}
+    for held_out, labels in read_run_lengths(root):
+        name, _, number = labels.picture.stem.rpartition("_")
+        if number.isdecimal():
+            clip = clips.setdefault((held_out, name), LabelledClip(name, held_out))
+            clip.labels[int(number)] = labels
+            if labels.picture.exists():
+                clip.pictures[int(number)] = labels.picture
+    yield from clips.values()
 
 
 _READERS: dict[str, Callable[[Path], Iterator[LabelledClip]]] = {
     "Annotations/480p": _davis_clips,
     f"{Voc.BASE}/SegmentationClass": _voc_clips,
     "gtFine": _cityscapes_clips,
+    "annotations": _coco_clips,
 }
 
 

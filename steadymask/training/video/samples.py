@@ -67,9 +67,13 @@ class LabelSetFrames:
     @property
     def task(self) -> dict[str, Any]:
         """All that the samples depend on, as JSON values."""
-        paths = [p for c in self.clips for p in (*c.pictures.values(), *c.labels.values())]
+        paths = {p for c in self.clips for p in c.pictures.values()}
+        for labels in (labels for clip in self.clips for labels in clip.labels.values()):
+            paths.add(labels if isinstance(labels, Path) else labels.file)
         return {
-            "files": {str(path.relative_to(self.root)): file_digest(path) for path in paths},
+            "files": {
+                str(path.relative_to(self.root)): file_digest(path) for path in sorted(paths)
+            },
             "held_out": [clip.held_out for clip in self.clips],
             "ignored": sorted(self._ignored),
             "classes": list(self.class_ids),

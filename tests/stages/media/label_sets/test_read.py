@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -31,7 +33,7 @@ def samples(tmp_path):
     return out
 
 
-@pytest.mark.parametrize("layout", ["davis", "voc", "cityscapes"])
+@pytest.mark.parametrize("layout", ["davis", "voc", "cityscapes", "coco"])
 def test_a_set_is_read_back_as_it_was_written(tmp_path, samples, layout):
     root = tmp_path / layout
     writer = layout_type(layout)(root, shard=10)
@@ -59,7 +61,9 @@ def test_a_frame_without_a_picture_has_that_of_the_last_before_it(tmp_path, samp
 
 
 def test_a_folder_that_is_no_set_is_refused(tmp_path):
-    with pytest.raises(InputError, match="expected a label set of layout davis, voc or cityscapes"):
+    with pytest.raises(
+        InputError, match="expected a label set of layout davis, voc, cityscapes or coco"
+    ):
         read_label_set(tmp_path)
 
 
@@ -90,3 +94,55 @@ def test_files_that_are_no_pictures_are_named(tmp_path):
         read_picture(path)
     with pytest.raises(InputError, match=r"a\.png: expected labels as a PNG"):
         read_label_picture(path, (4, 6))
+
+
+@pytest.fixture
+def coco_set(tmp_path, samples):
+    """A set of run lengths: several labels and pixels without one."""
+    marks = np.zeros((4, 6), np.uint8)
+    marks[1:3, 2:5], marks[0, 0], marks[3] = 7, 2, 255
+    write_indexed_png(samples[1].labels, marks)
+    writer = layout_type("coco")(tmp_path / "coco", shard=10)
+    for sample in samples:
+        writer.add(sample)
+    writer.finish()
+    return tmp_path / "coco", marks
+
+
+def test_run_lengths_are_the_pixels_that_were_written(coco_set):
+    root, marks = coco_set
+    clip = read_label_set(root)[0]
+    assert np.array_equal(read_label_picture(clip.labels[2], (4, 6)), marks)
+
+
+def test_run_lengths_of_another_size_are_refused(coco_set):
+    clip = read_label_set(coco_set[0])[0]
+    with pytest.raises(InputError, match=r"00002\.\w+: expected labels \(H, W\) = \(9, 6\)"):
+        read_label_picture(clip.labels[2], (9, 6))
+
+
+@pytest.mark.parametrize(
+    ("part", "value", "message"),
+    [
+        ("segmentation", [[0, 0, 3, 0, 3, 3]], "polygons or plain counts"),
+        ("category_id", 0, "category_id 0"),
+        ("image_id", 99, "KeyError"),
+    ],
+)
+def test_annotations_of_another_kind_are_refused(coco_set, part, value, message):
+    file = coco_set[0] / "annotations/instances_train.json"
+    content = json.loads(file.read_text())
+    content["annotations"][0][part] = value
+    file.write_text(json.dumps(content))
+    with pytest.raises(InputError, match=rf"instances_train\.json: expected COCO .*{message}"):
+        read_label_set(coco_set[0])
+
+
+def test_run_lengths_cut_short_are_refused(coco_set):
+    file = coco_set[0] / "annotations/instances_train.json"
+    content = json.loads(file.read_text())
+    content["annotations"][0]["segmentation"]["counts"] = "1"
+    file.write_text(json.dumps(content))
+    clip = read_label_set(coco_set[0])[0]
+    with pytest.raises(InputError, match=r"expected run lengths of label 2"):
+        read_label_picture(clip.labels[2], (4, 6))

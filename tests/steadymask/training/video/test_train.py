@@ -12,7 +12,7 @@ from stages.models.segmenters.context_blending.settings import read_settings
 from steadymask.cli.main import main
 from steadymask.training.video.samples import ClipSamples, LabelSetFrames
 from tests.support.small_library import write_clip
-from tests.support.video_samples import write_label_set, write_network
+from tests.support.video_samples import write_label_set, write_network, write_set_again
 
 SHORT = ("--samples", "4", "--batch", "2", "--side", "48")
 
@@ -97,6 +97,18 @@ def test_clips_of_the_sets_own_list_are_held_out(tmp_path):
     frames = LabelSetFrames(write_label_set(tmp_path / "set", held_out=("b",)))
     assert {frame.clip for frame in frames.train} == {0}
     assert {frame.clip for frame in frames.held_out} == {1}
+
+
+def test_a_coco_set_trains_the_network_that_the_same_set_of_layout_davis_does(tmp_path):
+    davis = write_label_set(tmp_path / "davis", held_out=("b",))
+    coco = write_set_again(davis, tmp_path / "coco", "coco")
+    trained = []
+    for root in (davis, coco):
+        out = tmp_path / f"{root.name}-out"
+        command = ["train", "per_frame", str(root), "--out", str(out), "--epochs", "1"]
+        assert main([*command, *SHORT]) == 0
+        trained.append(load_network(out / "per_frame.safetensors").state_dict())
+    assert same(*trained)
 
 
 def test_without_a_list_the_last_frames_are_held_out(label_set):
