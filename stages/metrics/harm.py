@@ -265,10 +265,14 @@ def blank_cause(kind: str | None, *, meaning: str | None, highest: int | None) -
             "1 is certain, or store them as labels"
         )
     if meaning == "binary":
-        return "nothing is brighter than half height: store masks as 0 and 255, or as labels"
+        return (
+            "no value passes one half of the largest that the files can hold: store masks as 0 and "
+            "255, or as labels"
+        )
     return (
-        "the files hold no label but 0 (255 is read as void, not as a class): if the masks are "
-        "0 and 255, set segment.kind=binary"
+        "every pixel of the files is 0, the background, or void (255 beside labels): the export "
+        "may be empty, or of another layer; where 255 is there and means the foreground, set "
+        "segment.kind=binary"
     )
 
 

@@ -111,6 +111,19 @@ def _check_bytes(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any], most_
         )
 
 
+def count_hint(count: int, frames: int) -> str:
+    """Return what to do about an array of more or fewer masks than frames."""
+    if count > frames:
+        return (
+            f"an array does not say which {count - frames} are too many: cut them off, as in "
+            f"array[:{frames}] or array[{count - frames}:], or check that it is of this footage"
+        )
+    return (
+        "an array does not say which frames they are of: save a .npz with the frames' names or "
+        "numbers as keys, or one file a frame, and set segment.missing"
+    )
+
+
 class ArrayMasks(MaskSource):
     """See `stages.media.masks.open.open_masks`. A .npz is unpacked frame by frame as it is read."""
 
@@ -130,7 +143,10 @@ class ArrayMasks(MaskSource):
         self._axes = find_axes(file, shape, dtype, frames, size)
         count = shape[self._axes.time]
         if count != frames:
-            raise InputError(f"{file}: expected {frames} masks, one a frame, got {count}")
+            raise InputError(
+                f"{file}: expected {frames} masks, one a frame, got {count}: "
+                + count_hint(count, frames)
+            )
         got = (shape[self._axes.rows], shape[self._axes.rows + 1])
         note = fit_note(
             file, got, size, footage.rotation, footage.aspect, stretch=choices.fit == "stretch"

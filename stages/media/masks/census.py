@@ -30,6 +30,8 @@ MOST_COLOURS = 4096  # that are counted; more are a picture
 BLENDED = 16  # colours, over which edges may be blended
 SEAM = 0.03  # of the short side, that PASCAL VOC leaves void around objects
 FLAT = 24  # difference within 3 x 3 pixels up to which they are the inside of an area
+BORDERED = 0.9  # share of frames whose whole border is foreground, in masks that look inverted
+MOST_COVERED = 0.6  # share of the pictures that is foreground there, at least
 BIN = 16  # width of the bins in which colours of a lossy codec are gathered
 
 
@@ -50,6 +52,8 @@ class Levels:
         Pixels between the ends that differ little from all their neighbours.
     empty, empty_but_ignored, empty_at_half, empty_at_127 : int
         Frames without any value, but for `IGNORE`, over half of the top, over 127.
+    border_lows : Counter
+        Frames by the smallest value along the picture's border.
     appearances : ndarray, shape (65536,), int32
         Frames in which each value occurs.
     void_areas : bool
@@ -68,6 +72,7 @@ class Levels:
     empty_at_half: int = 0
     empty_at_127: int = 0
     void_areas: bool = False
+    border_lows: Counter[int] = field(default_factory=Counter)
     appearances: NDArray[np.int32] = field(default_factory=lambda: np.zeros(1 << 16, np.int32))
 
     def add(self, values: NDArray[np.integer]) -> None:
@@ -79,6 +84,7 @@ class Levels:
         self.narrow |= top == 255
         self.top = max(self.top, top)
         self.frames += 1
+        self.border_lows[_border_low(values)] += 1
         self.empty += not counts[1:].any()
         kept = counts[1:IGNORE] if top == 255 else counts[1:]
         self.empty_but_ignored += not kept.any()
@@ -88,6 +94,15 @@ class Levels:
         high = top if counts[IGNORE + 1 :].any() else IGNORE  # 8 bits in a file of 16
         if counts[1:high].any():
             self._add_edges(values, high)
+
+    def is_inverted(self, cut: int) -> bool:
+        """Return whether what is over `cut` looks like the background around something.
+
+        It covers the picture's border in nearly all frames and most of the pictures, but not all.
+        """
+        total, high = int(self.counts.sum()), int(self.counts[cut + 1 :].sum())
+        bordered = sum(n for low, n in self.border_lows.items() if low > cut)
+        return bordered >= BORDERED * self.frames and MOST_COVERED * total <= high < total
 
     def _add_edges(self, values: NDArray[np.integer], top: int) -> None:
         kernel = np.ones((3, 3), np.uint8)
@@ -281,6 +296,13 @@ class FloatCensus:
     def background(self) -> int:
         """Channels before those of the foreground: 0 or 1."""
         return int(self.shape[0] > 1 and self.sums_to_1) if self.shape else 0
+
+
+def _border_low(values: NDArray[np.integer]) -> int:
+    """Return the smallest value of the first and last rows and columns, (H, W)."""
+    if not values.size:
+        return 0
+    return int(min(v.min() for v in (values[0], values[-1], values[:, 0], values[:, -1])))
 
 
 def _wins_anywhere(soft: NDArray[np.floating]) -> bool:

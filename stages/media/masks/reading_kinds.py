@@ -56,6 +56,7 @@ def read_as_labels(levels: Levels, view: View, words: str) -> Reading:
     empty = levels.empty_but_ignored if ignores else levels.empty
     full = ("no pixel of the clip is 0, the background",) if kept and not levels.counts[0] else ()
     notes = empty_warning(empty) + full + _passing_ids(levels, kept)
+    notes += _inversion_note(levels, 0) if len(kept) == 1 and IGNORE not in levels.values else ()
     ignored_words = f", {IGNORE} is ignored" if ignores and IGNORE in levels.values else ""
     if ignored_words and levels.void_areas:
         notes += (
@@ -80,7 +81,19 @@ def read_binary(levels: Levels, view: View, words: str, full: int = 0) -> Readin
     """Return one class, cut at half of `full`; 0 is the largest value of the type."""
     classes = () if levels.empty_at_half == levels.frames else (1,)
     legend = Legend("binary", classes, view=view, full=full)
-    return Reading(legend, empty_warning(levels.empty_at_half), f"black and white ({words})")
+    notes = empty_warning(levels.empty_at_half) + _inversion_note(levels, (full or levels.top) // 2)
+    return Reading(legend, notes, f"black and white ({words})")
+
+
+def _inversion_note(levels: Levels, cut: int) -> tuple[str, ...]:
+    """Return a note on foreground all around the pictures: masks may be inverted."""
+    if not levels.is_inverted(cut):
+        return ()
+    share = levels.counts[cut + 1 :].sum() / levels.counts.sum()
+    return (
+        f"the foreground covers {share:.0%} of the pictures and their whole border: if the object "
+        "is what is left free, the masks are inverted: save them as 255 - value, or 1 - value",
+    )
 
 
 def undecided(case: Case, levels: Levels, why: str, kinds: str) -> InputError:

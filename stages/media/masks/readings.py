@@ -192,12 +192,23 @@ def _indexed(case: Case) -> Reading:
         return _of_colours(case, "indexed picture with blended edges")
     black = [index for index, colour in census.index_colours.items() if colour == 0]
     if census.palettes_differ:
-        return _of_colours(case, "indexed, by colour since palettes differ")
+        return _by_colour(case, "palettes differ")
     if black and 0 not in black and black != [IGNORE]:
-        return _of_colours(case, "indexed, by colour since black is not index 0")
+        return _by_colour(case, "black is not index 0")
     reading = read_as_labels(census.stored, "stored", "indexed")
     names = name_indexes(case.where, census, reading.legend.classes)
     return reading._replace(legend=replace(reading.legend, names=names))
+
+
+def _by_colour(case: Case, why: str) -> Reading:
+    """Return pictures with palettes by colour, naming the setting for those whose indexes count."""
+    try:
+        return _of_colours(case, f"indexed, by colour since {why}")
+    except InputError as error:
+        raise InputError(
+            f"{error}; they are pictures with palettes, by colour since {why}: if the indexes are "
+            "the classes, set segment.kind=labels"
+        ) from error
 
 
 def _alpha(case: Case) -> Reading | None:
@@ -243,8 +254,9 @@ def _lossy_grey(case: Case) -> Reading:
     foreground = int(levels.counts[levels.top // 8 :].sum())
     if foreground and not levels.counts[levels.top // 2 + 1 :].any():
         raise InputError(
-            f"{case.where}: expected black and white masks in a lossy codec, got nothing over half "
-            "height: use a lossless format for labels (PNG, FFV1), or set segment.kind"
+            f"{case.where}: expected black and white, since a lossy codec blurs labels, got no "
+            f"value over {levels.top // 2} of {levels.top}: save labels as PNG or FFV1, which keep "
+            "values, or set segment.kind"
         )
     if levels.flats > FLAT_SHARE * max(foreground, 1):
         raise undecided(

@@ -131,7 +131,7 @@ def test_what_is_no_rise_or_cannot_be_measured_is_no_harm(before, after):
         ("empty", "soft", 1, "segment.kind=labels"),
         ("empty", "soft", 110, "never pass one half (largest 0.43)"),
         ("empty", "labels", 0, "segment.kind=binary"),
-        ("empty", "binary", 0, "half height"),
+        ("empty", "binary", 0, "one half of the largest"),
         ("full", "labels", 255, "inverted"),
         ("empty", None, 80, "segment.mean, segment.std"),
         ("empty", None, 80, "0.31"),

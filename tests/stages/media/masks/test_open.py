@@ -232,3 +232,12 @@ def test_folders_beside_masks_are_named(tmp_path):
     folder = folder_of(tmp_path, labels(1), write_indexed_png)
     inner.rename(folder / "instances")
     assert opened(folder).warnings[-1] == "folders beside the masks are left out: instances"
+
+
+@pytest.mark.parametrize(
+    ("count", "hint"), [(5, r"array\[:4\] or array\[1:\]"), (3, r"\.npz with")]
+)
+def test_an_array_of_more_or_fewer_masks_says_what_to_do(tmp_path, count, hint):
+    np.save(tmp_path / "clip.npy", np.zeros((count, *SIZE), np.uint8))
+    with pytest.raises(InputError, match=rf"expected 4 masks, one a frame, got {count}: .*{hint}"):
+        opened(tmp_path / "clip.npy")

@@ -264,3 +264,25 @@ def test_the_reading_is_told_in_words(tmp_path):
         "4 masks, PNG (colours, classes by colour), 0 = background, 2 classes: #00c800, #c80000; "
         "frames 0–3 of 6; the others: none given"
     )
+
+
+@pytest.mark.parametrize("high", [1, 255])
+def test_masks_that_look_inverted_are_pointed_out(tmp_path, high):
+    masks = opened(masks_of(tmp_path, lambda m: grey_picture(~m.astype(bool), high)), **HOW)
+    (note,) = [note for note in masks.warnings if "inverted" in note]
+    assert "whole border" in note
+    (tmp_path / "upright").mkdir()
+    upright = opened(masks_of(tmp_path / "upright", lambda m: grey_picture(m, high)), **HOW)
+    assert not any("inverted" in note for note in upright.warnings)
+
+
+def test_palettes_that_differ_at_random_name_the_setting_for_indexes(tmp_path):
+    rng = np.random.default_rng(4)
+
+    def by_index(mask):
+        picture = Image.fromarray(np.where(mask, 1, BOX * 2).astype(np.uint8), "P")
+        picture.putpalette([0, 0, 0, *rng.integers(40, 255, 6).tolist()])
+        return picture
+
+    with pytest.raises(InputError, match=r"they number the segments .* set segment\.kind=labels"):
+        opened(masks_of(tmp_path, by_index), **HOW)
