@@ -112,7 +112,7 @@ def _check_bytes(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any], most_
 
 
 def count_hint(count: int, frames: int) -> str:
-    """Return what to do about an array of more or fewer masks than frames."""
+    """Return the remedy for an array of more or fewer masks than frames."""
     if count > frames:
         return (
             f"an array does not say which {count - frames} are too many: cut them off, as in "
