@@ -16,6 +16,7 @@ COMMANDS = {
     "labels": "gather results as label sets to train on elsewhere",
     "fit": "train a decoder on a library",
     "distill": "train a small network on the results",
+    "refine-labels": "refine the labels of a set before a network is trained on it",
     "train": "train a per-frame or a video network on a label set",
     "perturb": "make footage with known flow and labels",
     "corrupt": "make masks flicker",
@@ -26,7 +27,7 @@ ALIKE = 0.75  # from here on a word is taken for a command that was mistyped
 
 def listed_commands() -> str:
     """Return the commands as lines for the end of a help text."""
-    return "\n".join(f"  {name:<9} {text}" for name, text in COMMANDS.items())
+    return "\n".join(f"  {name:<13} {text}" for name, text in COMMANDS.items())
 
 
 def refuse_mistyped(word: str) -> None:

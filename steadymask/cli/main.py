@@ -65,5 +65,6 @@ def _run_command(arguments: list[str]) -> int:
         name = arguments.pop(0)
     elif arguments:
         refuse_mistyped(arguments[0])
-    status: int = importlib.import_module(f"steadymask.cli.{name}").main(arguments)
+    module = importlib.import_module(f"steadymask.cli.{name.replace('-', '_')}")
+    status: int = module.main(arguments)
     return status

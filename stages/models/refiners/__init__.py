@@ -1,0 +1,1 @@
+"""Makes the outline of a coarse mask follow the picture, whatever the object is."""
