@@ -114,9 +114,11 @@ def _check_bytes(file: Path, shape: tuple[int, ...], dtype: np.dtype[Any], most_
 def count_hint(count: int, frames: int) -> str:
     """Return the remedy for an array of more or fewer masks than frames."""
     if count > frames:
+        spare = count - frames
+        which = f"{spare} are" if spare > 1 else "one is"
         return (
-            f"an array does not say which {count - frames} are too many: cut them off, as in "
-            f"array[:{frames}] or array[{count - frames}:], or check that it is of this footage"
+            f"an array does not say which {which} too many: cut off what is, as in "
+            f"array[:{frames}] or array[{spare}:], or check that it is of this footage"
         )
     return (
         "an array does not say which frames they are of: save a .npz with the frames' names or "

@@ -63,8 +63,9 @@ class FolderMasks(MaskSource):
         reading = decide(where, count_masks(map(self._load, used)), choices)
         self.legend = reading.legend
         self.warnings = (*match.notes, *self._notes, *reading.notes, *_folders_note(where))
+        plural = "" if len(used) == 1 else "s"
         self.reading = (
-            f"{len(used)} masks, {_file_kinds(used)} ({reading.words}), "
+            f"{len(used)} mask{plural}, {_file_kinds(used)} ({reading.words}), "
             f"{self.legend.describe_classes()}; {match.words}"
         )
 
