@@ -57,7 +57,7 @@ def disc(value, frames=6):
         (100, {"kind": "soft"}, "never pass one half (largest 0.39)"),
         (1, {"kind": "soft"}, "segment.kind=labels"),
         (255, {"kind": "labels"}, "segment.kind=binary"),
-        (0, {}, "no label but 0"),
+        (0, {}, "every pixel of the files is 0"),
     ],
 )
 def test_masks_that_are_empty_throughout_are_told_with_the_cause(tmp_path, value, settings, cause):
