@@ -115,6 +115,14 @@ def input_masks(sparse: bool) -> tuple[ArrayHandle, ArrayHandle]:
     return (CARRIED_MASKS, CARRIED_LABELS) if sparse else (INPUT_MASKS, INPUT_LABELS)
 
 
+def masks_to_smooth() -> tuple[ArrayHandle, ArrayHandle, ArrayHandle]:
+    """Return the handles that the smooth stage starts from: masks, labels, what it leaves alone.
+
+    A stage between refine and smooth writes arrays like those and is named here.
+    """
+    return REFINED_MASKS, REFINED_LABELS, REFINE_TRUST
+
+
 def neighbour_offsets(radius: int) -> tuple[int, ...]:
     """Return the neighbours of a frame in the order that arrays hold them: -r … -1, 1 … r."""
     return tuple(k for k in range(-radius, radius + 1) if k)

@@ -1,4 +1,8 @@
-"""From settings to the steps of the plan: the one place that knows which stages there are."""
+"""From settings to the steps of the plan: which stages there are, and in which order.
+
+A stage that is added here is also named in the typed settings, the estimates of size and time and
+the test of the law of chunks; tests fail until it is. See docs/how_to_extend.md.
+"""
 
 from __future__ import annotations
 

@@ -18,11 +18,9 @@ from stages.arrays import (
     INPUT_LABELS,
     INPUT_MASKS,
     KEY_FRAME,
-    REFINE_TRUST,
-    REFINED_LABELS,
-    REFINED_MASKS,
     SMOOTH_LABELS,
     SMOOTH_MASKS,
+    masks_to_smooth,
 )
 from stages.backend import Arithmetic, Array, arithmetic_on
 from stages.facts import ClipFacts
@@ -32,6 +30,8 @@ from stages.refine.voting import voting_passes
 from stages.shared_settings import DEFAULT_APPEARANCE, DEFAULT_RADIUS, Appearance, Radius
 from stages.smooth.filtering import follow_flow, stand_still
 from stages.smooth.vanishing import POOLED, count_pixels, vanishing_classes
+
+MASKS_IN, LABELS_IN, SETTLED_IN = masks_to_smooth()
 
 Smoothed = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Soft masks (H, W, C) and labels (H, W) of a frame."""
@@ -74,8 +74,8 @@ class Smooth(Stage):
         reach = votes + self._box_reach() + counted
         flow = (votes if self._follows else max(votes - self.radius, 0)) + counted
         return (
-            REFINED_MASKS.within(reach),
-            REFINE_TRUST.within(counted),
+            MASKS_IN.within(reach),
+            SETTLED_IN.within(counted),
             *self._own(facts, counted),
             FRAMES.within(reach),
             *([FLOW.within(flow)] if self.votes or self._follows else []),
@@ -83,12 +83,12 @@ class Smooth(Stage):
 
     def run(self, window: Window) -> Arrays:
         """Return the soft masks and the labels that win."""
-        trust = window[REFINE_TRUST]
+        trust = window[SETTLED_IN]
         if (trust.between(window.start, window.stop) == 255).all():
             out = [self._as_refined(window, t) for t in window.frames]
             return _stacked_arrays(out)
         on = arithmetic_on(self.device, setting="smooth.device")
-        classes = window[REFINED_MASKS].array.shape[-1]
+        classes = window[MASKS_IN].array.shape[-1]
         # Where there is one class alone, nothing takes its place.
         counted = range(trust.start, trust.stop) if classes > 1 else window.frames
         kept: dict[int, Smoothed] = {}
@@ -134,14 +134,14 @@ class Smooth(Stage):
     def _own(facts: Facts, reach: int) -> tuple[Input, ...]:
         """Return the arrays of frames as they came in: labels; of key frames also the masks."""
         key_frames = (EVIDENCE, INPUT_MASKS, INPUT_LABELS) if ClipFacts(facts).sparse else ()
-        return tuple(array.within(reach) for array in (REFINED_LABELS, *key_frames))
+        return tuple(array.within(reach) for array in (LABELS_IN, *key_frames))
 
     @staticmethod
     def _as_refined(window: Window, t: int) -> Smoothed:
         """Return a frame's mask and labels as refined; key frames as they came in."""
         if _is_key_frame(window, t):
             return window[INPUT_MASKS][t], window[INPUT_LABELS][t]
-        return window[REFINED_MASKS][t], window[REFINED_LABELS][t]
+        return window[MASKS_IN][t], window[LABELS_IN][t]
 
     def _kept(self, mask: NDArray[np.float32], window: Window, t: int) -> Smoothed:
         """Return a frame's mask and labels; as they came in where they are good."""
@@ -151,9 +151,9 @@ class Smooth(Stage):
             # Pixel by pixel, what looks like its neighbours in time takes their mask and what does
             # not keeps its own: in grass or fur that is a saw-tooth with islands of a few pixels.
             mask = cv2.GaussianBlur(mask, (0, 0), self.blur).reshape(mask.shape)
-        trust = window[REFINE_TRUST][t]
-        mask = leave_alone(mask, window[REFINED_MASKS][t], trust)
-        labels = keep_labels(winning_classes(mask), window[REFINED_LABELS][t], trust)
+        trust = window[SETTLED_IN][t]
+        mask = leave_alone(mask, window[MASKS_IN][t], trust)
+        labels = keep_labels(winning_classes(mask), window[LABELS_IN][t], trust)
         return pack_mask(mask), labels
 
     @property
@@ -166,7 +166,7 @@ class Smooth(Stage):
         return self.radius if self._follows else self.temporal_kernel - 1
 
     def _filtered_masks(self, window: Window, wanted: range, on: Arithmetic) -> Iterator[Array]:
-        masks, frames = window[REFINED_MASKS], window[FRAMES]
+        masks, frames = window[MASKS_IN], window[FRAMES]
         floor = self.weight_floor if self.weighted else 1.0
         if self.method == "none":
             return (unpack_mask(masks[t]) for t in wanted)
@@ -186,7 +186,7 @@ def _without_losses(
     window: Window, smoothed: dict[int, Smoothed], after: dict[int, NDArray[np.int64]]
 ) -> dict[int, Smoothed]:
     """Return smoothed frames in which the classes that would vanish are as refined."""
-    classes = window[REFINED_MASKS].array.shape[-1]
+    classes = window[MASKS_IN].array.shape[-1]
     before = {t: count_pixels(_refined_labels(window, t), classes=classes) for t in after}
     out = {}
     for t, frame in smoothed.items():
@@ -196,9 +196,9 @@ def _without_losses(
         )
         out[t] = frame
         if lost.any() and not _is_key_frame(window, t):
-            mask = np.where(lost, window[REFINED_MASKS][t], frame[0])
+            mask = np.where(lost, window[MASKS_IN][t], frame[0])
             labels = winning_classes(unpack_mask(mask))
-            out[t] = mask, keep_labels(labels, window[REFINED_LABELS][t], window[REFINE_TRUST][t])
+            out[t] = mask, keep_labels(labels, window[LABELS_IN][t], window[SETTLED_IN][t])
     return out
 
 
@@ -206,8 +206,8 @@ def _refined_labels(window: Window, t: int) -> NDArray[np.uint8]:
     """Return the labels of a frame before smoothing."""
     if _is_key_frame(window, t):
         return window[INPUT_LABELS][t]
-    labels = winning_classes(unpack_mask(window[REFINED_MASKS][t]))
-    return keep_labels(labels, window[REFINED_LABELS][t], window[REFINE_TRUST][t])
+    labels = winning_classes(unpack_mask(window[MASKS_IN][t]))
+    return keep_labels(labels, window[LABELS_IN][t], window[SETTLED_IN][t])
 
 
 def _is_key_frame(window: Window, t: int) -> bool:

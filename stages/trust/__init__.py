@@ -1,1 +1,1 @@
-"""Refinement of masks by voting along the flow and by learned decoders."""
+"""Which masks are evidence and which are errors."""
