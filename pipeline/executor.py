@@ -26,11 +26,15 @@ NO_LIMITS = Limits()
 
 
 class Executor(Protocol):
-    """Runs tasks somewhere; holds at most `slots` of them."""
+    """Runs tasks somewhere.
+
+    A task that was submitted is in flight until `next_done` returns it, whether it runs already or
+    waits at a worker. At most `slots` tasks are in flight.
+    """
 
     @property
     def slots(self) -> int:
-        """How many it holds."""
+        """How many tasks may be in flight; it may change as workers come and go."""
 
     def submit(self, task: Task) -> None:
         """Start a task."""
@@ -39,7 +43,11 @@ class Executor(Protocol):
         """Wait for a task to end; return it with its manifest or with what it raised."""
 
     def close(self) -> None:
-        """Stop; what is running is dropped."""
+        """Stop: no task in flight is returned any more, what is committed stays.
+
+        A task that runs in a process is stopped at once; one that runs in a thread of this process
+        cannot be, and is waited for.
+        """
 
 
 class InlineExecutor:
@@ -64,7 +72,7 @@ class InlineExecutor:
 
     @property
     def slots(self) -> int:
-        """How many tasks run at a time."""
+        """How many tasks may be in flight: as many as run at a time."""
         return self._workers
 
     def submit(self, task: Task) -> None:
@@ -79,5 +87,5 @@ class InlineExecutor:
         return task, future.exception() or future.result()
 
     def close(self) -> None:
-        """Stop; what is running is waited for."""
+        """Stop; what runs is waited for, what has not begun is dropped."""
         self._pool.shutdown(cancel_futures=True)

@@ -22,6 +22,7 @@ from pipeline.store.store import Store
 from stages.catalogue import Engine, build_steps
 from stages.export import Export
 from steadymask.array_clips import ArrayExport, Frames, StableMasks, frame_converter, write_clip
+from steadymask.cli.options import ExecutorName
 from steadymask.evaluation.layouts import find_frames, name_layout
 from steadymask.evaluation.protocols import choose_protocol
 from steadymask.evaluation.score_clip import ClipScores, Options
@@ -113,7 +114,7 @@ def run(
     segmenter: str = "",
     key_frames: str | Path | None = None,
     store: str = "",
-    executor: Literal["ray", "inline"] = "inline",
+    executor: ExecutorName = "inline",
     workers: int = 0,
     address: str = "",
     retry_failed: bool = False,
@@ -146,9 +147,10 @@ def run(
     Raises
     ------
     ConfigError
-        If nothing can be run: no clip, no masks for any clip, a setting that is wrong.
+        If nothing can be run: no clip, no masks for any clip, a setting that is wrong, or no such
+        executor.
     """
-    from steadymask.cli.execution import Placement, executor_starter
+    from steadymask.cli.execution import Placement, check_executor, executor_starter
     from steadymask.cli.library import add_key_frames, check_out, pair_masks
     from steadymask.cli.library_run import LibraryRun
     from steadymask.cli.pages import write_pages
@@ -157,6 +159,7 @@ def run(
     if segmenter:
         sections = merge_layers(sections, {"segment": {"segmenter": segmenter}})
     has_segmenter = bool(sections.get("segment", {}).get("segmenter"))
+    check_executor(executor)
     if masks is not None and has_segmenter:
         raise ConfigError("expected either masks or a segmenter, got both")
     if masks is None and not has_segmenter and key_frames is None:

@@ -6,8 +6,8 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+from pipeline.errors import ConfigError
 from pipeline.events import ClipFailed, Event, TaskDone
 from pipeline.executor import Executor, InlineExecutor, Limits
 from pipeline.forked_workers import ForkedWorkers, can_fork
@@ -19,14 +19,14 @@ from pipeline.stage import Clip, Step
 from pipeline.store.store import Store
 from stages.catalogue import Engine
 from stages.device_cache import RESIDENT
-from steadymask.cli.options import say
+from steadymask.cli.options import EXECUTORS, ExecutorName, say
 
 
 @dataclass(frozen=True)
 class Placement:
-    """Where tasks run: ``ray`` or ``inline``, how many at a time (0: as many as processors)."""
+    """Where tasks run: one of `EXECUTORS`, how many at a time (0: as many as processors)."""
 
-    executor: Literal["ray", "inline"] = "ray"
+    executor: ExecutorName = "ray"
     workers: int = 0
     address: str = ""
 
@@ -40,6 +40,18 @@ def fork_early(options: argparse.Namespace) -> ForkedWorkers:
     return ForkedWorkers((options.workers or os.cpu_count() or 1) if wanted else 0)
 
 
+def check_executor(name: str) -> None:
+    """Refuse the name of no executor.
+
+    Raises
+    ------
+    ConfigError
+        Naming those there are.
+    """
+    if name not in EXECUTORS:
+        raise ConfigError(f"executor: expected one of {', '.join(EXECUTORS)}, got {name!r}")
+
+
 def executor_starter(
     options: argparse.Namespace | Placement,
     store: Store,
@@ -48,6 +60,7 @@ def executor_starter(
     early: ForkedWorkers | None = None,
 ) -> Callable[[], Executor]:
     """Return a function that starts the executor that the options ask for."""
+    check_executor(options.executor)
     here = os.cpu_count() or 1
     recent = int(engine.recent_mb * 1e6)
     limits = Limits(engine.task_limit_s, engine.worker_limit_s)

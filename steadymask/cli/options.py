@@ -7,13 +7,17 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, get_args
 
 from pipeline.errors import ConfigError
 from steadymask.cli.terminal import line
 
 if TYPE_CHECKING:
     from pipeline.settings import Sections
+
+ExecutorName = Literal["ray", "inline"]
+"""Where tasks may run; `steadymask.cli.execution` starts what a name stands for."""
+EXECUTORS: tuple[str, ...] = get_args(ExecutorName)
 
 PRESETS = Path(__file__).parents[1] / "presets"  # configs/, which is packaged under this name
 
@@ -58,7 +62,7 @@ def add_library(parser: argparse.ArgumentParser) -> None:
         metavar="SIZE",
         help="keep the store below, e.g. 200GB: what is cheap to make again goes first",
     )
-    parser.add_argument("--executor", choices=("ray", "inline"), default="ray")
+    parser.add_argument("--executor", choices=EXECUTORS, default="ray")
     parser.add_argument(
         "--workers", type=int, default=0, help="tasks at a time (all processors, on a cluster too)"
     )
