@@ -1,4 +1,8 @@
-"""Every error this project raises on purpose.
+"""The errors that the engine raises on purpose, and the exit status of each.
+
+`StageError`, of a stage that failed in some way of its own, is in `pipeline.task_runner`, and
+`WriteError`, of a result that cannot be read again, in `stages.media.results.result`; with either
+the clip fails (exit 1).
 
 PipelineError
 ├── ConfigError      a preset, an override or a field is wrong      (exit 2)
@@ -14,17 +18,19 @@ PipelineError
 
 from __future__ import annotations
 
+from pipeline.exit_status import ExitStatus
+
 NO_ROOM = "no room left on the disk: free some and give the same command again"
 
 
 class PipelineError(Exception):
     """Base of all expected failures; its text is shown to the user without a traceback."""
 
-    exit_code = 1
+    exit_code = ExitStatus.FAILED
 
 
 class ConfigError(PipelineError):
-    exit_code = 2
+    exit_code = ExitStatus.REFUSED
 
 
 class NowhereError(ConfigError):
@@ -32,7 +38,7 @@ class NowhereError(ConfigError):
 
 
 class GraphError(PipelineError):
-    exit_code = 2
+    exit_code = ExitStatus.REFUSED
 
 
 class InputError(PipelineError):

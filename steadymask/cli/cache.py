@@ -17,6 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.errors import CacheError, ConfigError
+from pipeline.exit_status import ExitStatus
 from pipeline.store.inventory import (
     Entry,
     Leftover,
@@ -184,7 +185,7 @@ def _verify_store(store: Store, options: argparse.Namespace) -> int:
     _print_line(console, f"{len(keys)} artifacts checked, {damaged} damaged")
     if damaged and not options.dry_run:
         _print_line(console, "removed: the next run that needs them computes them again")
-    return 1 if damaged else 0
+    return ExitStatus.FAILED if damaged else ExitStatus.DONE
 
 
 def _followed_verdicts(verdicts: Iterator[Verdict], count: int) -> Iterable[Verdict]:
@@ -202,7 +203,7 @@ def _prune_store(store: Store, options: argparse.Namespace) -> int:
     keep_s = age_seconds("--keep-last", options.keep_last) if options.keep_last else math.inf
     done = prune(store, limit, keep_s=keep_s, dry_run=options.dry_run)
     _tell_removed(done, options)
-    return 1 if done.left_bytes > limit else 0
+    return ExitStatus.FAILED if done.left_bytes > limit else ExitStatus.DONE
 
 
 def _tell_removed(done: Pruned, options: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from pipeline.exit_status import ExitStatus
 from stages.media.footage.ffmpeg import ffmpeg_path
 
 
@@ -34,7 +35,7 @@ def main(arguments: Sequence[str]) -> int:
         except Exception as error:  # noqa: BLE001 - what is broken raises whatever it likes
             failed += 1
             print(f"failed  {name}: {error}", flush=True)
-    return 1 if failed else 0
+    return ExitStatus.FAILED if failed else ExitStatus.DONE
 
 
 @contextmanager

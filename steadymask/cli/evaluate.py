@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import track
 
 from pipeline.errors import ConfigError
+from pipeline.exit_status import ExitStatus
 from steadymask.cli.score_tables import (
     Conditions,
     describe_sizes,
@@ -151,7 +152,7 @@ def _evaluate_library(options: argparse.Namespace, scratch: Path) -> int:
         write_json(options.json, conditions, summary, scores, failures, lines)
     if options.csv:
         write_csv(options.csv, scores)
-    return 1 if failures or lines else 0
+    return ExitStatus.FAILED if failures or lines else ExitStatus.DONE
 
 
 def _parsed_options(options: argparse.Namespace) -> Options:

@@ -11,6 +11,8 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 from typing import Any
 
+from pipeline.exit_status import signal_status
+
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 SHOW_CURSOR = "\x1b[?25h"
 
@@ -25,7 +27,7 @@ class Interrupted(KeyboardInterrupt):
     @property
     def exit_code(self) -> int:
         """The exit status that shells give to the signal."""
-        return 128 + self.number
+        return signal_status(self.number)
 
     def __str__(self) -> str:
         """Return the line for the user."""
@@ -72,4 +74,4 @@ def _end_at_once(number: int) -> None:
         if sys.stderr.isatty():
             sys.stderr.write(SHOW_CURSOR)
         sys.stderr.flush()
-    os._exit(128 + number)
+    os._exit(signal_status(number))

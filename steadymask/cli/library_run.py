@@ -11,6 +11,7 @@ from pathlib import Path
 from pipeline.disk_admission import Room, gigabyte_text
 from pipeline.events import Event
 from pipeline.executor import Executor
+from pipeline.exit_status import ExitStatus
 from pipeline.forked_workers import ForkedWorkers
 from pipeline.ledger import Ledger
 from pipeline.lock import locked
@@ -44,7 +45,6 @@ from steadymask.cli.uncovered import print_uncovered
 from steadymask.cli.units import size_bytes
 from steadymask.cli.work_meter import WorkMeter
 
-WARNED, UNCOVERED = 5, 6  # exit statuses
 AGAIN = ("failed", "quarantined")  # states of the ledger that --retry-failed runs
 
 
@@ -207,14 +207,15 @@ def _run_work(
         from steadymask.cli.demo import print_truth
 
         print_truth(options.out)
-    return _exit_status(options, record)
+    bare_frames = print_uncovered(options.out, record.finished)
+    return _exit_status(options, record, bare_frames)
 
 
-def _exit_status(options: argparse.Namespace, record: Record) -> int:
-    """Return the exit status, having said what redaction left bare."""
-    bare = print_uncovered(options.out, record.finished)
+def _exit_status(options: argparse.Namespace, record: Record, bare_frames: int) -> ExitStatus:
+    """Return the exit status of a run, given what redaction left bare."""
     if record.failures:
-        return 1
-    if options.fail_on_uncovered and bare:
-        return UNCOVERED
-    return WARNED if options.fail_on_warning and record.warned_clips else 0
+        return ExitStatus.FAILED
+    if options.fail_on_uncovered and bare_frames:
+        return ExitStatus.UNCOVERED
+    warned = options.fail_on_warning and record.warned_clips
+    return ExitStatus.WARNED if warned else ExitStatus.DONE

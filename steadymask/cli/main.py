@@ -11,21 +11,16 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from pipeline.errors import NO_ROOM, FullError, PipelineError
+from pipeline.exit_status import ExitStatus
 from pipeline.terminal_access import close_standard_input
 from steadymask.cli.commands import COMMANDS, refuse_mistyped
 from steadymask.cli.compiled_code import place_compiled_code
 from steadymask.cli.interruption import Interrupted, stop_on_signals
 from steadymask.cli.terminal import drop_output, escaped_text, write_anything
 
-UNREAD = 141  # 128 + SIGPIPE, as shells say it
-
 
 def main(arguments: Sequence[str]) -> int:
-    """Run a command and return its exit status.
-
-    0 all done, 1 some clips failed, 2 nothing could start, 130 interrupted, 143 terminated, 129
-    hung up, 141 nobody reads its output.
-    """
+    """Run a command and return its exit status: one of `ExitStatus`, or that of a signal."""
     # One thread a task: tasks run side by side, and OpenCV's own pool would fight them.
     os.environ.setdefault("OPENCV_FOR_THREADS_NUM", "1")
     place_compiled_code()
@@ -41,7 +36,7 @@ def main(arguments: Sequence[str]) -> int:
         return error.exit_code
     except BrokenPipeError:
         drop_output()
-        return UNREAD
+        return ExitStatus.UNREAD
     except OSError as error:
         if error.errno != errno.ENOSPC:
             raise
