@@ -27,6 +27,8 @@ MASKS = {  # first class, every other class (bmx-trees: four)
     "refine": (0.62, 0.06),
     "smooth": (0.78, 0.09),
 }
+# Bmx-trees at 854x480, two classes, key frames twelve apart: 0.44.
+CARRIED = (0.45, 0.05)  # of the carry stage: first class, every other class
 SOURCE_MASKS = {"": 0.0, "source_labels": 0.03, "source_soft": 0.1}  # at the source's size; a class
 FLOW_STEPS = {64: 1.0, 32: 0.8, 16: 0.65}  # of a pixel: the same flows rounded, share of the bytes
 
@@ -160,7 +162,11 @@ def clip_bytes(steps: Sequence[Step], facts: Facts) -> dict[str, int]:
     rows, columns = ClipFacts(facts).size
     known, classes = ClipFacts(facts), len(facts.get("classes", (1,)))
     needed = needed_bytes(known.frames, rows, columns, classes=classes, **how)
-    if any(step.name == "cover" for step in steps):
+    stages = {step.name for step in steps}
+    if "carry" in stages:
+        a_pixel = CARRIED[0] + CARRIED[1] * max(classes - 1, 0)
+        needed["carry"] = round(known.frames * (a_pixel * rows * columns + 2 * BLOCK))
+    if "cover" in stages:
         needed["cover"] = round(known.frames * (COVER * classes * rows * columns + BLOCK))
     if known.source_masks:
         layers = classes if known.source_masks == "source_soft" else 1

@@ -20,12 +20,16 @@ from pipeline.events import (
 )
 from pipeline.plan import Node
 
-# Seconds a frame by stage: what the demo took (640x360, one class) on one processor. Only how they
-# compare matters: what a run takes itself replaces them.
+# Seconds a frame by stage: what the demo took (640x360, one class) on one processor, mean of its
+# clips, by the `clips` of its run.json: ``--demo --executor inline --workers 1``, with
+# ``--set pseudo_labels.enabled=true --set export.formats=[png,ffv1,overlay,redacted]``; carry with
+# every twelfth mask as a key frame. Only how they compare matters: what a run takes itself replaces
+# them.
 USUAL_S = {
     "probe": 0.0002, "ingest": 0.010, "classes": 0.055, "segment": 0.006, "flow": 0.046,
-    "visibility": 0.008, "refine": 0.048, "smooth": 0.115, "measure": 0.125, "export": 0.040,
-    "scores": 0.001, "report": 0.105,
+    "carry": 0.30, "visibility": 0.008, "trust": 0.062, "refine": 0.34, "smooth": 0.25,
+    "cover": 0.025, "measure": 0.030, "export": 0.040, "pseudo_labels": 0.067, "scores": 0.001,
+    "review": 0.005, "report": 0.105,
 }  # fmt: skip
 OTHER_S = 0.01
 TRUST_FRAMES = 16  # from so many on, what was measured counts more than what is usual

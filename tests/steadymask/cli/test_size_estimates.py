@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from pipeline.stage import Stage
 from pipeline.store.inventory import take_stock
 from pipeline.store.store import Store
 from stages.catalogue import build_steps
@@ -182,3 +183,20 @@ def test_the_cover_is_counted_where_redaction_wants_it():
     assert "cover" not in clip_bytes(plain, facts)
     assert clip_bytes(redacting, facts)["cover"] > 50 * 480 * 853 * 0.014  # the most measured
     assert written_bytes(redacting, facts)["export"] >= result_bytes(["redacted"], facts)
+
+
+def test_every_stage_that_stores_arrays_is_counted():
+    steps, _ = build_steps({"export": {"formats": ["redacted"]}}, "test", key_frames=True)
+    facts = {"frames": 50, "size": [480, 854], "source_size": [480, 854], "classes": [1]}
+    writing = {step.name for step in steps if isinstance(step, Stage) and step.writes}
+    assert set(clip_bytes(steps, facts)) == writing | {"ingest", "segment"}
+
+
+def test_carried_masks_are_counted_where_there_are_key_frames():
+    facts = {"frames": 50, "size": [480, 854], "source_size": [480, 854], "classes": [1]}
+    without, _ = build_steps({}, "test")
+    carrying, _ = build_steps({}, "test", key_frames=True)
+    assert "carry" not in clip_bytes(without, facts)
+    two = clip_bytes(carrying, facts | {"classes": [1, 2]})["carry"]
+    assert two > 50 * 480 * 854 * 0.44  # measured, see `CARRIED`
+    assert two > clip_bytes(carrying, facts)["carry"]

@@ -4,6 +4,7 @@ import pytest
 
 from pipeline.events import ClipFinished, TaskCached, TaskDone, TasksCounted, TaskStarted
 from pipeline.plan import Node
+from stages.catalogue import step_types
 from steadymask.cli.work_meter import USUAL_S, WorkMeter
 
 FRAMES, CHUNK = 60, 20
@@ -64,7 +65,8 @@ def test_what_was_cached_counts_as_done_and_says_nothing_of_the_speed():
     meter = WorkMeter(1, 1, clock)
     meter.record_event(TasksCounted("a", 2, 10, {"flow": 10, "smooth": 10}))
     meter.record_event(TaskCached("a", Node("a", "flow", 0, 10), seconds=500.0))
-    assert 0.2 < meter.estimate().share < 0.7
+    usual = USUAL_S["flow"] / (USUAL_S["flow"] + USUAL_S["smooth"])
+    assert meter.estimate().share == pytest.approx(usual)
     assert meter.estimate().seconds_left is None
 
 
@@ -90,3 +92,8 @@ def test_a_task_that_was_stopped_for_an_hour_does_not_make_its_stage_slow():
     clock.now += 2.0  # it ran for two seconds, by a clock that stands still with it
     meter.record_event(TaskDone("a", node, seconds=3602.0))
     assert meter.estimate().seconds_left < 20
+
+
+def test_the_usual_seconds_are_those_of_the_stages_of_the_catalogue():
+    before_the_plan = {"probe", "classes"}
+    assert set(USUAL_S) == before_the_plan | set(step_types(segmenter=False))
