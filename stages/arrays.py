@@ -74,7 +74,7 @@ REFINED_MASKS = ArrayHandle("refine", "masks", "uint8", ("H", "W", "C"), "soft m
 REFINED_LABELS = ArrayHandle(
     "refine", "labels", "uint8", ("H", "W"), "labels as they came but for repairs"
 )
-REFINE_TRUST = ArrayHandle(
+SETTLED = ArrayHandle(
     "refine", "trust", "uint8", ("C",), "how far a class's mask needs no smoothing, in 255ths"
 )
 SMOOTH_MASKS = ArrayHandle("smooth", "masks", "uint8", ("H", "W", "C"), "soft masks out")
@@ -120,7 +120,7 @@ def masks_to_smooth() -> tuple[ArrayHandle, ArrayHandle, ArrayHandle]:
 
     A stage between refine and smooth writes arrays like those and is named here.
     """
-    return REFINED_MASKS, REFINED_LABELS, REFINE_TRUST
+    return REFINED_MASKS, REFINED_LABELS, SETTLED
 
 
 def neighbour_offsets(radius: int) -> tuple[int, ...]:

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ShapeError
 from pipeline.stage import Clip, Facts, Input, Reader
-from stages.arrays import REFINE_TRUST
+from stages.arrays import SETTLED
 from stages.export import Export
 from stages.ops.fixed_point import pack_mask, unpack_mask
 
@@ -130,14 +130,14 @@ class ArrayExport(Export):
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read what export reads, and trust."""
-        return (*super().inputs(facts), REFINE_TRUST.within())
+        return (*super().inputs(facts), SETTLED.within())
 
     def write(
         self, clip: Clip, facts: Facts, part: tuple[int, int], read: Reader, folder: Path
     ) -> None:
         """Write the frames of a part."""
         about, wanted = self._result_clip(clip, facts), self._wanted_frames(clip, facts)
-        trust = read(REFINE_TRUST)
+        trust = read(SETTLED)
         target = folder / self.folder
         target.mkdir()
         for frame, trusted in zip(

@@ -19,10 +19,10 @@ from stages.arrays import (
     FRAMES,
     KEY_FRAME,
     OUTLINES,
-    REFINE_TRUST,
     REFINED_LABELS,
     REFINED_MASKS,
     REPAIRS,
+    SETTLED,
     TRUST,
     input_masks,
 )
@@ -64,7 +64,7 @@ class Refine(Stage):
 
     name: ClassVar[str] = "refine"
     version: ClassVar[int] = 6
-    writes: ClassVar[tuple[ArrayHandle, ...]] = (REFINED_MASKS, REFINED_LABELS, REFINE_TRUST)
+    writes: ClassVar[tuple[ArrayHandle, ...]] = (REFINED_MASKS, REFINED_LABELS, SETTLED)
     uses: ClassVar[tuple[str, ...]] = ("sparse",)
     outside_key: ClassVar[tuple[str, ...]] = ("weights", "device", "modules")
     unkeyed_defaults: ClassVar[tuple[str, ...]] = ("options",)

@@ -31,7 +31,7 @@ from stages.shared_settings import DEFAULT_APPEARANCE, DEFAULT_RADIUS, Appearanc
 from stages.smooth.filtering import follow_flow, stand_still
 from stages.smooth.vanishing import POOLED, count_pixels, vanishing_classes
 
-MASKS_IN, LABELS_IN, SETTLED_IN = masks_to_smooth()
+MASKS_IN, LABELS_IN, SETTLED = masks_to_smooth()
 
 Smoothed = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 """Soft masks (H, W, C) and labels (H, W) of a frame."""
@@ -75,7 +75,7 @@ class Smooth(Stage):
         flow = (votes if self._follows else max(votes - self.radius, 0)) + counted
         return (
             MASKS_IN.within(reach),
-            SETTLED_IN.within(counted),
+            SETTLED.within(counted),
             *self._own(facts, counted),
             FRAMES.within(reach),
             *([FLOW.within(flow)] if self.votes or self._follows else []),
@@ -83,7 +83,7 @@ class Smooth(Stage):
 
     def run(self, window: Window) -> Arrays:
         """Return the soft masks and the labels that win."""
-        trust = window[SETTLED_IN]
+        trust = window[SETTLED]
         if (trust.between(window.start, window.stop) == 255).all():
             out = [self._as_refined(window, t) for t in window.frames]
             return _stacked_arrays(out)
@@ -151,7 +151,7 @@ class Smooth(Stage):
             # Pixel by pixel, what looks like its neighbours in time takes their mask and what does
             # not keeps its own: in grass or fur that is a saw-tooth with islands of a few pixels.
             mask = cv2.GaussianBlur(mask, (0, 0), self.blur).reshape(mask.shape)
-        trust = window[SETTLED_IN][t]
+        trust = window[SETTLED][t]
         mask = leave_alone(mask, window[MASKS_IN][t], trust)
         labels = keep_labels(winning_classes(mask), window[LABELS_IN][t], trust)
         return pack_mask(mask), labels
@@ -198,7 +198,7 @@ def _without_losses(
         if lost.any() and not _is_key_frame(window, t):
             mask = np.where(lost, window[MASKS_IN][t], frame[0])
             labels = winning_classes(unpack_mask(mask))
-            out[t] = mask, keep_labels(labels, window[LABELS_IN][t], window[SETTLED_IN][t])
+            out[t] = mask, keep_labels(labels, window[LABELS_IN][t], window[SETTLED][t])
     return out
 
 
@@ -207,7 +207,7 @@ def _refined_labels(window: Window, t: int) -> NDArray[np.uint8]:
     if _is_key_frame(window, t):
         return window[INPUT_LABELS][t]
     labels = winning_classes(unpack_mask(window[MASKS_IN][t]))
-    return keep_labels(labels, window[LABELS_IN][t], window[SETTLED_IN][t])
+    return keep_labels(labels, window[LABELS_IN][t], window[SETTLED][t])
 
 
 def _is_key_frame(window: Window, t: int) -> bool:
