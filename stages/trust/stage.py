@@ -65,13 +65,15 @@ class Trust(Stage):
             evidence = replace(evidence, certain=frozenset(key_frames.tolist()))
         spells = SpellSurvey(evidence, labels, self.spell)
         voters = evidence.around(window.frames, ROUNDS * self.reach)
-        trust, votes = survey_structure(
+        trust, voter_trust = survey_structure(
             evidence, window.frames, classes, spells.mistrusted(voters, classes)
         )
         repairs = [spells.mend(t, frame) for t, frame in zip(window.frames, trust, strict=True)]
         shots = ClipFacts(window.facts).shots
         start = next(first for first, stop in shots if first <= window.start < stop)
-        outlines = list(survey_outlines(evidence, votes, window.frames, classes, shot_start=start))
+        outlines = list(
+            survey_outlines(evidence, voter_trust, window.frames, classes, shot_start=start)
+        )
         return {
             "trust": np.stack(trust), "repairs": np.stack(repairs), "outlines": np.stack(outlines)
         }  # fmt: skip

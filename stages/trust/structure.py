@@ -121,7 +121,7 @@ def survey_structure(
     Returns
     -------
     trust : list of ndarray, shape (h, w, C), uint8
-    votes : ndarray, shape (T, h, w), uint8
+    voter_trust : ndarray, shape (T, h, w), uint8
         Trust of the frames within reach of those wanted before anything was confirmed.
     """
     survey = _Survey(evidence, classes)
