@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 ABOUT = "zarr.json"
 SMALL_BYTES = 1 << 14  # frames smaller than half of it share objects
 AT_ONCE = 16  # objects asked for together: a store that is far away sends them side by side
-NEAR = ("lz4", 5)  # takes a quarter more room than zstd and a third of the time
-FAR = ("zstd", 1)  # where every byte travels
+LOCAL_CODEC = ("lz4", 5)  # takes a quarter more room than zstd and a third of the time
+REMOTE_CODEC = ("zstd", 1)  # where every byte travels
 HEADER_BYTES = 16  # of Blosc
 
 blosc.use_threads = False  # workers fill the processors already
@@ -37,7 +37,7 @@ class ArrayWriter:
     shape : tuple of int
         Of a frame.
     codec : (name, level)
-        `NEAR` or `FAR`.
+        `LOCAL_CODEC` or `REMOTE_CODEC`.
     """
 
     def __init__(

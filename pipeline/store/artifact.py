@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.stage import Arrays
-from pipeline.store.arrays import FAR, NEAR, ArrayWriter
+from pipeline.store.arrays import LOCAL_CODEC, REMOTE_CODEC, ArrayWriter
 from pipeline.store.keys import DIGEST, digest_array, digest_json
 
 SEAL = "seal"
@@ -135,7 +135,9 @@ class Draft:
         array_folder = f"{self.folder}/{name}"
         if self._local:
             Path(array_folder).mkdir()  # without its parents: a store that is away is not made anew
-        return ArrayWriter(self._fs, array_folder, dtype, shape, NEAR if self._local else FAR)
+        return ArrayWriter(
+            self._fs, array_folder, dtype, shape, LOCAL_CODEC if self._local else REMOTE_CODEC
+        )
 
     def close(self) -> None:
         """Write what is not written yet."""

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 import zarr
 
-from pipeline.store.arrays import FAR, NEAR, ArrayWriter, StoredArray
+from pipeline.store.arrays import LOCAL_CODEC, REMOTE_CODEC, ArrayWriter, StoredArray
 
 FILES = fsspec.filesystem("file")
 SHAPES = [(), (3,), (2, 5), (5000,), (90, 50, 3), (0, 4)]  # of a frame: tiny ones share objects
 TYPES = ["uint8", "int16", "bool", "float64", "int64", "float32"]
 
 
-def written(folder, values, *, cuts=(), codec=NEAR):
+def written(folder, values, *, cuts=(), codec=LOCAL_CODEC):
     """Write an array in several goes."""
     folder.mkdir()
     array = ArrayWriter(FILES, str(folder), values.dtype, values.shape[1:], codec)
@@ -33,7 +33,7 @@ def noise(frames, shape, dtype):
 
 @pytest.mark.parametrize("shape", SHAPES)
 @pytest.mark.parametrize("dtype", TYPES)
-@pytest.mark.parametrize("codec", [NEAR, FAR])
+@pytest.mark.parametrize("codec", [LOCAL_CODEC, REMOTE_CODEC])
 def test_zarr_opens_what_is_written(tmp_path, shape, dtype, codec):
     values = noise(21, shape, dtype)
     written(tmp_path / "x", values, cuts=(4, 4, 17), codec=codec)
@@ -63,7 +63,7 @@ def test_frames_that_share_an_object_are_read_across_its_ends(tmp_path):
 
 def test_what_was_given_may_change_afterwards(tmp_path):
     values = np.arange(6)
-    array = ArrayWriter(FILES, str(tmp_path), values.dtype, (), NEAR)
+    array = ArrayWriter(FILES, str(tmp_path), values.dtype, (), LOCAL_CODEC)
     array.append(values)
     values[:] = 7
     array.close()
