@@ -15,11 +15,11 @@ from stages.ops.carried_distances import carry_distances
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.local_colours import shift_to_colours
 from stages.ops.outlines import DISTANCE_STEPS, FAR, signed_distance, soft_edge, thin_parts
-from stages.trust.outlines import BAND, EVERY, LIKE, NEAR, POOLED, OutlineCounts, poor_fit
+from stages.trust.outlines import BAND, EVERY, NEAR, POOLED, STILL_SIGMA, OutlineCounts, poor_fit
 from stages.trust.structure import RELIABLE, TRUSTED, WRONG, shrink_frames
 
 FADING = 0.6  # of the weight, for each trusted frame between: near ones know best
-ALIKE = 20.0  # grey levels: see `stages.ops.carried_distances.carry_distances`
+REPAIR_SIGMA = 20.0  # grey levels: see `stages.ops.carried_distances.carry_distances`
 LEAST = 0.05  # weight of trusted frames from which they are believed
 REPAIR_WEIGHT = 0.5  # of what both sides of a bad spell say, beside trusted frames along the flow
 GUIDE_RADIUS, GUIDE_EPS = 8, 90.0  # pixels and squared grey levels: edges of such a mask
@@ -137,7 +137,7 @@ class Mender:
             return mended
         signed = self._own_distances(t, places)
         for c in restless:
-            mean, weight = self._carry(t, c, places, NEAR, LIKE, 1.0, 1.0, STIFFNESS)
+            mean, weight = self._carry(t, c, places, NEAR, STILL_SIGMA, 1.0, 1.0, STIFFNESS)
             own = np.asarray(self._distance(t, c) / DISTANCE_STEPS, np.float32)
             picture = self._window[FRAMES][t]
             signed[:, c] = shift_to_colours(picture, own, places, mean, weight)
@@ -154,7 +154,9 @@ class Mender:
         weight = np.zeros(len(places), np.float32)
         known, repaired = np.zeros((2, len(places)), np.bool_)
         for c in range(self.classes):
-            signed[:, c], weight = self._carry(t, c, places, self._reach, ALIKE, FADING, 1e-3)
+            signed[:, c], weight = self._carry(
+                t, c, places, self._reach, REPAIR_SIGMA, FADING, 1e-3
+            )
             known |= weight > LEAST
             repair = self._repair(t, c)
             if repair is not None:
@@ -176,7 +178,7 @@ class Mender:
         """
         if self.classes == 1:
             return -signed[:, 0]
-        return self._carry(t, self.classes, places, self._reach, ALIKE, FADING, 1e-3)[0]
+        return self._carry(t, self.classes, places, self._reach, REPAIR_SIGMA, FADING, 1e-3)[0]
 
     def _repair(self, t: int, c: int) -> NDArray[np.float32] | None:
         """Return the distance in pixels to the outline that both sides of a bad spell say."""

@@ -16,7 +16,7 @@ from stages.trust.structure import RELIABLE, Evidence
 POOLED = 8  # frames to either side whose outlines are judged together
 EVERY = 4  # of so many frames one is looked at for restless outlines
 NEAR = 3  # frames to either side that still an outline
-LIKE = 25.0  # grey levels: see `stages.ops.carried_distances.carry_distances`
+STILL_SIGMA = 25.0  # grey levels: see `stages.ops.carried_distances.carry_distances`
 BAND = 6.0  # pixels from its outline within which a frame's mask may change
 POOR = 0.36  # share of an outline on the picture's edges below which it fits them poorly
 BLUR = 0.7  # pixels: 1 sigma that pictures are blurred by against noise
@@ -112,7 +112,7 @@ class _Survey:
         places = np.argwhere(np.abs(own) < BAND * DISTANCE_STEPS).astype(np.int32)
         mean, _, others = carry_distances(
             distances, self._trust[part], self._evidence.images[part], self._evidence.flow[part],
-            t - near.start, places, reach=NEAR, appearance=LIKE, fading=1.0, own=1.0,
+            t - near.start, places, reach=NEAR, appearance=STILL_SIGMA, fading=1.0, own=1.0,
         )  # fmt: skip
         at = own[places[:, 0], places[:, 1]]
         sure = self._sure(t, own)[places[:, 0], places[:, 1]]
