@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.ops.shapes import bind_shapes
-from stages.ops.source_size import signed_distance
+from stages.ops.source_size import signed_pixel_distance
 
 Floats = NDArray[np.float32]
 
@@ -130,7 +130,7 @@ def carry_on(
     unlike = ((sample_plane(before.astype(np.float32), x, y) - after) ** 2).sum(axis=-1)
     reliable = (confirmed * np.exp(-unlike / (2 * LOOK_ALIKE**2))).astype(np.float32)
     prior = sample_plane(own.probability, x, y)
-    distance = signed_distance(prior > 0.5, reach=FAR)
+    distance = signed_pixel_distance(prior > 0.5, reach=FAR)
     doubtful = np.clip(distance / SOFT, -1, 1) * CERTAIN
     odds: Floats = reliable * _log_odds(prior) + (1 - reliable) * doubtful
     doubt = 1 - FLOW_SHARE * reliable  # colour decides where flow and picture do not
@@ -152,7 +152,7 @@ def local_separation(picture: NDArray[np.uint8], mask: Floats) -> float:
     picture : ndarray, shape (H, W, 3), uint8, RGB
     mask : ndarray, shape (H, W), float32, in [0, 1]
     """
-    near = np.abs(signed_distance(mask > 0.5, reach=20)) < 10
+    near = np.abs(signed_pixel_distance(mask > 0.5, reach=20)) < 10
     return _class_separation(_local_ratio(picture, picture, mask), mask, near)
 
 

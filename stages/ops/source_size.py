@@ -14,7 +14,7 @@ MARGIN = 3  # pixels at working size around what is taken as a whole
 FAINT, STRONG = 0.05, 0.35  # changes of a soft mask: nothing, and not a correction of an edge
 
 
-def signed_distance(region: NDArray[np.bool_], *, reach: float) -> NDArray[np.float32]:
+def signed_pixel_distance(region: NDArray[np.bool_], *, reach: float) -> NDArray[np.float32]:
     """Return each pixel's distance to the outline of a region, positive inside.
 
     Parameters
@@ -99,10 +99,10 @@ def _moved_labels(
     labels = window.copy()
     furthest = np.zeros(before[box].shape, np.float32)
     for label in kinds:
-        shift = signed_distance(after[box] == label, reach=REACH)
-        shift -= signed_distance(before[box] == label, reach=REACH)
+        shift = signed_pixel_distance(after[box] == label, reach=REACH)
+        shift -= signed_pixel_distance(before[box] == label, reach=REACH)
         furthest = np.maximum(furthest, np.abs(shift))
-        distance = signed_distance(window == label, reach=float(REACH * unit)) / unit
+        distance = signed_pixel_distance(window == label, reach=float(REACH * unit)) / unit
         distance += _sampled_values(shift, box, wide, scale)
         labels = np.where(distance > best, label, labels)
         best = np.maximum(best, distance)

@@ -4,7 +4,7 @@ import pytest
 
 from pipeline.errors import ShapeError
 from stages.ops import source_size
-from stages.ops.source_size import signed_distance, transfer_labels, transfer_soft
+from stages.ops.source_size import signed_pixel_distance, transfer_labels, transfer_soft
 
 SMALL, SCALE = (60, 80), 3
 LARGE = (SMALL[0] * SCALE, SMALL[1] * SCALE)
@@ -39,7 +39,7 @@ def test_distances_are_half_a_pixel_at_the_outline_and_agree_with_brute_force():
     region = cv2.GaussianBlur(rng.standard_normal((20, 24)), (0, 0), 2) > 0
     inside = np.argwhere(region)
     outside = np.argwhere(~region)
-    distance = signed_distance(region, reach=4)
+    distance = signed_pixel_distance(region, reach=4)
     for y, x in np.ndindex(region.shape):
         others, sign = (outside, 1) if region[y, x] else (inside, -1)
         exact = np.hypot(*(others - (y, x)).T).min() - 0.5
@@ -48,7 +48,7 @@ def test_distances_are_half_a_pixel_at_the_outline_and_agree_with_brute_force():
 
 @pytest.mark.parametrize(("full", "value"), [(True, 5.0), (False, -5.0)])
 def test_a_region_that_is_everything_or_nothing_is_as_far_as_can_be(full, value):
-    assert (signed_distance(np.full((4, 5), full), reach=5) == value).all()
+    assert (signed_pixel_distance(np.full((4, 5), full), reach=5) == value).all()
 
 
 def test_labels_that_did_not_change_come_out_as_they_came(source):
