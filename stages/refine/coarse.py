@@ -25,6 +25,9 @@ UNSURE = 0.02  # a mask within that much of 0 or 1 has no outline there
 AROUND = 32  # pixels of picture that the decoder sees around an outline
 GRID = 32  # pixels: boxes begin at multiples, as the decoder folds and halves its input
 
+NEAR = 16  # pixels from the background within which it may come back
+LEFT = 0.7  # share of a class's pixels that decoding has to leave
+
 
 class CoarseDecoder:
     """Decodes some classes of the frames of a window, one frame after the other.
@@ -73,9 +76,12 @@ class CoarseDecoder:
             for c, box in known.items():
                 part = _part(inputs, c, _within(box, whole))
                 residual[(*box, c)] = self._decoder.refine(part)[0][..., 0]
+        decoded = add_residual(
+            np.ascontiguousarray(voted[..., chosen]), residual, mark_absent_background(voted)
+        )
         out = voted.copy()
-        out[..., chosen] = add_residual(np.ascontiguousarray(voted[..., chosen]), residual)
-        return out
+        out[..., chosen] = decoded
+        return keep_small_classes(out, voted)
 
     def _near_views(self, t: int) -> dict[int, FrameView]:
         """Return the frames around one; views of earlier frames are dropped."""
@@ -100,6 +106,41 @@ class CoarseDecoder:
             table=self._table,
             box=box,
         )
+
+
+def mark_absent_background(masks: NDArray[np.float32]) -> NDArray[np.bool_] | None:
+    """Mark where masks (H, W, C) of several classes have no background near; None for one class.
+
+    The decoder tells an object from all that is around it. Between two classes it may doubt both,
+    and what is left over would come out as background.
+    """
+    if masks.shape[-1] == 1:
+        return None
+    background = (1 - masks.sum(axis=-1) > 0.5).astype(np.uint8)
+    return np.asarray(cv2.dilate(background, np.ones((2 * NEAR + 1,) * 2, np.uint8)) == 0)
+
+
+def keep_small_classes(
+    decoded: NDArray[np.float32], voted: NDArray[np.float32]
+) -> NDArray[np.float32]:
+    """Return decoded masks (H, W, C), but as voted where classes win of which too little is left.
+
+    A class of few pixels is nothing to the decoder, which was trained on one object at a time.
+    """
+    classes = voted.shape[-1]
+    if classes == 1:
+        return decoded
+    winners, left = _winning_classes(voted), _winning_classes(decoded)
+    before, after = (np.bincount(w.ravel(), minlength=classes + 1) for w in (winners, left))
+    small = after < LEFT * before
+    small[0] = False  # the background
+    return np.where(small[winners][..., None], voted, decoded)
+
+
+def _winning_classes(masks: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Return for each pixel the number of the class that has most, from 1, or 0: background."""
+    inside = masks.max(axis=-1) > 1 - masks.sum(axis=-1)
+    return np.where(inside, masks.argmax(axis=-1) + 1, 0)
 
 
 def _box_around_outline(masks: NDArray[np.float32]) -> Box | None:

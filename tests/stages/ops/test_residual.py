@@ -45,3 +45,13 @@ def test_what_was_ruled_out_can_come_back():
 def test_sizes_that_do_not_agree_are_refused():
     with pytest.raises(ShapeError, match="residual: expected"):
         add_residual(masks(0), np.zeros((6, 7, 3), np.float32))
+
+
+def test_where_the_background_is_absent_it_does_not_come_back():
+    mask = np.full((2, 3, 2), 0.4, np.float32)
+    doubt = np.full_like(mask, -6.0)
+    absent = np.zeros((2, 3), np.bool_)
+    absent[1] = True
+    out = add_residual(mask, doubt, absent)
+    assert (out[0].sum(axis=-1) < 0.5).all()
+    np.testing.assert_allclose(out[1], 0.4, atol=1e-6)

@@ -1,5 +1,6 @@
 """Coarse masks are voted and decoded, class by class; what is sharp is not touched."""
 
+import cv2
 import numpy as np
 import pytest
 
@@ -9,6 +10,7 @@ from stages.metrics.accuracy import jaccard
 from stages.models.decoders.load import build_decoder, save_decoder
 from stages.ops.fixed_point import pack_mask
 from stages.ops.soft_masks import softened_masks
+from stages.refine.coarse import keep_small_classes, mark_absent_background
 from stages.refine.mending import is_coarse
 from stages.refine.stage import Refine
 from stages.trust.outlines import OutlineCounts
@@ -112,3 +114,38 @@ def test_the_decoder_is_in_the_key_and_only_where_it_is_used():
 )
 def test_outlines_are_coarse_off_the_edges_unless_they_follow_the_motion(counts, coarse):
     assert is_coarse(OutlineCounts(*counts)) == coarse
+
+
+def test_background_is_absent_only_far_from_where_the_classes_leave_some():
+    masks = np.full((60, 80, 2), 0.5, np.float32)
+    masks[:, :10] = 0.1
+    expected = np.zeros((60, 80), np.bool_)
+    expected[:, 10 + 16 :] = True
+    np.testing.assert_array_equal(mark_absent_background(masks), expected)
+    assert mark_absent_background(masks[..., :1]) is None
+
+
+def test_a_class_of_which_decoding_leaves_too_little_stays_as_voted():
+    voted = np.zeros((20, 20, 2), np.float32)
+    voted[..., 0] = 1
+    voted[5:9, 5:10] = 0, 0.9  # 20 pixels
+    decoded = voted.copy()
+    decoded[5:7, 5:8] = 0.8, 0.1  # 14 are left, as many as there have to be
+    np.testing.assert_array_equal(keep_small_classes(decoded, voted), decoded)
+    decoded[8, 5] = 0.8, 0.1
+    decoded[15, 15] = 0.7, 0
+    out = keep_small_classes(decoded, voted)
+    np.testing.assert_array_equal(out[5:9, 5:10], voted[5:9, 5:10])
+    np.testing.assert_array_equal(out[15, 15], decoded[15, 15])
+
+
+def test_classes_that_leave_no_background_are_decoded_without_any(clip):
+    pictures, truth, flow = clip
+    whole = pictures, np.where(truth == 3, 3, 7), flow
+    decoded, voted = (
+        Refine(decode=how).run(window_of(whole, [COARSE, COARSE]))["masks"].astype(int)
+        for how in (True, False)
+    )
+    background, before = ((255 - out.sum(axis=-1)) > out.max(axis=-1) for out in (decoded, voted))
+    near = [cv2.dilate(b.astype(np.uint8), np.ones((33, 33), np.uint8)) > 0 for b in before]
+    assert not (background & ~np.stack(near)).any()
