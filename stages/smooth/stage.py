@@ -29,7 +29,7 @@ from stages.ops.soft_masks import keep_labels, leave_alone, winning_classes
 from stages.refine.voting import voting_passes
 from stages.shared_settings import DEFAULT_APPEARANCE, DEFAULT_RADIUS, Appearance, Radius
 from stages.smooth.filtering import follow_flow, stand_still
-from stages.smooth.vanishing import POOLED, count_pixels, vanishing_classes
+from stages.smooth.vanishing import POOLED, close_gaps, count_pixels, vanishing_classes
 
 MASKS_IN, LABELS_IN, SETTLED = masks_to_smooth()
 
@@ -41,7 +41,7 @@ class Smooth(Stage):
     """3D weighted guided filter, then a last vote; see `stages.ops.guided`."""
 
     name: ClassVar[str] = "smooth"
-    version: ClassVar[int] = 4
+    version: ClassVar[int] = 5
     writes: ClassVar[tuple[ArrayHandle, ...]] = (SMOOTH_MASKS, SMOOTH_LABELS)
     uses: ClassVar[tuple[str, ...]] = ("sparse", "classes")
     outside_key: ClassVar[tuple[str, ...]] = ("device",)
@@ -196,7 +196,8 @@ def _without_losses(
         )
         out[t] = frame
         if lost.any() and not _is_key_frame(window, t):
-            mask = np.where(lost, window[MASKS_IN][t], frame[0])
+            mixed = np.where(lost, window[MASKS_IN][t], frame[0])
+            mask = close_gaps(mixed, *frame, _refined_labels(window, t))
             labels = winning_classes(unpack_mask(mask))
             out[t] = mask, keep_labels(labels, window[LABELS_IN][t], window[SETTLED][t])
     return out

@@ -9,7 +9,7 @@ from stages.flow import Flow
 from stages.ops.fixed_point import pack_mask
 from stages.ops.soft_masks import softened_masks
 from stages.smooth.stage import Smooth
-from stages.smooth.vanishing import count_pixels, vanishing_classes
+from stages.smooth.vanishing import close_gaps, count_pixels, vanishing_classes
 from tests.support.small_library import flicker, scene
 
 FRAMES, SIZE = 10, (96, 144)
@@ -113,3 +113,12 @@ def test_a_class_vanishes_if_less_than_seven_tenths_of_its_pixels_are_left():
     assert vanishing_classes(before, after).tolist() == [False, True, False, False]
     labels = np.array([[0, 1, 1], [3, 0, 0]], np.uint8)
     assert count_pixels(labels, classes=4).tolist() == [2, 0, 1, 0]
+
+
+def test_classes_mixed_from_before_and_after_leave_no_gap_between_them():
+    mixed = np.array([[[60, 30], [0, 0], [60, 30], [60, 30], [200, 0]]], np.uint8)
+    smoothed = np.array([[[60, 190], [0, 180], [60, 30], [60, 190], [200, 0]]], np.uint8)
+    after, before = np.array([[2, 2, 0, 2, 1]], np.uint8), np.array([[1, 1, 1, 0, 1]], np.uint8)
+    out = close_gaps(mixed, smoothed, after, before)
+    assert out[0, :2].tolist() == [[170, 85], [0, 180]]
+    np.testing.assert_array_equal(out[0, 2:], mixed[0, 2:])
