@@ -14,6 +14,9 @@ from tests.support.small_library import write_clip
 from tests.support.video_samples import write_network
 
 FRAMES, CUT = 38, 25
+KEY_FRAMES = (3, 17, 24, 30)
+FILES = {"corrected": ("masks", "keyframes"), "drawn": ("keyframes",)}
+"""Files of the clip beside its footage, by settings; of others the masks."""
 SETTINGS = {
     "default": {"ingest": {"cuts": [CUT]}},
     "full": {
@@ -46,6 +49,8 @@ SETTINGS = {
         "segment": {"segmenter": "tcb:{root}/video.safetensors", "check": False},
         "report": {"enabled": False},
     },
+    "corrected": {"ingest": {"cuts": [CUT]}},
+    "drawn": {"ingest": {"cuts": [CUT]}, "report": {"enabled": False}},
     "plain": {
         "ingest": {"cuts": [CUT]},
         "refine": {"method": "none"},
@@ -59,6 +64,10 @@ def library(tmp_path_factory):
     root = tmp_path_factory.mktemp("library")
     write_clip(root, "a", FRAMES, cut=CUT)
     write_network(root / "video.safetensors", memory=12)
+    (root / "keyframes" / "a").mkdir(parents=True)
+    for t, path in enumerate(sorted((root / "masks" / "a").iterdir())):
+        if t in KEY_FRAMES:
+            (root / "keyframes" / "a" / path.name).write_bytes(path.read_bytes())
     return root
 
 
@@ -74,8 +83,11 @@ def everything(root, where, settings, chunk, executor, workers):
     Where it is cut up, tasks also find in memory what those before them made.
     """
     recent = 0 if chunk > FRAMES else 10**8
-    clip = Clip("a", {"footage": root / "footage" / "a", "masks": root / "masks" / "a"})
-    steps, _ = build_steps(settings_of(settings, root), "test")
+    files = ("footage", *FILES.get(settings, ("masks",)))
+    clip = Clip("a", {kind: root / kind / "a" for kind in files})
+    steps, _ = build_steps(
+        settings_of(settings, root), "test", key_frames="keyframes" in clip.files
+    )
     store, events = Store(str(where / "store")), []
 
     def start():
@@ -115,6 +127,7 @@ def test_every_stage_is_under_the_law(whole):
     actual, written = whole["default"]
     assert {name.partition(".")[0] for name in actual} == stages
     assert all(sorted(frames) == list(range(FRAMES)) for frames in actual.values())
+    assert {name.partition(".")[0] for name in whole["corrected"][0]} == stages | {"carry"}
     assert {"a/masks.mkv", "a/overlay.mp4", "a/metrics.json", "a/masks/00037.png"} <= set(written)
 
 
