@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 
 from stages.ops.shapes import bind_shapes
 
+NEAR = 16  # pixels from the background within which it may come back
+
 
 def softened_masks(
     labels: NDArray[np.uint8] | NDArray[np.uint16], classes: Sequence[int], *, sigma: float
@@ -37,6 +39,23 @@ def softened_masks(
     if not hot:
         return np.zeros((*labels.shape, 0), np.float32)
     return np.stack(hot, axis=-1)
+
+
+def far_from_background(background: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Mark the pixels around which there is no background, where none is to come back.
+
+    Parameters
+    ----------
+    background : ndarray, shape (H, W), bool
+
+    Returns
+    -------
+    ndarray, shape (H, W), bool
+        Pixels more than `NEAR` rows or columns away from all background.
+    """
+    bind_shapes(background=(background, "H W"))
+    square = np.ones((2 * NEAR + 1, 2 * NEAR + 1), np.uint8)
+    return np.asarray(cv2.dilate(background.astype(np.uint8), square) == 0)
 
 
 def winning_classes(mask: NDArray[np.float32]) -> NDArray[np.uint8]:

@@ -16,6 +16,7 @@ from stages.ops.alignment import Box
 from stages.ops.decoder_inputs import DecoderInputs, FrameView, decoder_inputs, frame_view
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.residual import add_residual
+from stages.ops.soft_masks import far_from_background
 from stages.ops.voting import appearance_table
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ UNSURE = 0.02  # a mask within that much of 0 or 1 has no outline there
 AROUND = 32  # pixels of picture that the decoder sees around an outline
 GRID = 32  # pixels: boxes begin at multiples, as the decoder folds and halves its input
 
-NEAR = 16  # pixels from the background within which it may come back
 LEFT = 0.7  # share of a class's pixels that decoding has to leave
 
 
@@ -116,8 +116,7 @@ def mark_absent_background(masks: NDArray[np.float32]) -> NDArray[np.bool_] | No
     """
     if masks.shape[-1] == 1:
         return None
-    background = (1 - masks.sum(axis=-1) > 0.5).astype(np.uint8)
-    return np.asarray(cv2.dilate(background, np.ones((2 * NEAR + 1,) * 2, np.uint8)) == 0)
+    return far_from_background(1 - masks.sum(axis=-1) > 0.5)
 
 
 def keep_small_classes(

@@ -25,7 +25,12 @@ from stages.arrays import (
 from stages.backend import Arithmetic, Array, arithmetic_on
 from stages.facts import ClipFacts
 from stages.ops.fixed_point import pack_mask, unpack_mask
-from stages.ops.soft_masks import keep_labels, leave_alone, winning_classes
+from stages.ops.soft_masks import (
+    far_from_background,
+    keep_labels,
+    leave_alone,
+    winning_classes,
+)
 from stages.refine.voting import voting_passes
 from stages.shared_settings import DEFAULT_APPEARANCE, DEFAULT_RADIUS, Appearance, Radius
 from stages.smooth.filtering import follow_flow, stand_still
@@ -153,8 +158,12 @@ class Smooth(Stage):
             mask = cv2.GaussianBlur(mask, (0, 0), self.blur).reshape(mask.shape)
         trust = window[SETTLED][t]
         mask = leave_alone(mask, window[MASKS_IN][t], trust)
-        labels = keep_labels(winning_classes(mask), window[LABELS_IN][t], trust)
-        return pack_mask(mask), labels
+        packed = pack_mask(mask)
+        if mask.shape[-1] > 1:
+            absent = far_from_background(_refined_labels(window, t) == 0)
+            packed = close_gaps(packed, absent, window[MASKS_IN][t], settled=trust == 255)
+            mask = unpack_mask(packed)
+        return packed, keep_labels(winning_classes(mask), window[LABELS_IN][t], trust)
 
     @property
     def _follows(self) -> bool:
@@ -197,7 +206,8 @@ def _without_losses(
         out[t] = frame
         if lost.any() and not _is_key_frame(window, t):
             mixed = np.where(lost, window[MASKS_IN][t], frame[0])
-            mask = close_gaps(mixed, *frame, _refined_labels(window, t))
+            absent = (frame[1] > 0) & (_refined_labels(window, t) > 0)
+            mask = close_gaps(mixed, absent, frame[0], settled=window[SETTLED][t] == 255)
             labels = winning_classes(unpack_mask(mask))
             out[t] = mask, keep_labels(labels, window[LABELS_IN][t], window[SETTLED][t])
     return out

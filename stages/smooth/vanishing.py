@@ -36,35 +36,42 @@ def vanishing_classes(before: NDArray[np.int64], after: NDArray[np.int64]) -> ND
 
 
 def close_gaps(
-    mixed: NDArray[np.uint8],
-    smoothed: NDArray[np.uint8],
-    after: NDArray[np.uint8],
-    before: NDArray[np.uint8],
+    masks: NDArray[np.uint8],
+    absent: NDArray[np.bool_],
+    otherwise: NDArray[np.uint8],
+    *,
+    settled: NDArray[np.bool_],
 ) -> NDArray[np.uint8]:
-    """Return masks of which some classes are not smoothed, without background that nobody has.
+    """Return masks of several classes without background where there is none.
 
-    Masks of one frame before and after smoothing, mixed by class, can leave more to the background
-    than either.
+    Each class is filtered by itself, so that between two of them both may have too little; and
+    classes before and after smoothing, mixed, can leave more to the background than either.
 
     Parameters
     ----------
-    mixed, smoothed : ndarray, shape (H, W, C), uint8
-    after, before : ndarray, shape (H, W), uint8
-        Labels after and before smoothing.
+    masks : ndarray, shape (H, W, C), uint8
+    absent : ndarray, shape (H, W), bool
+        Where there is no background.
+    otherwise : ndarray, shape (H, W, C), uint8
+        Masks for where no class that may change has anything.
+    settled : ndarray, shape (C,), bool
+        Classes whose masks stay as they are.
 
     Returns
     -------
     ndarray, shape (H, W, C), uint8
-        As mixed; where the background wins, but neither after nor before, the classes share 255.
+        Where the background is absent, but wins, the other classes share what these leave of 255.
     """
     bind_shapes(
-        mixed=(mixed, "H W C"), smoothed=(smoothed, "H W C"), after=(after, "H W"),
-        before=(before, "H W"),
+        masks=(masks, "H W C"), absent=(absent, "H W"), otherwise=(otherwise, "H W C"),
+        settled=(settled, "C"),
     )  # fmt: skip
-    gaps = (after > 0) & (before > 0) & (winning_classes(unpack_mask(mixed)) == 0)
-    values = mixed[gaps].astype(np.float32)
-    total = values.sum(axis=-1, keepdims=True)
-    shared = np.where(total > 0, np.rint(values * 255 / np.maximum(total, 1)), smoothed[gaps])
-    out = mixed.copy()
-    out[gaps] = shared.astype(np.uint8)
+    gaps = absent & (winning_classes(unpack_mask(masks)) == 0)
+    values = masks[gaps].astype(np.float32)
+    free = np.where(settled, np.float32(0), values)
+    total = free.sum(axis=-1, keepdims=True)
+    left = (255 - (values - free).sum(axis=-1, keepdims=True)).clip(0)
+    shared = np.where(settled, values, np.rint(free * left / np.maximum(total, 1)))
+    out = masks.copy()
+    out[gaps] = np.where(total > 0, shared, otherwise[gaps]).astype(np.uint8)
     return out

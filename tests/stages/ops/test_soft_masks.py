@@ -5,6 +5,7 @@ import skimage.data
 from stages.ops.corruption import corrupted_mask
 from stages.ops.shots import Changes, find_cuts, shots_between
 from stages.ops.soft_masks import (
+    far_from_background,
     keep_labels,
     leave_alone,
     mask_confidence,
@@ -90,3 +91,11 @@ def test_a_class_trusted_by_more_than_half_neither_loses_nor_gains_a_pixel():
     ):
         actual = keep_labels(labels, before, np.array(trust, np.uint8))
         np.testing.assert_array_equal(actual, kept)
+
+
+def test_only_what_is_far_from_all_background_is_without_it():
+    background = np.zeros((50, 60), np.bool_)
+    background[25, 30] = True
+    expected = np.ones((50, 60), np.bool_)
+    expected[25 - 16 : 25 + 17, 30 - 16 : 30 + 17] = False
+    np.testing.assert_array_equal(far_from_background(background), expected)

@@ -115,10 +115,12 @@ def test_a_class_vanishes_if_less_than_seven_tenths_of_its_pixels_are_left():
     assert count_pixels(labels, classes=4).tolist() == [2, 0, 1, 0]
 
 
-def test_classes_mixed_from_before_and_after_leave_no_gap_between_them():
-    mixed = np.array([[[60, 30], [0, 0], [60, 30], [60, 30], [200, 0]]], np.uint8)
-    smoothed = np.array([[[60, 190], [0, 180], [60, 30], [60, 190], [200, 0]]], np.uint8)
-    after, before = np.array([[2, 2, 0, 2, 1]], np.uint8), np.array([[1, 1, 1, 0, 1]], np.uint8)
-    out = close_gaps(mixed, smoothed, after, before)
+def test_classes_leave_no_gap_between_them_where_there_is_no_background():
+    masks = np.array([[[60, 30], [0, 0], [60, 30], [200, 0]]], np.uint8)
+    otherwise = np.array([[[60, 190], [0, 180], [60, 190], [200, 0]]], np.uint8)
+    absent = np.array([[True, True, False, True]])
+    out = close_gaps(masks, absent, otherwise, settled=np.array([False, False]))
     assert out[0, :2].tolist() == [[170, 85], [0, 180]]
-    np.testing.assert_array_equal(out[0, 2:], mixed[0, 2:])
+    np.testing.assert_array_equal(out[0, 2:], masks[0, 2:])
+    out = close_gaps(masks, absent, otherwise, settled=np.array([True, False]))
+    assert out[0, :2].tolist() == [[60, 195], [0, 180]]
