@@ -16,7 +16,7 @@ from stages.ops.alignment import Box
 from stages.ops.decoder_inputs import DecoderInputs, FrameView, decoder_inputs, frame_view
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.residual import add_residual
-from stages.ops.soft_masks import far_from_background
+from stages.ops.soft_masks import far_from_background, winning_classes
 from stages.ops.voting import appearance_table
 
 if TYPE_CHECKING:
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 UNSURE = 0.02  # a mask within that much of 0 or 1 has no outline there
 AROUND = 32  # pixels of picture that the decoder sees around an outline
 GRID = 32  # pixels: boxes begin at multiples, as the decoder folds and halves its input
-
 LEFT = 0.7  # share of a class's pixels that decoding has to leave
 
 
@@ -129,17 +128,11 @@ def keep_small_classes(
     classes = voted.shape[-1]
     if classes == 1:
         return decoded
-    winners, left = _winning_classes(voted), _winning_classes(decoded)
+    winners, left = winning_classes(voted), winning_classes(decoded)
     before, after = (np.bincount(w.ravel(), minlength=classes + 1) for w in (winners, left))
     small = after < LEFT * before
     small[0] = False  # the background
     return np.where(small[winners][..., None], voted, decoded)
-
-
-def _winning_classes(masks: NDArray[np.float32]) -> NDArray[np.intp]:
-    """Return for each pixel the number of the class that has most, from 1, or 0: background."""
-    inside = masks.max(axis=-1) > 1 - masks.sum(axis=-1)
-    return np.where(inside, masks.argmax(axis=-1) + 1, 0)
 
 
 def _box_around_outline(masks: NDArray[np.float32]) -> Box | None:
