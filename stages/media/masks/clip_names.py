@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
+from stages.media.footage.library import VIDEOS
+
 
 def same_clip(name: str, clip: str) -> bool:
     """Return whether a name inside a file means the clip."""
@@ -29,9 +31,7 @@ def common_parts(name: str, clip: str) -> int:
 def name_parts(path: str) -> list[str]:
     """Return the folders and the name of a video or clip, without its ending, in small letters."""
     pure = PurePosixPath(path.replace("\\", "/"))
-    last = re.sub(
-        r"\.(mp4|mov|mkv|avi|webm|m4v|mpg|mpeg|ts|wmv|flv|mxf)$", "", pure.name, flags=re.I
-    )
+    last = pure.stem if pure.suffix.casefold() in VIDEOS else pure.name
     parts = [part.casefold() for part in (*pure.parent.parts, last) if part not in (".", "/", "")]
     while len(parts) > 1 and parts[-1] in ("frames", "images", "img1", "rgb", "origin"):
         parts.pop()
@@ -42,4 +42,6 @@ def video_prefix(name: str) -> str:
     """Return a picture's name before its number: that of its video, in flat sets."""
     stem = PurePosixPath(name.replace("\\", "/")).stem.split(".rf.")[0]  # Roboflow's digest
     prefix = re.sub(r"[\W_]*(frame|img|image)?[\W_]*[0-9]+[^0-9]*$", "", stem, flags=re.I)
-    return re.sub(r"_(mp4|mov|mkv|avi|webm)$", "", prefix, flags=re.I)
+    name, _, ending = prefix.rpartition("_")
+    is_ending = f".{ending.casefold()}" in VIDEOS and not ending.isdigit()  # a number of a clip
+    return name if is_ending else prefix
