@@ -30,7 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="new folder for the refined set")
     parser.add_argument(
         "--refiner", default="",
-        help="module:function of a picture and a mask, or a .safetensors file (the shipped one)",
+        help="module:function of a picture and a mask, an .onnx model of both, or a .safetensors "
+        "file (the shipped one)",
     )  # fmt: skip
     return parser
 

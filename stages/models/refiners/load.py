@@ -24,37 +24,42 @@ def load_refiner(spec: str = "") -> Refiner:
     ----------
     spec : str
         Empty: the one that comes with the project; a .safetensors file of
-        `steadymask.training.refiner_recipe`; or ``module:function`` of a picture (H, W, 3) uint8
-        and a mask (H, W) bool, that returns a bool mask or probabilities of that size.
+        `steadymask.training.refiner_recipe`; an .onnx file, see `OnnxRefiner`; or
+        ``module:function`` of a picture (H, W, 3) uint8 and a mask (H, W) bool, that returns a
+        bool mask or probabilities of that size.
 
     Raises
     ------
     ConfigError
-        If it is none of these, or there is no such function.
+        If it is none of these, or there is no such file or function.
     InputError
-        If weights cannot be read; later, if the function fails or returns something else.
+        If weights cannot be read; later, if the model or function fails or returns something else.
     """
     if not spec or spec.endswith(".safetensors"):
         from stages.models.refiners.cascade import SHIPPED, CascadeRefiner
 
         return CascadeRefiner(Path(spec) if spec else SHIPPED)
+    if spec.lower().endswith(".onnx"):
+        from stages.models.refiners.onnx_refiner import OnnxRefiner
+
+        return _CheckedRefiner(spec, OnnxRefiner(Path(spec)))
     module, _, name = spec.partition(":")
     try:
         function = getattr(importlib.import_module(module), name)
     except Exception as error:  # a user's module may fail in any way
         raise ConfigError(
             f"--refiner {spec!r}: expected module:function that Python can import, or a "
-            f".safetensors file: {reason(error)}"
+            f".safetensors or .onnx file: {reason(error)}"
         ) from error
     if not callable(function):
         raise ConfigError(
             f"--refiner {spec!r}: expected a function, got a {type(function).__name__}"
         )
-    return _FunctionRefiner(spec, function)
+    return _CheckedRefiner(spec, function)
 
 
-class _FunctionRefiner:
-    """A user's function, its answers checked."""
+class _CheckedRefiner:
+    """A user's function or model, its answers checked."""
 
     def __init__(self, spec: str, function: Callable[..., Any]) -> None:
         self._spec, self._function = spec, function
@@ -62,6 +67,8 @@ class _FunctionRefiner:
     def __call__(self, picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.float32]:
         try:
             answer = np.asarray(self._function(picture.copy(), mask.copy()))  # it may write to them
+        except InputError:
+            raise
         except Exception as error:
             kind = type(error).__name__
             raise InputError(f"{self._spec}: raised {kind}: {reason(error)}") from error

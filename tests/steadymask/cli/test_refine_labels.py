@@ -3,6 +3,7 @@ from PIL import Image
 
 from stages.media.masks.palette import read_labels, write_indexed_png
 from steadymask.cli.main import main
+from tests.support.tiny_onnx import FLOAT, model
 
 OWN = "import numpy as np\ndef moved(picture, mask): return np.roll(mask, 1, axis=1)\n"
 
@@ -25,6 +26,20 @@ def test_a_function_of_ones_own_refines_a_set(tmp_path, monkeypatch, capsys):
     written = read_labels(tmp_path / "out/Annotations/480p/a/00000.png")
     np.testing.assert_array_equal(written, np.roll(labels, 1, axis=1))
     assert "a: 8.33% of the pixels changed" in capsys.readouterr().out
+
+
+def test_an_onnx_model_refines_a_set(tmp_path, capsys):
+    write_set(tmp_path / "set")
+    nodes = [("ReduceMin", {"axes": [1], "keepdims": 1})]  # of a black picture and a mask: empty
+    inputs = [(FLOAT, [1, 4, "rows", "columns"])]
+    (tmp_path / "own.onnx").write_bytes(model(nodes, inputs))
+    refiner = ["--refiner", str(tmp_path / "own.onnx")]
+    assert (
+        main(["refine-labels", str(tmp_path / "set"), "--out", str(tmp_path / "out"), *refiner])
+        == 0
+    )
+    assert not read_labels(tmp_path / "out/Annotations/480p/a/00000.png").any()
+    assert "a: 12.50% of the pixels changed" in capsys.readouterr().out
 
 
 def test_what_cannot_be_meant_is_refused(tmp_path, capsys):
