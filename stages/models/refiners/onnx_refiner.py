@@ -49,7 +49,7 @@ class OnnxRefiner:
             )
 
     def __call__(self, picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[Any]:
-        """Return what the model makes of a mask, not yet checked to be probabilities.
+        """Return the mask as the model refines it, its range unchecked.
 
         Parameters
         ----------
