@@ -39,7 +39,7 @@ class RefinementMethod(ABC):
 
     @abstractmethod
     def inputs(self, choice: RefineChoice, facts: Facts) -> tuple[Input, ...]:
-        """Return what is read, and how many frames to either side."""
+        """Return the arrays that it reads, and how many frames to either side."""
 
     @abstractmethod
     def run(self, choice: RefineChoice, window: Window) -> Arrays:
