@@ -18,6 +18,10 @@ SURE = 0.9  # mean share of the votes inside an error, at least
 ONE_SIDED = 0.6  # share of the disagreement around an error that goes the same way, at least
 UNLIKE = -1.0  # mean log odds of the colours, from which on an error is none
 SMALLEST = 30  # pixels of an error on a grid of 240 rows
+ISLAND_DEPTH, ISLAND_SMALLEST = 1 / 160, 9  # the same for a whole island or a whole hole
+ISLAND_SURE, ISLAND_UNLIKE = 0.99, 0.0
+ISLAND_LONG = 8.0  # area over the square of half the thickness, at most; pi of a disc
+ISLAND_AROUND = 0.8  # share of the votes in every pixel in and around it, at least
 AROUND = 1 / 12  # of the height: how far around an error the disagreement counts
 BINS = 16  # of each colour
 CLEAR_ODDS = 4.0  # log odds of a colour are cut there
@@ -89,6 +93,8 @@ def confirm_errors(
     A piece is an error if it is thick, the neighbours are nearly of one mind inside it, the
     disagreement around it goes one way (what moved otherwise than the flow says is missing in one
     place and too much in another), and its colours do not speak clearly for the frame's own mask.
+    A whole island or a whole hole may be smaller, if the neighbours are of one mind around it too,
+    and its colours do not speak for it: no outline that merely jumps makes such a piece.
 
     Parameters
     ----------
@@ -110,31 +116,68 @@ def confirm_errors(
         doubt.candidates.astype(np.uint8), connectivity=8
     )
     depth = cv2.distanceTransform(doubt.candidates.astype(np.uint8), cv2.DIST_L2, 5)
-    apart = votes - own
-    reach = round(rows * AROUND)
     out = np.zeros(own.shape, np.bool_)
     for piece in range(1, count):
-        left, top, width, height, area = boxes[piece]
-        if area < SMALLEST * (rows / 240) ** 2:
-            continue
+        left, top, width, height, area = (int(value) for value in boxes[piece])
         box = np.s_[top : top + height, left : left + width]
         inside = pieces[box] == piece
-        if depth[box][inside].max() < rows * DEPTH:
+        thickness = float(depth[box][inside].max()) / rows  # half of it
+        size = area / (rows / 240) ** 2
+        large = size >= SMALLEST and thickness >= DEPTH
+        if not large and not _is_round(size, thickness):
             continue
-        share = float(apart[box][inside].mean())
-        way = 1 if share > 0 else -1
-        sure = float(votes[box][inside].mean())
-        if (sure if way > 0 else 1 - sure) < SURE:
+        way = 1 if float((votes[box] - own[box])[inside].mean()) > 0 else -1
+        agreed = votes if way > 0 else 1 - votes
+        if float(agreed[box][inside].mean()) < (SURE if large else ISLAND_SURE):
             continue
-        around = np.s_[
-            max(top - reach, 0) : top + height + reach, max(left - reach, 0) : left + width + reach
-        ]
-        if way * apart[around].sum() < ONE_SIDED * np.abs(apart[around]).sum():
+        if not large and not _is_island(pieces == piece, own, agreed, (left, top, width, height)):
             continue
-        if way * float(odds()[box][inside].mean()) < UNLIKE:
+        around = _widened(left, top, width, height, round(rows * AROUND))
+        if large and not _is_one_sided(way * (votes[around] - own[around])):
             continue
-        out[box] |= inside
+        if way * float(odds()[box][inside].mean()) >= (UNLIKE if large else ISLAND_UNLIKE):
+            out[box] |= inside
     return out if out.any() else None
+
+
+def _is_one_sided(apart: NDArray[np.float32]) -> bool:
+    """Tell whether disagreement is nearly all of one sign, the positive one."""
+    return bool(apart.sum() >= ONE_SIDED * np.abs(apart).sum())
+
+
+def _is_round(size: float, thickness: float) -> bool:
+    """Tell whether a small piece is large enough and no thin thing, which flow may well miss.
+
+    `size` is in pixels of a grid of 240 rows, `thickness` half of it in heights.
+    """
+    if size < ISLAND_SMALLEST or thickness < ISLAND_DEPTH:
+        return False
+    return size <= ISLAND_LONG * (240 * thickness) ** 2
+
+
+def _is_island(
+    piece: NDArray[np.bool_],
+    own: NDArray[np.bool_],
+    agreed: NDArray[np.float32],
+    box: tuple[int, int, int, int],
+) -> bool:
+    """Tell whether a piece is whole islands or whole holes of a mask, far from its outline.
+
+    All pixels beside it are labelled alike, and the neighbours are of one mind (`agreed` is the
+    share of their votes against the piece) also for 3 pixels (at a height of 240) around it.
+    """
+    margin = max(round(3 * piece.shape[0] / 240), 1)
+    near = _widened(*box, margin)
+    marks = piece[near].astype(np.uint8)
+    beside = own[near][(cv2.dilate(marks, _disc(margin)) > 0) & ~piece[near]]
+    if beside.min() != beside.max():
+        return False
+    return bool(agreed[near][cv2.dilate(marks, _disc(margin)) > 0].min() > ISLAND_AROUND)
+
+
+def _widened(left: int, top: int, width: int, height: int, by: int) -> tuple[slice, slice]:
+    """Return a box with a margin, as rows and columns."""
+    return np.s_[max(top - by, 0) : top + height + by, max(left - by, 0) : left + width + by]
 
 
 def widen_errors(

@@ -8,9 +8,11 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 
-KINDS = ("truth", "dropout", "spell", "leak", "swap", "boiling")
+KINDS = ("truth", "dropout", "spell", "leak", "swap", "boiling", "specks")
 BAD = 0.12  # chance that a bad spell of 1 to 3 frames begins
 LONG = 20  # frames of a long spell
+SPECKS = 3  # islands or holes in each frame of a spell
+SPECK_RADII = (3, 9)  # pixels: the smallest, and the first that is too large
 WAVE, SHIFT = 6.0, 2.0  # pixels: smoothness of the field that displaces edges, and its rms
 
 Labels = list[NDArray[np.uint8]]
@@ -28,7 +30,8 @@ def make_masks(truth: Labels, kind: str, rng: np.random.Generator) -> Labels:
         spell: all is missing for 20 frames in a row; leak: spells in which a part of the
         surroundings is taken for the largest object; swap: spells in which two ids are swapped,
         or, where there is one, it lies elsewhere; boiling: edges displaced by a smooth field of
-        2 px, new in each frame.
+        2 px, new in each frame; specks: spells in which three small discs, all islands or all
+        holes, stand at the same pixels.
     rng : numpy.random.Generator
 
     Returns
@@ -50,8 +53,18 @@ def make_masks(truth: Labels, kind: str, rng: np.random.Generator) -> Labels:
         start = max((len(truth) - LONG) // 2, 0)
         bad = range(start, start + LONG)
         return [mask * np.uint8(0 if t in bad else 1) for t, mask in enumerate(truth)]
+    return _with_bad_spells(truth, kind, rng)
+
+
+def _with_bad_spells(truth: Labels, kind: str, rng: np.random.Generator) -> Labels:
+    """Return true masks with spells of bad ones of one kind."""
     out = [mask.copy() for mask in truth]
     for spell in bad_spells(len(truth), rng):
+        if kind == "specks":
+            discs, label = _draw_specks(truth[spell.start], rng)
+            for t in spell:
+                out[t][discs] = label
+            continue
         half, side = rng.random() < 0.5, int(rng.integers(4))
         for t in spell:
             out[t] = _spoiled_mask(truth[t], kind, half, side)
@@ -63,6 +76,23 @@ def _spoiled_mask(mask: NDArray[np.uint8], kind: str, half: bool, side: int) -> 
     if kind == "dropout":
         return _halved_mask(mask, side) if half else np.zeros_like(mask)
     return _leaked_mask(mask, side) if kind == "leak" else _swapped_mask(mask, side)
+
+
+def _draw_specks(
+    mask: NDArray[np.uint8], rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], np.uint8]:
+    """Return where small discs lie, well inside a mask or well outside, and their label."""
+    inside = rng.random() < 0.5
+    room = cv2.distanceTransform(((mask > 0) == inside).astype(np.uint8), cv2.DIST_L2, 5)
+    discs = np.zeros(mask.shape, np.uint8)
+    for _ in range(SPECKS):
+        radius = int(rng.integers(*SPECK_RADII))
+        centres = np.argwhere(room > radius + 2)
+        if len(centres):
+            row, column = centres[rng.integers(len(centres))]
+            cv2.circle(discs, (int(column), int(row)), radius, 1, -1)
+    label = 0 if inside or not mask.any() else np.bincount(mask[mask > 0]).argmax()
+    return discs > 0, np.uint8(label)
 
 
 def bad_spells(count: int, rng: np.random.Generator) -> list[range]:

@@ -50,6 +50,57 @@ def test_what_is_missing_and_what_is_too_much_is_an_error(own):
     assert (wrong == (own != OBJECT)).all()
 
 
+def large_box(top, bottom, left, right):
+    mask = np.zeros((240, 320), np.bool_)
+    mask[top:bottom, left:right] = True
+    return mask
+
+
+LARGE = large_box(60, 180, 80, 240)
+ISLAND, HOLE = large_box(80, 85, 20, 25), large_box(116, 121, 156, 161)
+
+
+def small_errors(own, votes, odds=0.0, support=None):
+    support = np.full(own.shape, 4, np.float32) if support is None else support
+    doubt = find_doubt(own, votes, support)
+    assert doubt is not None
+    return confirm_errors(doubt, own, votes, lambda: np.full(own.shape, odds, np.float32))
+
+
+@pytest.mark.parametrize("own", [LARGE | ISLAND, LARGE & ~HOLE])
+def test_a_whole_island_or_hole_is_an_error_though_small(own):
+    np.testing.assert_array_equal(small_errors(own, votes_for(LARGE)), own != LARGE)
+
+
+def test_an_island_is_an_error_whatever_the_limb_beside_it_does():
+    own, voted = LARGE | ISLAND | large_box(92, 124, 56, 78), LARGE | large_box(92, 124, 20, 52)
+    np.testing.assert_array_equal(small_errors(own, votes_for(voted)), ISLAND)
+
+
+@pytest.mark.parametrize(
+    ("own", "votes", "odds"),
+    [
+        pytest.param(LARGE | large_box(80, 85, 240, 245), votes_for(LARGE), 0, id="a bump"),
+        pytest.param(LARGE | ISLAND, votes_for(LARGE) + 0.05 * ISLAND, 0, id="some say so too"),
+        pytest.param(
+            LARGE | ISLAND, votes_for(LARGE) + 0.3 * large_box(76, 80, 18, 27), 0, id="and beside"
+        ),
+        pytest.param(LARGE | large_box(80, 84, 20, 40), votes_for(LARGE), 0, id="a thin thing"),
+        pytest.param(LARGE | ISLAND, votes_for(LARGE), 0.5, id="the object's colours"),
+        pytest.param(LARGE & ~HOLE, votes_for(LARGE), -0.5, id="colours of what is around"),
+    ],
+)
+def test_a_small_piece_that_may_be_true_stays(own, votes, odds):
+    assert small_errors(own, votes.astype(np.float32), odds) is None
+
+
+def test_a_part_of_an_island_whose_rest_is_not_in_doubt_stays():
+    support = np.full(LARGE.shape, 4, np.float32)
+    support[85:] = 0
+    own = LARGE | large_box(80, 90, 20, 25)
+    assert small_errors(own, votes_for(LARGE), support=support) is None
+
+
 def test_what_nobody_vouches_for_is_no_error():
     assert find_doubt(np.zeros(SIZE, np.bool_), votes_for(OBJECT), 0.1 * SUPPORT) is None
 

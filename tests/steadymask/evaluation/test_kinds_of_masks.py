@@ -21,7 +21,7 @@ def test_the_same_seed_gives_the_same_masks(truth, kind):
     assert (np.array(first) == np.array(truth)).all() == (kind == "truth")
 
 
-@pytest.mark.parametrize("kind", ["dropout", "leak", "swap"])
+@pytest.mark.parametrize("kind", ["dropout", "leak", "swap", "specks"])
 def test_frames_outside_the_spells_are_true(truth, kind):
     spells = bad_spells(len(truth), np.random.default_rng(3))
     masks = make_masks(truth, kind, np.random.default_rng(3))
@@ -35,6 +35,16 @@ def test_edges_boil_by_two_pixels(truth):
     masks = make_masks(truth, "boiling", np.random.default_rng(0))
     share = np.mean([(a != b).sum() / 160 for a, b in zip(masks, truth, strict=True)])
     assert 0.8 < share < 2.5  # pixels for each of the 160 of the outlines
+
+
+def test_specks_are_small_and_leave_outlines_alone(truth):
+    masks = make_masks(truth, "specks", np.random.default_rng(3))
+    wrong = np.array(masks) != np.array(truth)
+    assert 20 < wrong.sum(axis=(1, 2)).max() < 3 * 250
+    for t in np.flatnonzero(wrong.any(axis=(1, 2))):
+        near = np.pad(truth[t], 1, mode="edge")
+        alike = [near[1 + i : 61 + i, 1 + j : 91 + j] == truth[t] for i in (-1, 1) for j in (-1, 1)]
+        assert np.all(alike, axis=0)[wrong[t]].mean() > 0.95  # the object moves in a spell
 
 
 def test_a_long_spell_has_twenty_empty_frames(truth):
