@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ShapeError
 from pipeline.stage import Clip, Facts, Input, Reader
-from stages.arrays import SETTLED
+from stages.arrays import masks_to_smooth
 from stages.export import Export
 from stages.ops.fixed_point import pack_mask, unpack_mask
 
@@ -130,14 +130,14 @@ class ArrayExport(Export):
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read what export reads, and trust."""
-        return (*super().inputs(facts), SETTLED.within())
+        return (*super().inputs(facts), masks_to_smooth()[2].within())
 
     def write(
         self, clip: Clip, facts: Facts, part: tuple[int, int], read: Reader, folder: Path
     ) -> None:
         """Write the frames of a part."""
         about, wanted = self._result_clip(clip, facts), self._wanted_frames(clip, facts)
-        trust = read(SETTLED)
+        trust = read(masks_to_smooth()[2])
         target = folder / self.folder
         target.mkdir()
         for frame, trusted in zip(

@@ -14,6 +14,7 @@ from pipeline.errors import InputError
 from stages.media.footage.video import read_picture
 from stages.metrics.stability import excess
 from stages.metrics.temporal import edge_band
+from stages.ops.ignored_label import IGNORE
 from steadymask.evaluation.correctness import Classes, Correctness, Objects, VspwClasses
 from steadymask.evaluation.labels import LabelSet, Reader, Task
 from steadymask.evaluation.layouts import Files, paired_files
@@ -175,6 +176,7 @@ class _SystemPass:
         vspw = options.protocol.name == "vspw"
         self.stability = Stability(judge.radius, options.rate, vspw=vspw)
         self._correctness: Correctness | None = None
+        self._void = options.void if options.task == "classes" else ()
         if truth is not None and not is_truth:
             if options.task == "classes":
                 self._correctness = VspwClasses() if vspw else Classes()
@@ -195,6 +197,8 @@ class _SystemPass:
         labels = self._reader.read(self._labels, frame, size, truth=self._is_truth)
         self.stability.add(labels, links, edges)
         if self._correctness is not None and truth is not None:
+            if self._void:  # no class of its own: wrong for the true class alone
+                labels = np.where(np.isin(labels, self._void), np.uint8(IGNORE), labels)
             self._correctness.add(labels, truth)
 
     def values(self) -> dict[str, float]:

@@ -164,6 +164,17 @@ def test_void_labels_of_the_truth_do_not_count(root):
     assert score(root, task="classes").values["torn"]["mIoU"] < 0.9
 
 
+def test_a_void_label_that_is_predicted_is_a_miss_and_no_class_of_its_own(root):
+    for path in sorted((root / "torn" / "a").iterdir()):
+        values = np.asarray(Image.open(path)).copy()
+        values[:2, :2] = 7
+        label(path, values)
+    counted = score(root, task="classes", void=(7,)).values["torn"]["mIoU"]
+    as_class = score(root, task="classes").values["torn"]["mIoU"]
+    classes = len(np.unique(np.asarray(Image.open(next((root / "truth" / "a").iterdir())))))
+    assert as_class == pytest.approx(counted * classes / (classes + 1))
+
+
 def test_sixteen_bit_labels_and_other_numbers_are_objects_too(root):
     for folder in ("torn", "truth"):
         for path in (root / folder / "a").iterdir():
