@@ -16,7 +16,7 @@ from stages.ops.fixed_point import pack_mask
 from stages.ops.guided import fit_coefficients
 from stages.ops.soft_masks import softened_masks
 from stages.ops.voting import appearance_table
-from stages.refine import stage as refine
+from stages.refine import method as refine
 from stages.refine.stage import Refine
 from stages.smooth import stage as smooth
 from stages.smooth.stage import Smooth

@@ -10,7 +10,7 @@ from pipeline.store.keys import digest_array
 from stages import visibility
 from stages.backend import TorchArithmetic
 from stages.device_cache import RESIDENT, Resident
-from stages.refine import stage as refine
+from stages.refine import method as refine
 from stages.refine.stage import Refine
 from stages.smooth import stage as smooth
 from stages.smooth.stage import Smooth

@@ -14,6 +14,7 @@ from pipeline.errors import InputError
 from stages.models.decoders.aligned import VOTED, AlignedDecoder, log_odds
 from stages.models.decoders.load import load_decoder
 from stages.models.torch_models import repeatable
+from stages.ops.outline_fit import outline_fit
 from stages.ops.pictures import labelled_box
 from stages.ops.refiner_inputs import refiner_planes
 from stages.ops.shapes import bind_shapes
@@ -21,6 +22,8 @@ from stages.ops.shapes import bind_shapes
 SHIPPED = Path(__file__).parent / "refiner.safetensors"
 GLOBAL_SIDE = 240  # short side of the picture that the global pass sees, pixels, about
 SOFTENING = 1.5  # pixels, sigma, of the mask's outline; as the training has it
+GOOD_FIT = 0.5  # of an outline to the picture's edges: it is left alone
+LEAST_GAIN = 1.1  # the fit after refining over that before, for the mask to be replaced
 MARGIN = 48  # pixels around the mask that are looked at, in every pass
 
 Soft = NDArray[np.float32]
@@ -66,10 +69,14 @@ class CascadeRefiner:
         Returns
         -------
         ndarray, shape (H, W), float32
-            Probabilities; the mask itself where it is empty, or far from its box.
+            Probabilities; the mask itself if its outline already fits the picture's edges, or
+            fits hardly better once refined (`stages.ops.outline_fit`), and far from its box.
         """
         bind_shapes(picture=(picture, "H W 3"), mask=(mask, "H W"))
-        hard = mask.astype(np.float32)
+        hard: Soft = mask.astype(np.float32)
+        fit = outline_fit(picture, mask)
+        if fit >= GOOD_FIT:
+            return hard
         coarse = cv2.GaussianBlur(hard, (0, 0), SOFTENING)
         sizes = _pass_sizes(mask.shape[0], mask.shape[1])
         earlier = cv2.resize(coarse, sizes[0][::-1], interpolation=cv2.INTER_AREA)
@@ -81,6 +88,8 @@ class CascadeRefiner:
                 np.asarray(cv2.resize(earlier, wide), np.float32),
             )
             earlier = self._pass(planes)
+        if outline_fit(picture, np.asarray(earlier > 0.5)) < LEAST_GAIN * fit:
+            return hard
         return np.asarray(earlier, np.float32)
 
     def _pass(self, planes: NDArray[np.float32]) -> Soft:

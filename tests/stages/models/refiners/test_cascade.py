@@ -44,6 +44,19 @@ def test_a_right_mask_stays_as_it_is():
     assert overlap(load_refiner()(picture, mask) > 0.5, mask) > 0.98
 
 
+def test_a_mask_that_fits_the_picture_is_not_even_tried(monkeypatch):
+    picture, mask = round_thing()
+    monkeypatch.setattr(CascadeRefiner, "_pass", lambda *_: pytest.fail("it was"))
+    np.testing.assert_array_equal(load_refiner()(picture, mask), mask)
+
+
+def test_a_result_that_fits_the_picture_no_better_is_dropped(monkeypatch):
+    picture, mask = round_thing()
+    rough = coarse(mask)
+    monkeypatch.setattr(CascadeRefiner, "_pass", lambda self, planes: 0 * planes[0])
+    np.testing.assert_array_equal(load_refiner()(picture, rough), rough)
+
+
 def test_no_mask_stays_none():
     picture, mask = round_thing()
     assert not (load_refiner()(picture, np.zeros_like(mask)) > 0.5).any()
