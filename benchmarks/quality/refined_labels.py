@@ -73,7 +73,8 @@ def _frames(clip: Path, kind: str, count: int) -> Iterator[tuple[NDArray[np.uint
         else:
             coarse = _coarsened(truth, kind, rng)
         if truth.any() and coarse.any():
-            yield read_picture(clip / "JPEGImages" / f"{stem}.jpg"), coarse, truth
+            picture = next((clip / "JPEGImages").glob(f"{stem}.*"))
+            yield read_picture(picture), coarse, truth
 
 
 def _coarsened(truth: Mask, kind: str, rng: np.random.Generator) -> Mask:

@@ -119,21 +119,26 @@ def confirm_errors(
     out = np.zeros(own.shape, np.bool_)
     for piece in range(1, count):
         left, top, width, height, area = (int(value) for value in boxes[piece])
+        size = area / (rows / 240) ** 2
+        if size < ISLAND_SMALLEST:
+            continue
         box = np.s_[top : top + height, left : left + width]
         inside = pieces[box] == piece
         thickness = float(depth[box][inside].max()) / rows  # half of it
-        size = area / (rows / 240) ** 2
         large = size >= SMALLEST and thickness >= DEPTH
         if not large and not _is_round(size, thickness):
             continue
         way = 1 if float((votes[box] - own[box])[inside].mean()) > 0 else -1
-        agreed = votes if way > 0 else 1 - votes
-        if float(agreed[box][inside].mean()) < (SURE if large else ISLAND_SURE):
+        share = float(votes[box][inside].mean())
+        if (share if way > 0 else 1 - share) < (SURE if large else ISLAND_SURE):
             continue
-        if not large and not _is_island(pieces == piece, own, agreed, (left, top, width, height)):
-            continue
-        around = _widened(left, top, width, height, round(rows * AROUND))
+        margin = round(rows * AROUND) if large else max(round(3 * rows / 240), 1)
+        around = _widened(left, top, width, height, margin)
         if large and not _is_one_sided(way * (votes[around] - own[around])):
+            continue
+        if not large and not _is_island(
+            pieces[around] == piece, own[around], votes[around], margin, way
+        ):
             continue
         if way * float(odds()[box][inside].mean()) >= (UNLIKE if large else ISLAND_UNLIKE):
             out[box] |= inside
@@ -146,33 +151,31 @@ def _is_one_sided(apart: NDArray[np.float32]) -> bool:
 
 
 def _is_round(size: float, thickness: float) -> bool:
-    """Tell whether a small piece is large enough and no thin thing, which flow may well miss.
+    """Tell whether a small piece is thick enough and no thin thing, which flow may well miss.
 
     `size` is in pixels of a grid of 240 rows, `thickness` half of it in heights.
     """
-    if size < ISLAND_SMALLEST or thickness < ISLAND_DEPTH:
-        return False
-    return size <= ISLAND_LONG * (240 * thickness) ** 2
+    return thickness >= ISLAND_DEPTH and size <= ISLAND_LONG * (240 * thickness) ** 2
 
 
 def _is_island(
     piece: NDArray[np.bool_],
     own: NDArray[np.bool_],
-    agreed: NDArray[np.float32],
-    box: tuple[int, int, int, int],
+    votes: NDArray[np.float32],
+    margin: int,
+    way: int,
 ) -> bool:
     """Tell whether a piece is whole islands or whole holes of a mask, far from its outline.
 
-    All pixels beside it are labelled alike, and the neighbours are of one mind (`agreed` is the
-    share of their votes against the piece) also for 3 pixels (at a height of 240) around it.
+    All pixels within the margin around it are labelled alike, and the neighbours are of one mind
+    there too: that the piece is missing (`way` is 1), or too much (-1).
     """
-    margin = max(round(3 * piece.shape[0] / 240), 1)
-    near = _widened(*box, margin)
-    marks = piece[near].astype(np.uint8)
-    beside = own[near][(cv2.dilate(marks, _disc(margin)) > 0) & ~piece[near]]
+    wide = cv2.dilate(piece.astype(np.uint8), _disc(margin)) > 0
+    beside = own[wide & ~piece]
     if beside.min() != beside.max():
         return False
-    return bool(agreed[near][cv2.dilate(marks, _disc(margin)) > 0].min() > ISLAND_AROUND)
+    agreed = votes[wide] if way > 0 else 1 - votes[wide]
+    return bool(agreed.min() > ISLAND_AROUND)
 
 
 def _widened(left: int, top: int, width: int, height: int, by: int) -> tuple[slice, slice]:

@@ -18,14 +18,11 @@ from stages.ops.residual import add_residual
 from stages.ops.soft_masks import with_background
 from stages.ops.trust import Counts, at_edges, changed_pieces, mask_steadiness, mask_sureness
 from stages.ops.voting import appearance_table
+from stages.refine.method import RefinedMask
 
 if TYPE_CHECKING:
     from stages.models.decoders.aligned import AlignedDecoder
     from stages.models.decoders.deeplab import DeepLabDecoder
-
-Refined = tuple[NDArray[np.float32], NDArray[np.float32]]
-"""A frame's mask, (H, W, C), and how far its own mask as it came is to be left alone, (C,)."""
-
 
 TRUST_REACH = 3  # frames to either side that a mask has to be good in, to be left alone
 
@@ -42,7 +39,7 @@ def decode_aligned(
     appearance: float,
     weights: str,
     device: str,
-) -> Iterator[Refined]:
+) -> Iterator[RefinedMask]:
     """Yield the voted masks of the frames `wanted` with the decoder's residual.
 
     A class's own mask takes the place of the refined one as far as it is sure and steady.

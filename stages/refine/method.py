@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,9 @@ from stages.arrays import input_masks
 from stages.backend import Arithmetic, arithmetic_on
 from stages.facts import ClipFacts
 from stages.ops.fixed_point import pack_mask
+
+RefinedMask = tuple[NDArray[np.float32], NDArray[np.float32]]
+"""A mask (H, W, C) in [0, 1], and how far each of its classes (C,) needs no smoothing."""
 
 
 @dataclass(frozen=True)
@@ -56,15 +59,8 @@ class SoftMaskMethod(RefinementMethod):
     @abstractmethod
     def refined_masks(
         self, choice: RefineChoice, window: Window, on: Arithmetic
-    ) -> Iterator[NDArray[np.float32]]:
-        """Yield the mask (H, W, C), in [0, 1], of each frame of the window."""
-
-    def settled_masks(
-        self, choice: RefineChoice, window: Window, on: Arithmetic
-    ) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float32]]]:
-        """Yield the same, each with how far each class (C,) needs no smoothing: not at all."""
-        for mask in self.refined_masks(choice, window, on):
-            yield mask, np.zeros(mask.shape[-1], np.float32)
+    ) -> Iterator[RefinedMask]:
+        """Yield the mask of each frame of the window."""
 
     def run(self, choice: RefineChoice, window: Window) -> Arrays:
         """Return soft masks, labels and what needs no smoothing any more."""
@@ -72,7 +68,7 @@ class SoftMaskMethod(RefinementMethod):
         with on.running("refine"):
             frames = [
                 (pack_mask(mask), pack_mask(settled))
-                for mask, settled in self.settled_masks(choice, window, on)
+                for mask, settled in self.refined_masks(choice, window, on)
             ]
         labels = masks_to_refine(window.facts)[1]
         return {
@@ -82,11 +78,17 @@ class SoftMaskMethod(RefinementMethod):
         }
 
 
+def to_be_smoothed(masks: Iterable[NDArray[np.float32]]) -> Iterator[RefinedMask]:
+    """Yield masks (H, W, C) all of whose classes need smoothing."""
+    for mask in masks:
+        yield mask, np.zeros(mask.shape[-1], np.float32)
+
+
 def masks_to_refine(facts: Facts) -> tuple[ArrayHandle, ArrayHandle]:
     """Return the handles of the soft masks and labels that refine starts from."""
     return input_masks(ClipFacts(facts).sparse)
 
 
-def masks_in(window: Window) -> Span:
-    """Return the soft masks that refine starts from, packed."""
+def packed_masks(window: Window) -> Span:
+    """Return the soft masks that refine starts from, as `stages.ops.fixed_point` packs them."""
     return window[masks_to_refine(window.facts)[0]]

@@ -15,7 +15,6 @@ from stages.models.decoders.load import decoder_digest
 from stages.ops.fixed_point import unpack_mask
 from stages.refine.decoding import (
     TRUST_REACH,
-    Refined,
     around,
     decode_aligned,
     decode_deeplab,
@@ -23,10 +22,12 @@ from stages.refine.decoding import (
 )
 from stages.refine.method import (
     RefineChoice,
+    RefinedMask,
     RefinementMethod,
     SoftMaskMethod,
-    masks_in,
     masks_to_refine,
+    packed_masks,
+    to_be_smoothed,
 )
 from stages.refine.plugin import ENTRY_POINTS, is_plugin, plugin_digest, refine_by_plugin
 from stages.refine.repair import RepairMethod
@@ -64,9 +65,9 @@ class VoteMethod(SoftMaskMethod):
 
     def refined_masks(
         self, choice: RefineChoice, window: Window, on: Arithmetic
-    ) -> Iterator[NDArray[np.float32]]:
+    ) -> Iterator[RefinedMask]:
         """Yield the voted masks."""
-        return _voted_masks(choice, window, window.frames, on)
+        return to_be_smoothed(_voted_masks(choice, window, window.frames, on))
 
 
 class AlignedMethod(SoftMaskMethod):
@@ -86,18 +87,12 @@ class AlignedMethod(SoftMaskMethod):
 
     def refined_masks(
         self, choice: RefineChoice, window: Window, on: Arithmetic
-    ) -> Iterator[NDArray[np.float32]]:
-        """Yield the decoded masks."""
-        return (mask for mask, _ in self.settled_masks(choice, window, on))
-
-    def settled_masks(
-        self, choice: RefineChoice, window: Window, on: Arithmetic
-    ) -> Iterator[Refined]:
+    ) -> Iterator[RefinedMask]:
         """Yield the decoded masks, each with how far its classes were sure and steady."""
         frames = window[FRAMES]
         voted = _voted_masks(choice, window, around(window.frames, frames), on)
         return decode_aligned(
-            masks_in(window), voted, frames, window[FLOW], window.frames, radius=choice.radius,
+            packed_masks(window), voted, frames, window[FLOW], window.frames, radius=choice.radius,
             window_length=choice.window, appearance=choice.appearance, weights=choice.weights,
             device=choice.device,
         )  # fmt: skip
@@ -118,12 +113,13 @@ class DeepLabMethod(SoftMaskMethod):
 
     def refined_masks(
         self, choice: RefineChoice, window: Window, on: Arithmetic
-    ) -> Iterator[NDArray[np.float32]]:
+    ) -> Iterator[RefinedMask]:
         """Yield the decoded masks."""
-        return decode_deeplab(
-            masks_in(window), window[FRAMES], window.frames,
+        decoded = decode_deeplab(
+            packed_masks(window), window[FRAMES], window.frames,
             weights=choice.weights, device=choice.device,
         )  # fmt: skip
+        return to_be_smoothed(decoded)
 
     def digest(self, choice: RefineChoice) -> str:
         """Return the digest of the decoder's weights."""
@@ -141,12 +137,13 @@ class PluginMethod(SoftMaskMethod):
 
     def refined_masks(
         self, choice: RefineChoice, window: Window, on: Arithmetic
-    ) -> Iterator[NDArray[np.float32]]:
+    ) -> Iterator[RefinedMask]:
         """Yield the user's masks."""
-        return refine_by_plugin(
-            choice.method, choice.options, choice.modules, masks_in(window), window[FRAMES],
+        refined = refine_by_plugin(
+            choice.method, choice.options, choice.modules, packed_masks(window), window[FRAMES],
             window[FLOW], window.frames, reach=choice.reach, radius=choice.radius,
         )  # fmt: skip
+        return to_be_smoothed(refined)
 
     def digest(self, choice: RefineChoice) -> str:
         """Return the digest of the file that defines it."""
@@ -188,7 +185,7 @@ def _voted_masks(
     choice: RefineChoice, window: Window, wanted: range, on: Arithmetic
 ) -> Iterator[NDArray[np.float32]]:
     """Return the masks of the frames wanted after voting."""
-    masks, frames = masks_in(window), window[FRAMES]
+    masks, frames = packed_masks(window), window[FRAMES]
     reach = choice.radius * choice.passes
     voters = range(max(wanted.start - reach, frames.start), min(wanted.stop + reach, frames.stop))
     voted = voting_passes(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self
@@ -78,9 +79,8 @@ class Refine(Stage):
     @property
     def _choice(self) -> RefineChoice:
         return RefineChoice(
-            self.method, self.radius, self.reach, self.passes, self.appearance, self.window,
-            self.weights, self.decode, self.device, self.options, self.modules,
-        )  # fmt: skip
+            **{part.name: getattr(self, part.name) for part in fields(RefineChoice)}
+        )
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read what the method reads."""

@@ -69,7 +69,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--union", action="store_true", help="take all objects for one")
     parser.add_argument(
         "--void", type=int, nargs="*", default=[], metavar="LABEL",
-        help="labels in the truth that do not count, beside 255",
+        help="labels in the truth that do not count, beside 255; with --task classes it is a miss "
+        "to predict one",
     )  # fmt: skip
     parser.add_argument(
         "--flow", default="other",

@@ -43,7 +43,8 @@ class Options:
     protocol : Protocol
         Which frames count, and how a set is scored.
     void : tuple of int
-        Labels in the truth of pixels that do not count, beside 255.
+        Labels in the truth of pixels that do not count, beside 255. As classes, a system that
+        predicts one elsewhere misses the true class; the label is no class of its own.
     """
 
     task: Task = "objects"
