@@ -107,7 +107,14 @@ class Summary:
 
 
 def summarise_clips(scores: Sequence[ClipScores], systems: Sequence[str]) -> Summary:
-    """Return the means over the clips that all systems have."""
+    """Return the means over the clips that all systems have.
+
+    Raises
+    ------
+    ConfigError
+        If a clip has a value of a measure that `MEASURES` lacks: it would be missing unnoticed.
+    """
+    _check_registered(scores)
     common = [
         clip_scores
         for clip_scores in scores
@@ -127,6 +134,20 @@ def summarise_clips(scores: Sequence[ClipScores], systems: Sequence[str]) -> Sum
     chosen = {clip_scores.name for clip_scores in common}
     left_out = tuple(clip_scores.name for clip_scores in scores if clip_scores.name not in chosen)
     return Summary(tuple(clip_scores.name for clip_scores in common), left_out, means)
+
+
+def _check_registered(scores: Sequence[ClipScores]) -> None:
+    for clip in scores:
+        for by_system in (clip.values, clip.pools):
+            for system, measures in by_system.items():
+                unknown = [name for name in measures if name not in MEASURES]
+                if unknown:
+                    raise ConfigError(
+                        f"{clip.name}: {system}: expected measures of MEASURES, got "
+                        f"{', '.join(map(repr, unknown))}: register each in MEASURES of "
+                        f"steadymask/evaluation/summary.py, with whether higher is better, and in "
+                        f"the table of docs/evaluation.md"
+                    )
 
 
 def _set_score(scores: Sequence[ClipScores], system: str, measure: str) -> Mean | None:
