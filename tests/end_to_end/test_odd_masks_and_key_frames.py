@@ -5,6 +5,7 @@ import re
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from stages.media.masks.palette import read_labels, write_indexed_png
 from steadymask.cli.main import main
@@ -131,6 +132,23 @@ def test_one_and_two_frames_come_out_as_they_went_in(tmp_path, frames):
     truth = true_masks(tmp_path, frames)
     assert stabilise(tmp_path) == 0
     np.testing.assert_array_equal(results(tmp_path), truth)
+
+
+@pytest.mark.parametrize(("size", "frames"), [((1, 1), 3), ((4, 4), 1), ((3, 64), 5), ((64, 3), 5)])
+def test_pictures_of_a_few_pixels_come_out_with_their_report(tmp_path, size, frames):
+    rng = np.random.default_rng(0)
+    mask = np.zeros(size, np.uint8)
+    mask[: size[0] // 2 + 1, : size[1] // 2 + 1] = 255
+    for kind in ("footage", "masks"):
+        (tmp_path / kind / "a").mkdir(parents=True)
+    for t in range(frames):
+        picture = rng.integers(0, 255, (*size, 3), dtype=np.uint8)
+        Image.fromarray(picture).save(tmp_path / f"footage/a/{t:05d}.png")
+        Image.fromarray(mask).save(tmp_path / f"masks/a/{t:05d}.png")
+    command = [str(tmp_path / "footage"), "--masks", str(tmp_path / "masks"), "--workers", "1"]
+    assert main([*command, "--out", str(tmp_path / "out"), "--executor", "inline"]) == 0
+    np.testing.assert_array_equal(results(tmp_path), np.stack([mask > 0] * frames))
+    assert (tmp_path / "out/a/report/clip.json").is_file()
 
 
 def test_a_cut_after_every_frame_leaves_every_mask_as_it_is(tmp_path):
