@@ -108,7 +108,8 @@ def build_steps(
         chosen = next(step for step in steps if step.name == "segment")
         steps.insert(2, Classes(settings=chosen.model_dump(mode="json")))
     else:
-        steps.insert(2, MaskClasses(**_shared_values(filled.get("segment", {}), MaskClasses)))
+        classes = MaskClasses(**_shared_values(filled.get("segment", {}), MaskClasses))
+        steps.insert(2, classes.resolve())
     return steps, engine
 
 

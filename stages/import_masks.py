@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, computed_field
 
 from pipeline.errors import InputError
+from pipeline.plugins import let_import
 from pipeline.stage import ArrayHandle, Arrays, Clip, Facts, Source
 from pipeline.store.keys import digest_json
 from stages.arrays import (
@@ -36,6 +38,7 @@ from stages.media.masks.identities import jumping_numbers_note
 from stages.media.masks.key_frames import open_evidence
 from stages.media.masks.legend import Legend
 from stages.media.masks.open import mask_digest
+from stages.media.masks.registry import is_own_reader, readers_digest
 from stages.media.masks.source import MaskSource
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.object_views import COMPARED_LINES
@@ -47,12 +50,37 @@ MOST_CLASSES = 254  # labels travel as 8 bits, 0 is background
 BATCH, BATCH_BYTES = 16, 2**26  # frames in memory at a time, at most
 
 
-class MaskClasses(ReadingChoices, Source):
+class MaskReading(ReadingChoices):
+    """Settings of the steps that read masks, and the code that reads them."""
+
+    outside_key: ClassVar[tuple[str, ...]] = ("modules",)
+    unkeyed_defaults: ClassVar[tuple[str, ...]] = ("objects", "code_digest")
+
+    modules: str = Field(
+        "", description="folder of your own function or mask format; empty: this one"
+    )
+
+    @computed_field  # type: ignore[prop-decorator]
+    @cached_property
+    def code_digest(self) -> str:
+        """Digest of the code of mask formats that are not this project's, for keys."""
+        if is_own_reader(self.format):
+            let_import(self.modules or str(Path.cwd()))
+        return readers_digest(self.format)
+
+    def resolve(self) -> Self:
+        """Return the step with the folder of the user's format, and its digest known."""
+        folder = self.modules or (str(Path.cwd()) if is_own_reader(self.format) else "")
+        step = self.model_copy(update={"modules": folder})
+        step.code_digest  # noqa: B018 - looked up now: errors come before the run
+        return step
+
+
+class MaskClasses(MaskReading, Source):
     """The meaning of the values in the masks, and the classes: one pass through all of them."""
 
     name: ClassVar[str] = "classes"
     version: ClassVar[int] = 7
-    unkeyed_defaults: ClassVar[tuple[str, ...]] = ("objects",)
     reads: ClassVar[str] = "masks"
     also_reads: ClassVar[tuple[str, ...]] = ("keyframes", "legend")
     uses: ClassVar[tuple[str, ...]] = ("frames", "size", "source_size", "timeline")
@@ -97,12 +125,11 @@ class MaskClasses(ReadingChoices, Source):
         return jumping_numbers_note(source, ClipFacts(facts).frames)
 
 
-class ImportMasks(ReadingChoices, Source):
+class ImportMasks(MaskReading, Source):
     """Masks that the user has; see `stages.media.masks.open` for the formats."""
 
     name: ClassVar[str] = "segment"
     version: ClassVar[int] = 5
-    unkeyed_defaults: ClassVar[tuple[str, ...]] = ("objects",)
     writes: ClassVar[tuple[ArrayHandle, ...]] = (
         INPUT_MASKS, INPUT_LABELS, SOURCE_LABELS, SOURCE_SOFT, EVIDENCE,
     )  # fmt: skip
@@ -206,6 +233,8 @@ def _open_evidence(
         rotation=timeline.rotation,
         aspect=timeline.aspect,
     )
+    if step.modules:
+        let_import(step.modules)
     choices = ReadingChoices(**{name: getattr(step, name) for name in ReadingChoices.model_fields})
     try:
         pictures = _small_pictures(clip, view) if choices.objects == "match" else ()

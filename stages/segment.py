@@ -140,7 +140,9 @@ class Segment(Stage):
     )
     flip: bool = Field(False, description="look at the mirror image too")
     prompts: str = Field("", description="JSON file with boxes and points by clip, for SAM")
-    modules: str = Field("", description="folder of the user's own function; empty: this one")
+    modules: str = Field(
+        "", description="folder of your own function or mask format; empty: this one"
+    )
 
     def model_post_init(self, context: object) -> None:
         """Refuse scales that are the same."""

@@ -151,7 +151,7 @@ def run(
         executor.
     """
     from steadymask.cli.execution import Placement, check_executor, executor_starter
-    from steadymask.cli.library import add_key_frames, check_out, pair_masks
+    from steadymask.cli.library import add_key_frames, check_out, chosen_readers, pair_masks
     from steadymask.cli.library_run import LibraryRun
     from steadymask.cli.pages import write_pages
 
@@ -169,7 +169,10 @@ def run(
     check_out(out_folder, source)
     own = [Path(key_frames)] if key_frames is not None else []
     never = (out_folder, *own, *([Path(store)] if store and "://" not in store else []))
-    library = pair_masks(source, Path(masks) if masks is not None else None, never=never)
+    library = pair_masks(
+        source, Path(masks) if masks is not None else None, never=never,
+        readers=chosen_readers(sections),
+    )  # fmt: skip
     if key_frames is not None:
         library = add_key_frames(library, Path(key_frames), alone=masks is None)
     with locked(out_folder):

@@ -14,7 +14,7 @@ from pipeline.stage import Clip, Step
 from pipeline.store.store import Store
 from stages.catalogue import build_steps
 from steadymask.cli.execution import prepare
-from steadymask.cli.library import pair_masks
+from steadymask.cli.library import chosen_readers, pair_masks
 from steadymask.cli.options import add_library, locked_folder, read_settings, say
 
 if TYPE_CHECKING:
@@ -110,8 +110,9 @@ def main(arguments: Sequence[str]) -> int:
     everything, engine = build_steps(settings, source)
     steps = steps_for(everything, TRAINED_ON)
     clips, unpaired, _ = pair_masks(
-        options.footage, options.masks, follow_links=options.follow_links
-    )
+        options.footage, options.masks, follow_links=options.follow_links,
+        readers=chosen_readers(settings),
+    )  # fmt: skip
     for name, reason in unpaired.items():
         say(f"{name}: left out: {reason}")
     with locked_folder(options.out):

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.errors import ConfigError, InputError
+from pipeline.settings import Sections
 from pipeline.stage import Clip
 from stages.media.footage.library import Library, find_clips, summary
 from stages.media.masks.pairing import find_masks, find_sidecar, unused_masks
+from stages.media.masks.registry import Readers, readers_with
 from steadymask.cli.terminal import line
 
 NEAR_SHOWN = 3  # names that may be meant
@@ -40,6 +42,7 @@ def pair_masks(
     *,
     follow_links: bool = False,
     never: Collection[Path] = (),
+    readers: Readers | None = None,
 ) -> Pairing:
     """Return the clips to run, why others cannot be, and what was passed over.
 
@@ -50,6 +53,8 @@ def pair_masks(
         Whether links below them may lead out.
     never : collection of Path
         Folders that hold no footage, such as the results'; `masks` is one anyhow.
+    readers : tuple of MaskReader, optional
+        Of the formats that masks may have; those that need no setting if None.
 
     Raises
     ------
@@ -66,8 +71,10 @@ def pair_masks(
         return Pairing(clips, dict(library.refused), library.passed_over)
     if not masks.exists():
         raise ConfigError(f"{masks}: no such file or directory")
-    clips, failures, unmasked = _paired_clips(library, masks, follow_links=follow_links)
-    unused = unused_masks(masks, (clip.files["masks"] for clip in clips))
+    clips, failures, unmasked = _paired_clips(
+        library, masks, follow_links=follow_links, readers=readers
+    )
+    unused = unused_masks(masks, (clip.files["masks"] for clip in clips), readers)
     failures |= {name: _missing_masks(masks, name, unused) for name in unmasked}
     if not clips:
         some = ", ".join(list(library.clips)[:5])
@@ -79,6 +86,18 @@ def pair_masks(
         for name in unused:
             passed_over[str(masks / name)] = "in MASKS, and no clip of this name has them"
     return Pairing(clips, failures, passed_over)
+
+
+def chosen_readers(sections: Sections) -> Readers:
+    """Return the readers of masks that settings allow: all there are, and a user's own.
+
+    Raises
+    ------
+    ConfigError
+        If ``segment.format`` is ``module:object`` and no reader can be loaded from there.
+    """
+    segment = sections.get("segment", {})
+    return readers_with(str(segment.get("format", "")), str(segment.get("modules", "")))
 
 
 def check_out(out: Path, footage: Path) -> None:
@@ -108,13 +127,16 @@ def print_unpaired(failures: dict[str, str]) -> None:
 
 
 def _paired_clips(
-    library: Library, masks: Path, *, follow_links: bool
+    library: Library, masks: Path, *, follow_links: bool, readers: Readers | None
 ) -> tuple[list[Clip], dict[str, str], list[str]]:
     """Return clips with their masks, why others cannot be run, and which have no masks."""
     clips, failures, unmasked = [], dict(library.refused), []
     for name, path in library.clips.items():
         try:
-            mask = find_masks(masks, name, alone=len(library.clips) == 1, follow_links=follow_links)
+            mask = find_masks(
+                masks, name, alone=len(library.clips) == 1, follow_links=follow_links,
+                readers=readers,
+            )  # fmt: skip
         except (InputError, OSError) as error:
             failures[name] = str(error)
             continue

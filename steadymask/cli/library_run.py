@@ -30,6 +30,7 @@ from steadymask.cli.library import (
     Pairing,
     add_key_frames,
     check_out,
+    chosen_readers,
     pair_masks,
     print_passed_over,
     print_unpaired,
@@ -151,6 +152,7 @@ def run_library(options: argparse.Namespace) -> int:
     library = pair_masks(
         options.footage, options.masks,
         follow_links=options.follow_links, never=(options.out, Path(url), *own),
+        readers=chosen_readers(settings),
     )  # fmt: skip
     if options.keyframes:
         library = add_key_frames(

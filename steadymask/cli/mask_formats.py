@@ -1,4 +1,4 @@
-"""Writes the table of mask formats into the documentation: ``python -m`` this module FILE."""
+"""Prints the table of mask formats, or writes it into a page: ``python -m`` this module [FILE]."""
 
 from __future__ import annotations
 
@@ -26,5 +26,8 @@ def with_table(text: str) -> str:
 
 
 if __name__ == "__main__":
-    page = Path(sys.argv[1])
-    page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
+    for argument in sys.argv[1:]:
+        page = Path(argument)
+        page.write_text(with_table(page.read_text(encoding="utf-8")), encoding="utf-8")
+    if not sys.argv[1:]:
+        print(format_table())

@@ -18,7 +18,7 @@ from stages.media.masks.folder import ARRAYS, list_mask_files
 from stages.media.masks.legend_files import LEGENDS
 from stages.media.masks.objects import list_object_folders
 from stages.media.masks.panoptic import pictures_beside
-from stages.media.masks.registry import mask_readers, mask_suffixes
+from stages.media.masks.registry import Readers, mask_readers, mask_suffixes
 
 MASK_FOLDERS = ("masks", "mask", "labels", "annotations", "SegmentationClass")
 # A clip's folder of frames, and the folders beside it, or beside one above it, that hold its masks.
@@ -39,7 +39,12 @@ MOST_SET_FILES = 16  # in MASKS, that are looked into for clips without masks of
 
 
 def find_masks(
-    root: Path, clip: str, *, alone: bool = False, follow_links: bool = False
+    root: Path,
+    clip: str,
+    *,
+    alone: bool = False,
+    follow_links: bool = False,
+    readers: Readers | None = None,
 ) -> Path | None:
     """Return the masks of a clip; None if there are none.
 
@@ -57,6 +62,8 @@ def find_masks(
         The library's only clip: `root` may then be its masks.
     follow_links : bool
         Whether links below `root` may lead out of it.
+    readers : tuple of MaskReader, optional
+        Of the formats that masks may have; `mask_readers` if None.
 
     Raises
     ------
@@ -64,17 +71,23 @@ def find_masks(
         If several match, naming them, a link leads out, or what lies in `root` may be masks of
         other clips or objects of this one.
     """
+    if readers is None:
+        readers = mask_readers()
     if not root.is_dir():
-        return root if alone or _holds_masks(root, clip) else None
-    chosen = _masks_beside(root, clip) or _by_name(root, clip) or _in_set(root, clip)
+        return root if alone or _holds_masks(root, clip, readers) else None
+    chosen = (
+        _masks_beside(root, clip, readers)
+        or _by_name(root, clip, readers)
+        or _in_set(root, clip, readers)
+    )
     if chosen is None and alone:
-        chosen = _root_itself(root, clip)
+        chosen = _root_itself(root, clip, readers)
     if chosen is not None and not follow_links:
         _check_links(chosen, root)
     return chosen
 
 
-def unused_masks(root: Path, used: Iterable[Path]) -> list[str]:
+def unused_masks(root: Path, used: Iterable[Path], readers: Readers | None = None) -> list[str]:
     """Return names of files and folders in `root` that hold masks of no clip."""
     if not root.is_dir():
         return []
@@ -83,7 +96,7 @@ def unused_masks(root: Path, used: Iterable[Path]) -> list[str]:
     if root.resolve() in paths:
         return []
     needed = {parent for path in paths for parent in (path, *path.parents)}
-    suffixes = mask_suffixes()
+    suffixes = mask_suffixes(mask_readers() if readers is None else readers)
     idle = []
     for entry in sorted(root.iterdir()):
         own = entry.name in OF_RUN or entry.name in LEGENDS or entry.name == "report"
@@ -104,25 +117,27 @@ def find_sidecar(masks: Path) -> Path | None:
     return None
 
 
-def _by_name(root: Path, clip: str) -> Path | None:
+def _by_name(root: Path, clip: str, readers: Readers) -> Path | None:
     wanted = root / clip
     if not wanted.parent.is_dir():
         return None
-    shelf = _masks_by_name(wanted.parent, wanted.parent.stat().st_mtime_ns)
+    suffixes = mask_suffixes(readers)
+    shelf = _masks_by_name(wanted.parent, wanted.parent.stat().st_mtime_ns, suffixes)
     matching = shelf.get(normalize("NFC", wanted.name), ())
     described = [path for path in matching if pictures_beside(path) in matching]
     matching = tuple(described) or matching
     if len(matching) > 1:
         raise InputError(f"{clip}: expected one set of masks, got {', '.join(map(str, matching))}")
-    return _inner_folder(matching[0]) if matching else None
+    return _inner_folder(matching[0], readers) if matching else None
 
 
-def _inner_folder(path: Path) -> Path | None:
+def _inner_folder(path: Path, readers: Readers) -> Path | None:
     """Return a folder's masks: itself, or the folder or file in it that results of a run have."""
-    if not path.is_dir() or any(reader.recognise(path) == 2 for reader in mask_readers()):
+    if not path.is_dir() or any(reader.recognise(path) == 2 for reader in readers):
         return path
     inside = {entry.name: entry for entry in os.scandir(path) if entry.name[0] != "."}
-    pictures = any(Path(name).suffix.lower() in mask_suffixes() - VIDEOS for name in inside)
+    suffixes = mask_suffixes(readers) - VIDEOS
+    pictures = any(Path(name).suffix.lower() in suffixes for name in inside)
     of_run = len(inside.keys() & OF_CLIP) > 1
     for name in MASK_FOLDERS:
         if name in inside and inside[name].is_dir() and (of_run or not pictures):
@@ -130,11 +145,11 @@ def _inner_folder(path: Path) -> Path | None:
     if "masks.zip" in inside:
         return path / "masks.zip"
     if inside and not pictures and all(entry.is_dir() for entry in inside.values()):
-        return path if any(reader.recognise(path) for reader in mask_readers()) else None
+        return path if any(reader.recognise(path) for reader in readers) else None
     return path
 
 
-def _masks_beside(root: Path, clip: str) -> Path | None:
+def _masks_beside(root: Path, clip: str, readers: Readers) -> Path | None:
     """Return the masks of a clip whose frames lie in a folder that a data set names so."""
     parts = PurePath(clip).parts
     for k, part in enumerate(parts):
@@ -143,14 +158,14 @@ def _masks_beside(root: Path, clip: str) -> Path | None:
             if path.is_dir():
                 return path
     if parts and parts[-1] in BESIDE:
-        return _by_name(root, str(PurePath(*parts[:-1]))) if len(parts) > 1 else None
+        return _by_name(root, str(PurePath(*parts[:-1])), readers) if len(parts) > 1 else None
     return None
 
 
-def _in_set(root: Path, clip: str) -> Path | None:
+def _in_set(root: Path, clip: str, readers: Readers) -> Path | None:
     """Return the file in `root` that holds the clip among others."""
-    files = _set_files(root, root.stat().st_mtime_ns)
-    holding = [path for path in files if _holds_masks(path, clip)]
+    files = _set_files(root, root.stat().st_mtime_ns, mask_suffixes(readers) - VIDEOS)
+    holding = [path for path in files if _holds_masks(path, clip, readers)]
     if len(holding) > 1:
         raise InputError(
             f"{clip}: expected one file that holds its masks, got {', '.join(map(str, holding))}"
@@ -159,32 +174,33 @@ def _in_set(root: Path, clip: str) -> Path | None:
 
 
 @lru_cache(maxsize=64)
-def _set_files(root: Path, changed_ns: int) -> tuple[Path, ...]:
+def _set_files(root: Path, changed_ns: int, suffixes: frozenset[str]) -> tuple[Path, ...]:
     """Return the files in a folder that may hold several clips; none if there are many."""
-    suffixes = mask_suffixes() - VIDEOS
     files = [p for p in sorted(root.iterdir()) if p.suffix.lower() in suffixes and p.is_file()]
     return tuple(files) if len(files) <= MOST_SET_FILES else ()
 
 
-def _holds_masks(path: Path, clip: str) -> bool:
+def _holds_masks(path: Path, clip: str, readers: Readers) -> bool:
     stat = path.stat()
     parts = name_parts(clip)
-    return bool(parts) and parts[-1] in _names_inside(path, stat.st_size, stat.st_mtime_ns)
+    if not parts:
+        return False
+    return parts[-1] in _names_inside(path, stat.st_size, stat.st_mtime_ns, readers)
 
 
 @lru_cache(maxsize=256)
-def _names_inside(path: Path, size: int, changed_ns: int) -> frozenset[str]:
+def _names_inside(path: Path, size: int, changed_ns: int, readers: Readers) -> frozenset[str]:
     """Return the last parts of the names of the clips that a file holds."""
     return frozenset(
         parts[-1]
-        for reader in mask_readers()
+        for reader in readers
         if reader.recognise(path)
         for name in reader.clips_inside(path)
         if (parts := name_parts(name))
     )
 
 
-def _root_itself(root: Path, clip: str) -> Path | None:
+def _root_itself(root: Path, clip: str, readers: Readers) -> Path | None:
     """Return `root`, or the only file or folder in it, as the masks of the only clip.
 
     Raises
@@ -192,8 +208,8 @@ def _root_itself(root: Path, clip: str) -> Path | None:
     InputError
         If what lies in it has names, and may as well be the masks of other clips.
     """
-    inner = _inner_folder(root)
-    if inner is None or not any(reader.recognise(inner) for reader in mask_readers()):
+    inner = _inner_folder(root, readers)
+    if inner is None or not any(reader.recognise(inner) for reader in readers):
         return None
     if inner == root:
         _check_names(root, clip)
@@ -240,13 +256,14 @@ def _is_link(folder: str, name: str) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _masks_by_name(folder: Path, changed_ns: int) -> dict[str, tuple[Path, ...]]:
+def _masks_by_name(
+    folder: Path, changed_ns: int, files: frozenset[str]
+) -> dict[str, tuple[Path, ...]]:
     """Return a folder's masks by the names of the clips they may be for; read once, not per clip.
 
     Names are compared in one Unicode form: file systems differ in how they spell an umlaut.
     """
     shelf: dict[str, set[Path]] = defaultdict(set)
-    files = mask_suffixes()
     with os.scandir(folder) as entries:
         for entry in entries:
             path = folder / entry.name

@@ -6,19 +6,22 @@ import importlib
 import pkgutil
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ConfigError, InputError
+from pipeline.plugins import code_digest, let_import, load_plugin, plugin_points
+from pipeline.store.keys import digest_json
 from stages.media.masks import formats
 from stages.media.masks.contract import MaskReader
 
 ENTRY_POINTS = "steadymask.mask_readers"
 
+Readers = tuple[MaskReader, ...]
+
 
 @lru_cache(maxsize=1)
-def mask_readers() -> tuple[MaskReader, ...]:
+def mask_readers() -> Readers:
     """Return all readers: those of `stages.media.masks.formats`, then those of other packages.
 
     Raises
@@ -27,7 +30,7 @@ def mask_readers() -> tuple[MaskReader, ...]:
         If a package's reader cannot be loaded, or two readers have one name.
     """
     readers: dict[str, MaskReader] = {}
-    for origin, reader in (*_own_readers(), *_foreign_readers()):
+    for origin, reader in (*_shipped_readers(), *_foreign_readers()):
         if reader.name in readers:
             raise ConfigError(
                 f"{origin}: expected a mask reader of a new name, got {reader.name!r} again"
@@ -36,9 +39,59 @@ def mask_readers() -> tuple[MaskReader, ...]:
     return tuple(readers.values())
 
 
-def mask_suffixes() -> frozenset[str]:
-    """Return the endings of all files that some reader reads."""
-    return frozenset().union(*(reader.suffixes for reader in mask_readers()))
+def readers_with(name: str, modules: str = "") -> Readers:
+    """Return all readers, and with them the one at ``module:object``, if `name` is such a word.
+
+    Parameters
+    ----------
+    name : str
+        As ``segment.format``.
+    modules : str
+        Folder from which the user's module can be imported; empty: the working folder.
+
+    Raises
+    ------
+    ConfigError
+        If `name` is ``module:object`` and no reader can be loaded from there.
+    """
+    if not is_own_reader(name):
+        return mask_readers()
+    let_import(modules or str(Path.cwd()))
+    return (named_reader(name), *mask_readers())
+
+
+def mask_suffixes(readers: Readers) -> frozenset[str]:
+    """Return the endings of all files that some of the readers reads."""
+    return frozenset().union(*(reader.suffixes for reader in readers))
+
+
+def is_own_reader(name: str) -> bool:
+    """Return whether the name of a format is a user's ``module:object``.
+
+    >>> is_own_reader("mine:Boxes"), is_own_reader("coco")
+    (True, False)
+    """
+    return ":" in name
+
+
+def readers_digest(name: str) -> str:
+    """Return the digest of the code that others wrote to read masks, for keys.
+
+    Parameters
+    ----------
+    name : str
+        As ``segment.format``. With ``module:object`` the file of that module counts. The files of
+        entry points always count: ``auto`` and key frames may choose each of them.
+
+    Returns
+    -------
+    str
+        Empty where all readers are this project's own.
+    """
+    digests = {point: code_digest(point, ENTRY_POINTS) for point in plugin_points(ENTRY_POINTS)}
+    if is_own_reader(name):
+        digests[name] = code_digest(name)
+    return digest_json(digests) if digests else ""
 
 
 def choose_reader(path: Path, name: str = "auto") -> MaskReader:
@@ -83,9 +136,8 @@ def named_reader(name: str) -> MaskReader:
     ConfigError
         If there is none.
     """
-    if ":" in name:
-        (reader,) = _as_readers(f"segment.format={name}", _load_object(name))
-        return reader
+    if is_own_reader(name):
+        return _own_reader(name)
     for reader in mask_readers():
         if reader.name == name:
             return reader
@@ -103,7 +155,7 @@ def format_table() -> str:
     return "\n".join([head, "|---|---|---|---|", *rows])
 
 
-def _own_readers() -> Iterator[tuple[str, MaskReader]]:
+def _shipped_readers() -> Iterator[tuple[str, MaskReader]]:
     for module in sorted(m.name for m in pkgutil.iter_modules(formats.__path__)):
         content = importlib.import_module(f"{formats.__name__}.{module}")
         for reader in content.READERS:
@@ -111,14 +163,22 @@ def _own_readers() -> Iterator[tuple[str, MaskReader]]:
 
 
 def _foreign_readers() -> Iterator[tuple[str, MaskReader]]:
-    for point in entry_points(group=ENTRY_POINTS):
-        origin = f"entry point {point.name} = {point.value}"
-        try:
-            loaded = point.load()
-        except (ImportError, AttributeError) as error:
-            raise ConfigError(f"{origin}: cannot be loaded: {error}") from error
-        for reader in _as_readers(origin, loaded):
-            yield origin, reader
+    for point in plugin_points(ENTRY_POINTS):
+        loaded = load_plugin(
+            point, setting=f"entry point of {ENTRY_POINTS}", group=ENTRY_POINTS, known=()
+        )
+        for reader in _as_readers(f"entry point {point}", loaded):
+            yield f"entry point {point}", reader
+
+
+@lru_cache(maxsize=16)
+def _own_reader(name: str) -> MaskReader:
+    """Return the reader at ``module:object``, the same one at each call."""
+    loaded = load_plugin(name, setting="segment.format", group="", known=())
+    readers = _as_readers(f"segment.format = {name!r}", loaded)
+    if len(readers) != 1:
+        raise ConfigError(f"segment.format = {name!r}: expected one reader, got {len(readers)}")
+    return readers[0]
 
 
 def _as_readers(origin: str, loaded: Any) -> tuple[MaskReader, ...]:
@@ -128,14 +188,6 @@ def _as_readers(origin: str, loaded: Any) -> tuple[MaskReader, ...]:
         if not isinstance(reader, MaskReader):
             raise ConfigError(f"{origin}: expected a MaskReader, got {reader!r}")
     return tuple(readers)
-
-
-def _load_object(name: str) -> Any:
-    module, _, attribute = name.partition(":")
-    try:
-        return getattr(importlib.import_module(module), attribute)
-    except (ImportError, AttributeError) as error:
-        raise ConfigError(f"segment.format = {name!r}: cannot be loaded: {error}") from error
 
 
 def _describe_path(path: Path) -> str:

@@ -73,7 +73,7 @@ def test_a_format_of_ones_own_is_one_class(tmp_path):
 def test_names_of_formats_are_checked(tmp_path):
     with pytest.raises(ConfigError, match=r"segment\.format = 'coke': expected auto, .*coco"):
         named_reader("coke")
-    with pytest.raises(ConfigError, match="cannot be loaded"):
+    with pytest.raises(ConfigError, match="expected an object of a module that Python can import"):
         named_reader("nowhere:Reader")
     with pytest.raises(ConfigError, match="expected a MaskReader"):
         named_reader("json:loads")
