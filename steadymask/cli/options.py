@@ -130,3 +130,16 @@ def find_preset(path: Path) -> Path:
         f"--config {path}: expected a file, or one of the presets {', '.join(shipped)}; "
         "found neither"
     )
+
+
+def listed_labels(option: str, text: str) -> tuple[int, ...]:
+    """Return whole numbers separated by commas.
+
+    Raises
+    ------
+    ConfigError
+    """
+    parts = [part.strip() for part in text.split(",") if part.strip()]
+    if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
+        raise ConfigError(f"{option} {text!r}: expected different whole numbers, as 1,2,5")
+    return tuple(int(part) for part in parts)

@@ -14,7 +14,9 @@ from stages.models.segmenters.context_blending.settings import (
     MODELS,
     NetworkSettings,
 )
-from steadymask.cli.options import locked_folder, say
+from stages.models.segmenters.spatiotemporal.settings import MODEL as OBJECT_MODEL
+from steadymask.cli.options import listed_labels, locked_folder, say
+from steadymask.cli.train_object import GENERATED, train_object
 
 if TYPE_CHECKING:
     from stages.models.segmenters.context_blending.network import VideoNetwork
@@ -26,6 +28,8 @@ it holds out no clip, the last fifth of each clip's labelled frames is held out.
 best mIoU on held-out labels counts. OUT holds checkpoints, losses.csv and the curves; the same
 command goes on after the last epoch. OUT/MODEL.safetensors holds weights, classes and settings:
   run_pipeline.py footage --segmenter tcb:OUT/tcb.safetensors --out results
+stcnn learns to tell an object from all else; it takes a set, whose labels are then one, or the word
+generated, for scenes of moving layers. The epoch with the least loss of held-out masks counts.
 Exit status: 0 done, 2 cannot start, 3 a file of the set or the weights cannot be used."""
 
 
@@ -33,27 +37,31 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the command line."""
     parser = argparse.ArgumentParser(
         prog="run_pipeline.py train",
-        description="Train a network that sees one frame (per_frame) or several (tcb) on labels.",
+        description="Train a network that sees one frame (per_frame) or several (tcb, stcnn).",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("model", choices=MODELS)
-    parser.add_argument("data", type=Path, metavar="SET", help="label set to train on")
+    parser.add_argument("model", choices=(*MODELS, OBJECT_MODEL))
+    parser.add_argument(
+        "data", type=Path, metavar="SET", help=f"label set to train on; of stcnn also {GENERATED}"
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for the results")
     _add_network(parser)
     parser.add_argument("--epochs", type=int, default=20, help="at most")
     parser.add_argument("--samples", type=int, default=400, help="crops of an epoch")
     parser.add_argument("--batch", type=int, default=4, help="2 or more")
-    parser.add_argument("--side", type=int, default=256, help="of a crop, pixels")
+    parser.add_argument("--side", type=int, help="of a crop, pixels (256; stcnn: 96)")
     parser.add_argument("--rate", type=float, default=2e-3, help="of Adam, at the start")
-    parser.add_argument("--patience", type=int, default=4, help="epochs without a better mIoU")
+    parser.add_argument("--patience", type=int, default=4, help="epochs without a better one")
     parser.add_argument("--seed", type=int, default=0)
     return parser
 
 
 def _add_network(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--context", help="ppm, ocr, ppm,ocr or none (tcb: ppm,ocr; per_frame: none)"
+        "--context",
+        help="ppm, ocr, ppm,ocr or none (tcb: ppm,ocr; per_frame: none); of stcnn temporal, "
+        "attention, both (default) or none",
     )
     parser.add_argument("--dilations", help="frames back to the support frames of tcb (3,6,9)")
     parser.add_argument(
@@ -77,15 +85,18 @@ def _add_network(parser: argparse.ArgumentParser) -> None:
 def main(arguments: Sequence[str]) -> int:
     """Run the command; return its exit status."""
     options = build_parser().parse_args(arguments)
+    options.side = options.side if options.side is not None else _usual_side(options.model)
     _check_numbers(options)
+    if options.model == OBJECT_MODEL:
+        return train_object(options)
     chosen = _network_settings(options, ())
     from steadymask.training.video.samples import LabelSetFrames
     from steadymask.training.video.train import Settings, check_settings, train_network
 
     check_settings(chosen)
     frames = LabelSetFrames(
-        options.data, ignored=_listed_labels("--ignore", options.ignore),
-        classes=_listed_labels("--classes", options.classes),
+        options.data, ignored=listed_labels("--ignore", options.ignore),
+        classes=listed_labels("--classes", options.classes),
     )  # fmt: skip
     network = _starting_network(options, frames.class_ids)
     how = Settings(
@@ -98,6 +109,10 @@ def main(arguments: Sequence[str]) -> int:
     say(f"trained: {to}")
     say(f"use it: --segmenter {options.model}:{to}")
     return 0
+
+
+def _usual_side(model: str) -> int:
+    return 96 if model == OBJECT_MODEL else 256
 
 
 def _check_numbers(options: argparse.Namespace) -> None:
@@ -120,7 +135,7 @@ def _network_settings(options: argparse.Namespace, class_ids: tuple[int, ...]) -
         context = tuple(names)
     dilations: tuple[int, ...] = DILATIONS if blends else ()
     if options.dilations is not None:
-        dilations = _listed_labels("--dilations", options.dilations)
+        dilations = listed_labels("--dilations", options.dilations)
     return NetworkSettings(
         model=options.model, class_ids=class_ids, backbone=options.backbone, context=context,
         dilations=dilations, memory=options.memory,
@@ -148,16 +163,3 @@ def _starting_network(options: argparse.Namespace, class_ids: tuple[int, ...]) -
         )
     start.settings = settings  # dilations and memory change no weight
     return start
-
-
-def _listed_labels(option: str, text: str) -> tuple[int, ...]:
-    """Return whole numbers separated by commas.
-
-    Raises
-    ------
-    ConfigError
-    """
-    parts = [part.strip() for part in text.split(",") if part.strip()]
-    if not all(part.isdecimal() for part in parts) or len(set(parts)) < len(parts):
-        raise ConfigError(f"{option} {text!r}: expected different whole numbers, as 1,2,5")
-    return tuple(int(part) for part in parts)

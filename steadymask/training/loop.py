@@ -96,19 +96,28 @@ class Fitting(lightning.LightningModule):
 
     def _logged_losses(self, which: str, batch: Batch) -> torch.Tensor:
         losses = self.losses(batch)
+        self.log_losses(which, losses, len(next(iter(batch.values()))))
+        return losses["total"]
+
+    def log_losses(self, which: str, losses: Losses, size: int) -> None:
+        """Log the losses of a batch of a size.
+
+        Raises
+        ------
+        PipelineError
+            If the total is not finite.
+        """
         if not torch.isfinite(losses["total"]):
             values = {name: float(value.detach()) for name, value in losses.items()}
             raise PipelineError(
                 f"expected finite losses, got {values} in epoch {self.current_epoch}: "
                 "use a smaller --rate"
             )
-        size = len(next(iter(batch.values())))
         for name, value in losses.items():
             self.log(
                 f"{which}_{name}", value, on_epoch=True, on_step=False, batch_size=size,
                 sync_dist=True,
             )  # fmt: skip
-        return losses["total"]
 
 
 class Epochs(lightning.LightningDataModule):

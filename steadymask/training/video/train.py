@@ -150,7 +150,7 @@ def train_network(
     )
     task = {
         "network": asdict(network.settings),
-        "weights": _weights_digest(network),
+        "weights": weights_digest(network),
         "settings": asdict(settings),
         "frames": frames.task,
     }
@@ -207,7 +207,7 @@ class _ContextTask(Fitting):
         return {"optimizer": adam, "lr_scheduler": {"scheduler": falling, "interval": "step"}}
 
 
-def _weights_digest(network: VideoNetwork) -> str:
+def weights_digest(network: torch.nn.Module) -> str:
     """Return the SHA-256 of a network's weights."""
     digest = hashlib.sha256()
     for name, value in network.state_dict().items():

@@ -56,11 +56,11 @@ class SmallBackbone(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.early = nn.Sequential(
-            _spatial_block(3, 24, stride=2), _spatial_block(24, 48, stride=2),
-            _spatial_block(48, WIDTH, stride=2),
+            spatial_block(3, 24, stride=2), spatial_block(24, 48, stride=2),
+            spatial_block(48, WIDTH, stride=2),
         )  # fmt: skip
         self.late = nn.Sequential(
-            _spatial_block(WIDTH, WIDTH, dilation=2), _spatial_block(WIDTH, WIDTH, dilation=4)
+            spatial_block(WIDTH, WIDTH, dilation=2), spatial_block(WIDTH, WIDTH, dilation=4)
         )
         self.middle_channels = WIDTH
 
@@ -90,7 +90,7 @@ class MobileBackbone(nn.Module):
                 if key.startswith("features.")
             }
             fill(self.layers, state, path=path, name="mobilenet_v3_large")
-        self.reduction = _spatial_block(960, WIDTH)
+        self.reduction = spatial_block(960, WIDTH)
         self.middle_channels = 40
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
@@ -138,7 +138,7 @@ class VideoNetwork(nn.Module):
         self.objects = ObjectContext(WIDTH, INNER) if "ocr" in settings.context else None
         blended = sum(part.channels for part in (self.pyramid, self.objects) if part is not None)
         self.head = nn.Sequential(
-            _spatial_block(WIDTH + blended, WIDTH), nn.Conv2d(WIDTH, self.classes, 1)
+            spatial_block(WIDTH + blended, WIDTH), nn.Conv2d(WIDTH, self.classes, 1)
         )
 
     @property
@@ -185,7 +185,7 @@ class VideoNetwork(nn.Module):
         together = self.encode(clips.flatten(0, 1))
         frames = [_every_nth(together, start, count) for start in range(count)]
         size = (clips.shape[-2], clips.shape[-1])
-        return _enlarged(self.blend(frames), size), _enlarged(frames[0].scores, size)
+        return enlarged(self.blend(frames), size), enlarged(frames[0].scores, size)
 
 
 def _every_nth(context: FrameContext, start: int, step: int) -> FrameContext:
@@ -221,7 +221,7 @@ def load_network(path: Path) -> VideoNetwork:
     return network
 
 
-def _spatial_block(channels: int, out: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
+def spatial_block(channels: int, out: int, *, stride: int = 1, dilation: int = 1) -> nn.Sequential:
     """Return a 3 × 3 convolution, BN, ReLU."""
     return nn.Sequential(
         nn.Conv2d(channels, out, 3, stride, dilation, dilation, bias=False),
@@ -229,5 +229,6 @@ def _spatial_block(channels: int, out: int, *, stride: int = 1, dilation: int = 
     )  # fmt: skip
 
 
-def _enlarged(scores: Tensor, size: tuple[int, int]) -> Tensor:
+def enlarged(scores: Tensor, size: tuple[int, int]) -> Tensor:
+    """Return scores (B, C, h, w) at another size, bilinear."""
     return functional.interpolate(scores, size=size, mode="bilinear", align_corners=False)

@@ -67,7 +67,7 @@ def read_settings(path: Path) -> NetworkSettings:
     InputError
         If it is missing, damaged, or another file.
     """
-    about = _metadata_of(path)
+    about = read_metadata(path)
     if (about.get("format"), about.get("version")) != (FORMAT, VERSION):
         raise InputError(
             f"{path}: expected a video network of version {VERSION} as run_pipeline.py train "
@@ -112,8 +112,14 @@ def is_video_network(spec: str) -> bool:
     return spec.partition(":")[0] in MODELS and ":" in spec
 
 
-def _metadata_of(path: Path) -> Mapping[str, Any]:
-    """Return the metadata of a .safetensors file: 8 bytes of length, then JSON."""
+def read_metadata(path: Path) -> Mapping[str, Any]:
+    """Return the metadata of a .safetensors file: 8 bytes of length, then JSON.
+
+    Raises
+    ------
+    InputError
+        If it is missing or damaged.
+    """
     try:
         with path.open("rb") as file:
             (length,) = struct.unpack("<Q", file.read(8))

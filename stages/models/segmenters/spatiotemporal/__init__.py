@@ -1,0 +1,1 @@
+"""STCNN: a network that segments a clip from one true mask: formulas, network, files, tuning."""
