@@ -143,6 +143,11 @@ class ClipFacts:
         return tuple(self.values.get("prompts", ()))
 
     @property
+    def output_roles(self) -> dict[str, str] | None:
+        """How an ONNX model's outputs are read, as settings; None of other segmenters."""
+        return self.values.get("output_roles")
+
+    @property
     def footage_notes(self) -> tuple[str, ...]:
         """Remarks of the reader of the footage."""
         return tuple(self.values.get("footage_notes", ()))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Self
 
@@ -23,11 +23,14 @@ from stages.models.segmenters.load import (
     Activation,
     Background,
     ChannelOrder,
+    OutputRoles,
     Precision,
     Segmenter,
     check_scales,
+    find_output_roles,
     frames_back,
     is_function,
+    is_onnx,
     let_import,
     load_segmenter,
     segmenter_digest,
@@ -45,13 +48,14 @@ from stages.ops.soft_masks import winning_classes
 
 Scale = Annotated[float, Field(ge=0.1, le=4)]
 ANY_SIZE = Limits(file_bytes=2**63)
+FIRST_FRAMES = 5  # of a clip, from which the roles of a model's outputs are found
 
 
 class Classes(Source):
     """What classes the segmenter knows, and whether it finds any of them in a few frames."""
 
     name: ClassVar[str] = "classes"
-    version: ClassVar[int] = 2
+    version: ClassVar[int] = 3
     reads: ClassVar[str] = "footage"
     identified_as: ClassVar[str] = "probe"
     uses: ClassVar[tuple[str, ...]] = ("frames", "size", "timeline")
@@ -69,17 +73,26 @@ class Classes(Source):
         segment = Segment(**{name: self.settings[name] for name in Segment.model_fields})
         if is_prompted(segment.segmenter):
             return self._prompted_classes(segment, clip)
-        segmenter = segment.load()
+        roles, notes = segment.find_roles(partial(self._first_frames, clip, ClipFacts(facts)))
+        segmenter = segment.load(roles)
         if segment.check:
             self._check_segmenter(
                 segmenter, clip.files[self.reads], ClipFacts(facts), segment.segmenter
             )
         names = {k: name for k, name in segmenter.class_names.items() if k in segmenter.class_ids}
+        known = {"output_roles": roles.to_json()} if roles is not None else {}
         return {
             "classes": list(segmenter.class_ids),
             "class_names": {str(k): name for k, name in names.items()},
-            "mask_reading": "; ".join(segmenter.notes),
+            "mask_reading": "; ".join(notes or segmenter.notes),
+            **known,
         }
+
+    def _first_frames(self, clip: Clip, facts: ClipFacts) -> Sequence[NDArray[np.uint8]]:
+        """Return the frames that a clip begins with, at working size."""
+        last = min(FIRST_FRAMES, facts.frames)
+        footage = clip.files[self.reads]
+        return list(read_frames(footage, facts.timeline, size=facts.size, frames=(0, last)))
 
     @staticmethod
     def _prompted_classes(segment: Segment, clip: Clip) -> Facts:
@@ -109,7 +122,7 @@ class Segment(Stage):
 
     name: ClassVar[str] = "segment"
     version: ClassVar[int] = 2
-    uses: ClassVar[tuple[str, ...]] = ("prompts", "size", "source_size")
+    uses: ClassVar[tuple[str, ...]] = ("prompts", "size", "source_size", "output_roles")
     writes: ClassVar[tuple[ArrayHandle, ...]] = (INPUT_MASKS, INPUT_LABELS)
     resources: ClassVar[Resources] = Resources(cpus=1)
     outside_key: ClassVar[tuple[str, ...]] = ("modules", "check")
@@ -177,15 +190,27 @@ class Segment(Stage):
         step.weights_digest  # noqa: B018 - looked up now: errors come before the run
         return step
 
-    def load(self) -> Segmenter:
-        """Return the network, loaded once a process."""
+    def load(self, roles: OutputRoles | None = None) -> Segmenter:
+        """Return the network, loaded once a process; of an ONNX model with its outputs' roles."""
         if self.modules:
             let_import(self.modules)
         names = (
             *("weights", "classes", "union", "mean", "std", "channels", "activation"),
             *("background", "output", "precision", "batch", "device", "scales", "flip"),
         )
-        return load_segmenter(self.segmenter, **{name: getattr(self, name) for name in names})
+        settings = {name: getattr(self, name) for name in names}
+        settings |= roles.to_json() if roles is not None else {}
+        return load_segmenter(self.segmenter, **settings)
+
+    def find_roles(
+        self, footage: Callable[[], Sequence[NDArray[np.uint8]]]
+    ) -> tuple[OutputRoles | None, tuple[str, ...]]:
+        """Return the roles of an ONNX model's outputs on a clip, and how they were found."""
+        names = ("mean", "std", "channels", "activation", "background", "output", "device")
+        if not is_onnx(self.segmenter):
+            return None, ()
+        settings = {name: getattr(self, name) for name in ("classes", *names)}
+        return find_output_roles(self.segmenter, footage(), **settings)
 
     def inputs(self, facts: Facts) -> tuple[Input, ...]:
         """Read each frame, and as many around it as the network looks back."""
@@ -194,14 +219,17 @@ class Segment(Stage):
     def run(self, window: Window) -> Arrays:
         """Return soft masks and labels."""
         span = window[FRAMES]
-        entries = ClipFacts(window.facts).prompts
+        facts = ClipFacts(window.facts)
+        entries = facts.prompts
         if self._frames_back:
             earlier = list(span.between(span.start, window.stop))
             every = self.load().segment_after(earlier, window.start - span.start)
         else:
             frames = list(span.array)
             every = (
-                self._cut_out(window, frames, entries) if entries else self._segment_frames(frames)
+                self._cut_out(window, frames, entries)
+                if entries
+                else self._segment_frames(frames, OutputRoles.from_json(facts.output_roles))
             )
         soft = [np.moveaxis(masks, 0, -1) for masks in every]
         return {
@@ -209,8 +237,10 @@ class Segment(Stage):
             "labels": np.stack([winning_classes(mask) for mask in soft]),
         }
 
-    def _segment_frames(self, frames: list[NDArray[np.uint8]]) -> list[NDArray[np.float32]]:
-        segmenter = self.load()
+    def _segment_frames(
+        self, frames: list[NDArray[np.uint8]], roles: OutputRoles | None
+    ) -> list[NDArray[np.float32]]:
+        segmenter = self.load(roles)
         batches = (
             segmenter.segment_all(frames[low : low + segmenter.batch])
             for low in range(0, len(frames), segmenter.batch)

@@ -14,6 +14,7 @@ from steadymask.cli.terminal import line
 
 MOST_LISTED = 8  # classes of a segmenter
 READING_S = 300  # spent on masks at most
+TRYING_S = 60  # spent on a segmenter whose outputs are read by each clip's frames, at most
 
 
 class MaskReadings:
@@ -27,25 +28,35 @@ class MaskReadings:
 
     def __init__(self, steps: Sequence[Step]) -> None:
         self._steps, self._texts, self._left = steps, list[str](), 0
-        self._segmenter_told = False
+        self._of_segmenter: list[list[str]] = []
         self._until = time.monotonic() + READING_S
+        self._tried_until = time.monotonic() + TRYING_S
 
     def add(self, clip: Clip, facts: Mapping[str, Any]) -> None:
         """Look at the masks of a clip, unless time is up and the store does not know them.
 
-        A segmenter is loaded for the first clip alone: it is read alike for all.
+        What a segmenter gives is told for the first clip; and for each other on which the outputs
+        of an ONNX model are read otherwise, as long as there is time.
         """
         if not has_masks(clip):
-            if not self._segmenter_told:
-                self._segmenter_told = True
-                texts = describe_segmenter(clip, self._steps, facts)
-                self._texts += [f"segmenter, on {line(clip.name)}: {line(text)}" for text in texts]
+            self._add_segmenter(clip, facts)
             return
         if time.monotonic() > self._until and "mask_reading" not in facts:
             self._left += 1
             return
         texts = describe_masks(clip, self._steps, facts)
         self._texts += [f"masks of {line(clip.name)}: {line(text)}" for text in texts]
+
+    def _add_segmenter(self, clip: Clip, facts: Mapping[str, Any]) -> None:
+        """Tell how a segmenter is read on a clip, unless the same was told of another."""
+        if self._of_segmenter:
+            in_time = time.monotonic() < self._tried_until or "classes" in facts
+            if not (in_time and reads_by_clip(self._steps)):
+                return
+        texts = describe_segmenter(clip, self._steps, facts)
+        if texts not in self._of_segmenter:
+            self._of_segmenter.append(texts)
+            self._texts += [f"segmenter, on {line(clip.name)}: {line(text)}" for text in texts]
 
     def print_to(self, console: Console) -> None:
         """Print a line a reading and a note, and how many clips were not looked at."""
@@ -89,6 +100,12 @@ def describe_masks(clip: Clip, steps: Sequence[Step], facts: Mapping[str, Any]) 
 def has_masks(clip: Clip) -> bool:
     """Return whether a clip's masks are files, and not made by a segmenter."""
     return bool({"masks", "keyframes"} & clip.files.keys())
+
+
+def reads_by_clip(steps: Sequence[Step]) -> bool:
+    """Return whether the segmenter of a plan is read by the frames of each clip."""
+    segmenter = next((str(getattr(s, "segmenter", "")) for s in steps if s.name == "segment"), "")
+    return segmenter.lower().endswith(".onnx")
 
 
 def describe_segmenter(clip: Clip, steps: Sequence[Step], facts: Mapping[str, Any]) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,13 +19,8 @@ from stages.models.segmenters.context_blending.settings import (
     read_settings,
 )
 from stages.models.segmenters.function import FunctionSegmenter, function_digest, let_import
-from stages.models.segmenters.onnx import (
-    Activation,
-    Background,
-    ChannelOrder,
-    OnnxSegmenter,
-    onnx_digest,
-)
+from stages.models.segmenters.onnx import ChannelOrder, OnnxSegmenter, onnx_digest
+from stages.models.segmenters.onnx_roles import Activation, Background, OutputRoles
 from stages.models.segmenters.rembg import PREFIX as REMBG
 from stages.models.segmenters.rembg import RembgSegmenter, rembg_digest
 from stages.models.segmenters.torchvision import TorchvisionSegmenter, torchvision_digest
@@ -41,11 +37,14 @@ __all__ = [
     "Activation",
     "Background",
     "ChannelOrder",
+    "OutputRoles",
     "Precision",
     "Segmenter",
     "check_scales",
+    "find_output_roles",
     "frames_back",
     "is_function",
+    "is_onnx",
     "let_import",
     "load_segmenter",
     "segmenter_digest",
@@ -92,9 +91,10 @@ def load_segmenter(
         [-1, 1] with 0.5 and 0.5, in [0, 1] with 0 and 1, in [0, 255] with 0 and 1/255.
     channels : {"rgb", "bgr"}
         Order in which an ONNX model takes the channels.
-    activation : {"auto", "softmax", "sigmoid", "none"}
+    activation : {"auto", "softmax", "sigmoid", "none", "grey", "labels"}
         From an ONNX model's output to probabilities; auto: none if values are in [0, 1], else
-        sigmoid for one channel and softmax for several.
+        sigmoid for one channel and softmax for several. Grey: it is in 255ths; labels: it has
+        the numbers of `classes`.
     background : {"auto", "first", "none"}
         Whether the first of an ONNX model's channels is the background; auto: if the channels
         exclude one another, as those of a softmax do.
@@ -121,7 +121,7 @@ def load_segmenter(
     inner: Segmenter
     if is_function(spec):
         inner = FunctionSegmenter(spec, classes)
-    elif _is_onnx(spec):
+    elif is_onnx(spec):
         inner = OnnxSegmenter(
             Path(spec),
             classes=classes,
@@ -138,6 +138,34 @@ def load_segmenter(
     if classes or union:
         inner = _ChosenClasses(inner, classes, union=union)
     return _augmented(inner, spec, scales, flip=flip)
+
+
+def find_output_roles(
+    spec: str, frames: Sequence[NDArray[np.uint8]], **settings: Any
+) -> tuple[OutputRoles, tuple[str, ...]]:
+    """Return how an ONNX model's outputs are read, from what they give for a clip's first frames.
+
+    Parameters
+    ----------
+    spec : str
+        A file.onnx.
+    frames : sequence of ndarray, shape (H, W, 3), uint8
+    **settings
+        Those of `OnnxSegmenter`: classes, mean, std, channels, activation, background, output,
+        device.
+
+    Returns
+    -------
+    OutputRoles and tuple of str
+        The roles, to be given to `load_segmenter`, and how they were found, in words.
+
+    Raises
+    ------
+    ConfigError, InputError
+        As `load_segmenter`; and where two readings of the outputs are possible.
+    """
+    segmenter = OnnxSegmenter(Path(spec), frames=frames, **settings)
+    return segmenter.roles, segmenter.notes
 
 
 def _load_network(
@@ -187,7 +215,7 @@ def segmenter_digest(spec: str, *, weights: str = "") -> str:
     """
     if is_function(spec):
         return function_digest(spec)
-    if _is_onnx(spec):
+    if is_onnx(spec):
         return onnx_digest(Path(spec))
     if spec.startswith(TRANSFORMERS):
         return transformers_digest(spec)
@@ -200,7 +228,7 @@ def segmenter_digest(spec: str, *, weights: str = "") -> str:
 
 def is_function(spec: str) -> bool:
     """Return whether a segmenter is a user's own ``module:function``."""
-    if ":" not in spec or _is_onnx(spec) or is_video_network(spec):
+    if ":" not in spec or is_onnx(spec) or is_video_network(spec):
         return False
     return not spec.startswith((TRANSFORMERS, REMBG))
 
@@ -216,7 +244,8 @@ def frames_back(spec: str) -> int:
     return read_settings(network_file(spec)).reach if is_video_network(spec) else 0
 
 
-def _is_onnx(spec: str) -> bool:
+def is_onnx(spec: str) -> bool:
+    """Return whether a segmenter is an ONNX file."""
     return spec.lower().endswith(".onnx")
 
 

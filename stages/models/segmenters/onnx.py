@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,11 +16,17 @@ from pipeline.errors import ConfigError, InputError
 from stages.models.segmenters.base import RGB, Segmenter, fitted, normalised, resized, scaled
 from stages.models.segmenters.onnx_files import external_files
 from stages.models.segmenters.onnx_outputs import choose_output
+from stages.models.segmenters.onnx_roles import (
+    SLACK,
+    Activation,
+    Background,
+    OutputRoles,
+    activated_output,
+    settle_reading,
+)
 from stages.models.weights import file_digest, reason
 
-Activation = Literal["auto", "softmax", "sigmoid", "none"]
 ChannelOrder = Literal["rgb", "bgr"]
-Background = Literal["auto", "first", "none"]
 
 DTYPES: dict[str, Any] = {
     "tensor(float)": np.float32,
@@ -29,10 +36,8 @@ DTYPES: dict[str, Any] = {
 }
 PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 STRIDE = 32  # sides that a model leaves open become multiples of it
-PROBE_SIDE = 256  # of the picture that tells what such a model gives
+PROBE_SIDE = 256  # of the picture of noise that tells what such a model gives
 COARSEST = 64  # input pixels a side to one of the output
-SUM_SLACK = 2e-2  # of probabilities that exclude one another, as half floats have it
-SLACK = 1e-3  # probabilities may leave [0, 1] by so much, as half floats do
 CLASSES_KEY = "steadymask.classes"  # in a model's metadata: the foreground's labels, a JSON list
 
 
@@ -48,10 +53,11 @@ class OnnxSegmenter(Segmenter):
       independent, without a background. Labels are 1, 2, … or what the model's metadata say under
       `CLASSES_KEY`, as those of students do;
     * one float channel, the probability of the foreground;
-    * integer labels, for which `classes` must be given.
+    * labels, integers or whole floats, for which `classes` must be given.
 
-    What kind it is and whether it still needs an activation is found once, from a picture of noise,
-    and is said in `notes`. It runs on one thread: with more the last bits would vary.
+    What kind it is and whether it still needs an activation is found once, from a picture of noise
+    and the `frames` of a clip, and is said in `notes`; `roles` are the settings that say the same.
+    It runs on one thread: with more the last bits would vary.
 
     A model of a fixed size sees a picture at a scale below 1 smaller on the same canvas; above 1
     there is no room for it.
@@ -69,37 +75,61 @@ class OnnxSegmenter(Segmenter):
         background: Background = "auto",
         output: str = "",
         device: str = "cpu",
+        frames: Sequence[NDArray[np.uint8]] = (),
     ) -> None:
         self._path, self._mean, self._std, self._channels = path, mean, std, channels
         self._session = open_session(path, device)
         self._read_input()
-        canvas = self._canvas_size(PROBE_SIDE, PROBE_SIDE)
+        pictures = [_noise_picture(*self._canvas_size(PROBE_SIDE, PROBE_SIDE)), *frames]
         names = [entry.name for entry in self._session.get_outputs()]
-        answers = dict(
-            zip(names, self._model_outputs(_noise_picture(*canvas), canvas, names), strict=True)
-        )
-        self._output, note = choose_output(
-            path, {name: self._try_planes(out, canvas) for name, out in answers.items()}, output
-        )
-        probe = self._planes(answers[self._output], canvas)
-        self._labels = probe.dtype.kind in "bui"
+        samples = self._sample_outputs(pictures, names)
+        self._output, note = choose_output(path, samples, output, frames)
+        every = [planes for planes in samples[self._output] if not isinstance(planes, str)]
+        self._labels = every[0].dtype.kind in "bui" or activation == "labels"
         self._activation: Activation = "none"
         self._first = False
         if self._labels:
-            self.class_ids = _given_classes(path, classes, probe)
+            self._activation = "labels"
+            self.class_ids = _given_classes(path, classes, every[0])
         else:
             named = CLASSES_KEY in self._model_metadata()
-            self._activation, self._first = _settled_output(
-                activation, "first" if named else background, probe, path
-            )
-            self.class_ids = self._named_classes(len(probe) - self._first)
-        self.notes = (f"{path.name}: {note}; {self._output_words(len(probe))}",)
+            self._activation, self._first = settle_reading(
+                path, every, every[1:],
+                activation=activation, background="first" if named else background,
+            )  # fmt: skip
+            self.class_ids = self._named_classes(len(every[0]) - self._first)
+        self.roles = OutputRoles(self._output, self._activation, "first" if self._first else "none")
+        self.notes = (f"{path.name}: {note}; {self._output_words(len(every[0]))}",)
+
+    def _sample_outputs(
+        self, pictures: Sequence[NDArray[np.uint8]], names: list[str]
+    ) -> dict[str, list[NDArray[Any]] | str]:
+        """Return by output what it gives for each picture, (C, h, w), or why that is no mask."""
+        samples: dict[str, list[NDArray[Any]] | str] = {name: [] for name in names}
+        for picture in pictures:
+            canvas, (rows, columns) = self._placed_size(picture.shape[0], picture.shape[1], 1)
+            answers = self._model_outputs(fitted(picture, rows, columns), canvas, names)
+            for name, out in zip(names, answers, strict=True):
+                planes = self._try_planes(out, canvas)
+                known = samples[name]
+                if isinstance(planes, str) or isinstance(known, str):
+                    samples[name] = planes if isinstance(planes, str) else known
+                    continue
+                height, width = planes.shape[1:]
+                bottom, right = rows * height / canvas[0], columns * width / canvas[1]
+                known.append(planes[:, : math.ceil(bottom), : math.ceil(right)])
+        return samples
 
     def _output_words(self, channels: int) -> str:
         """Return how the output is read."""
         if self._labels:
-            return "read as labels"
-        kind = {"none": "probabilities", "sigmoid": "logits (sigmoid)", "softmax": "logits"}
+            return "read as labels (segment.classes)"
+        kind = {
+            "none": "probabilities",
+            "sigmoid": "logits (sigmoid)",
+            "softmax": "logits",
+            "grey": "probabilities in 255ths",
+        }
         if channels == 1:
             return f"read as one foreground, {kind[self._activation]}"
         which = (
@@ -122,7 +152,7 @@ class OnnxSegmenter(Segmenter):
 
     def _soft_masks(self, out: NDArray[Any]) -> NDArray[np.float32]:
         """Return the foreground's probabilities from all channels (C, h, w)."""
-        soft = _activated_output(out.astype(np.float32), self._activation)
+        soft = activated_output(out.astype(np.float32), self._activation)
         low, high = float(soft.min()), float(soft.max())
         if not (low >= -SLACK and high <= 1 + SLACK):  # NaN is neither
             raise InputError(
@@ -314,40 +344,3 @@ def _has_aspect(shape: tuple[int, ...], size: tuple[int, int]) -> bool:
     (rows, columns), (height, width) = shape, size
     alike = abs(rows * width - columns * height) <= max(height, width)
     return alike and rows * COARSEST >= height
-
-
-def _settled_output(
-    activation: Activation, background: Background, probe: NDArray[Any], path: Path
-) -> tuple[Activation, bool]:
-    """Return the activation that an output needs, and whether its first channel is background."""
-    if activation == "softmax" and len(probe) == 1:
-        raise ConfigError(
-            "segment.activation = 'softmax': expected sigmoid or none, because the output of "
-            f"{path} has one channel"
-        )
-    if len(probe) == 1 and background == "first":
-        raise ConfigError(
-            f"segment.background = 'first': expected none, because the output of {path} has one "
-            "channel"
-        )
-    ready = bool(probe.min() >= -SLACK and probe.max() <= 1 + SLACK)
-    if len(probe) == 1:
-        return ("none" if ready else "sigmoid") if activation == "auto" else activation, False
-    if activation == "auto":
-        activation = "none" if ready else ("sigmoid" if background == "none" else "softmax")
-    if background == "auto":
-        sums = probe.astype(np.float32).sum(axis=0)
-        exclude = activation == "softmax" or bool((np.abs(sums - 1) <= SUM_SLACK).all())
-        background = "first" if exclude and activation != "sigmoid" else "none"
-    return activation, background == "first"
-
-
-def _activated_output(out: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
-    """Return probabilities (C, h, w), background included where there are several channels."""
-    if activation == "sigmoid":
-        return np.asarray(0.5 + 0.5 * np.tanh(out / 2), np.float32)  # exp would overflow
-    if activation == "softmax":
-        with np.errstate(invalid="ignore"):  # infinite logits: NaN, which is refused
-            powers = np.exp(out - out.max(axis=0))
-        return np.asarray(powers / powers.sum(axis=0), np.float32)
-    return out
