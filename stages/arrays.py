@@ -110,6 +110,16 @@ OVERLAP = ArrayHandle(
 )  # fmt: skip
 
 
+def arrays_of(stage: str) -> tuple[ArrayHandle, ...]:
+    """Return the handles of the arrays that a stage writes, in the order of this file.
+
+    >>> [array.name for array in arrays_of("visibility")]
+    ['seen']
+    """
+    handles = [value for value in globals().values() if isinstance(value, ArrayHandle)]
+    return tuple(handle for handle in handles if handle.stage == stage)
+
+
 def input_masks(sparse: bool) -> tuple[ArrayHandle, ArrayHandle]:
     """Return the handles of the masks and labels to start from: filled where frames had none."""
     return (CARRIED_MASKS, CARRIED_LABELS) if sparse else (INPUT_MASKS, INPUT_LABELS)

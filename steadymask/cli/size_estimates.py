@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from pipeline.stage import Facts, Step
+from stages.arrays import arrays_of
 from stages.facts import ClipFacts
 
 if TYPE_CHECKING:
@@ -22,28 +23,19 @@ FRAME = 3.0
 FLOW = 1.95  # both directions, in 1/64 px, to one neighbour; flow of DIS, composed beyond the next
 VISIBILITY = 0.046  # one neighbour
 TRUST = 0.02  # a class, on the grid of the flow
-MASKS = {  # first class, every other class (bmx-trees: four)
+MASKS = {  # by stage that writes soft masks: first class, every other class (bmx-trees: four)
     "segment": (0.078, 0.012),
+    # Key frames twelve apart at 854x480: dog 0.32, bmx-trees with two classes 0.44.
+    "carry": (0.45, 0.05),
     "refine": (0.62, 0.06),
     "smooth": (0.78, 0.09),
 }
-# Key frames twelve apart at 854x480: dog 0.32, bmx-trees with two classes 0.44.
-CARRIED = (0.45, 0.05)  # of the carry stage: first class, every other class
 SOURCE_MASKS = {"": 0.0, "source_labels": 0.03, "source_soft": 0.1}  # at the source's size; a class
 FLOW_STEPS = {64: 1.0, 32: 0.8, 16: 0.65}  # of a pixel: the same flows rounded, share of the bytes
 
 BLOCK = 4096  # that a file takes beyond its own, at most
-# What half-filled blocks of 4 KB take besides, bytes a frame, whatever its size.
-BLOCKS = {
-    "ingest": BLOCK,
-    "segment": 2 * BLOCK,
-    "flow": BLOCK,
-    "visibility": BLOCK,
-    "trust": 2 * BLOCK,
-    "refine": 2 * BLOCK,
-    "smooth": 2 * BLOCK,
-    "measure": 2 * BLOCK,  # its files are of many frames
-}
+COUNTS = 2 * BLOCK  # of the measure stage, a frame: its files are of many frames
+PICTURE_AXES = ({"H", "W"}, {"h", "w"})  # arrays with such axes have a file a frame
 
 # Of pseudo-labels, likewise measured: pictures of ten clips of DAVIS and CamVid, the rest of nine
 # masks of them (dog with those of OSVOS: certainty 0.48, the others up to 0.21); bytes per pixel.
@@ -103,14 +95,34 @@ def needed_bytes(
     pairs = 2 * radius * max(round(rows * scale), 1) * max(round(columns * scale), 1)
     a_frame = {
         "ingest": FRAME * pixels,
+        "segment": mask_bytes("segment", pixels, classes),
         "flow": FLOW * FLOW_STEPS[steps] * pairs,
         "visibility": VISIBILITY * pairs,
         "trust": TRUST * classes * pairs / (2 * radius),
-        "measure": 0.0,
+        "refine": mask_bytes("refine", pixels, classes),
+        "smooth": mask_bytes("smooth", pixels, classes),
+        "measure": COUNTS,
     }
-    for stage, (first, other) in MASKS.items():
-        a_frame[stage] = (first + other * max(classes - 1, 0)) * pixels
-    return {stage: round(frames * (a_frame[stage] + blocks)) for stage, blocks in BLOCKS.items()}
+    return {
+        stage: round(frames * (content + block_bytes(stage))) for stage, content in a_frame.items()
+    }
+
+
+def mask_bytes(stage: str, pixels: int, classes: int) -> float:
+    """Return the bytes that the masks of a frame take, without half-filled blocks."""
+    first, other = MASKS[stage]
+    return (first + other * max(classes - 1, 0)) * pixels
+
+
+def block_bytes(stage: str) -> int:
+    """Return the bytes a frame that half-filled blocks of 4 KB take besides, whatever its size.
+
+    >>> block_bytes("flow"), block_bytes("smooth"), block_bytes("measure")
+    (4096, 8192, 0)
+    """
+    arrays = [array for array in arrays_of(stage) if not array.optional]
+    pictures = [a for a in arrays if any(axes <= set(a.shape or ()) for axes in PICTURE_AXES)]
+    return BLOCK * len(pictures)
 
 
 def label_bytes(step: PseudoLabels, facts: Facts) -> int:
@@ -164,10 +176,11 @@ def clip_bytes(steps: Sequence[Step], facts: Facts) -> dict[str, int]:
     needed = needed_bytes(known.frames, rows, columns, classes=classes, **how)
     stages = {step.name for step in steps}
     if "carry" in stages:
-        a_pixel = CARRIED[0] + CARRIED[1] * max(classes - 1, 0)
-        needed["carry"] = round(known.frames * (a_pixel * rows * columns + 2 * BLOCK))
+        carried = mask_bytes("carry", rows * columns, classes)
+        needed["carry"] = round(known.frames * (carried + block_bytes("carry")))
     if "cover" in stages:
-        needed["cover"] = round(known.frames * (COVER * classes * rows * columns + BLOCK))
+        covers = COVER * classes * rows * columns
+        needed["cover"] = round(known.frames * (covers + block_bytes("cover")))
     if known.source_masks:
         layers = classes if known.source_masks == "source_soft" else 1
         a_frame = SOURCE_MASKS[known.source_masks] * layers * math.prod(known.source_size) + BLOCK

@@ -8,11 +8,18 @@ import pytest
 from pipeline.stage import Stage
 from pipeline.store.inventory import take_stock
 from pipeline.store.store import Store
-from stages.catalogue import build_steps
+from stages.arrays import SOURCE_MASKS as ARRAYS_AT_SOURCE
+from stages.arrays import arrays_of
+from stages.catalogue import build_steps, step_types
+from stages.media.results.settings import MODULES
 from stages.pseudo_labels.stage import PseudoLabels
 from steadymask.cli.main import main
 from steadymask.cli.size_estimates import (
     BLOCK,
+    MASKS,
+    RESULTS,
+    SOURCE_MASKS,
+    block_bytes,
     clip_bytes,
     label_bytes,
     needed_bytes,
@@ -192,11 +199,40 @@ def test_every_stage_that_stores_arrays_is_counted():
     assert set(clip_bytes(steps, facts)) == writing | {"ingest", "segment"}
 
 
+def test_every_stage_that_stores_soft_masks_has_a_figure():
+    def is_soft_mask(array):
+        return (array.name, array.dtype, array.shape) == ("masks", "uint8", ("H", "W", "C"))
+
+    stages = {
+        name for name in step_types(segmenter=False) if any(map(is_soft_mask, arrays_of(name)))
+    }
+    assert set(MASKS) == stages
+
+
+def test_arrays_of_a_stage_are_those_that_it_writes():
+    for name, step in step_types(segmenter=False).items():
+        assert set(arrays_of(name)) == set(step.writes), name
+
+
+def test_every_array_with_a_file_a_frame_takes_a_block_more():
+    blocks = {name: block_bytes(name) // BLOCK for name in step_types(segmenter=False)}
+    stored = {name: count for name, count in blocks.items() if count}
+    assert stored == {
+        "ingest": 1, "segment": 2, "flow": 1, "carry": 2, "visibility": 1, "trust": 2,
+        "refine": 2, "smooth": 2, "cover": 1,
+    }  # fmt: skip
+
+
+def test_every_format_and_every_kind_of_masks_at_the_source_s_size_has_a_figure():
+    assert set(RESULTS) == set(MODULES) - {"coverage"}  # a few kilobytes of JSON a clip
+    assert set(SOURCE_MASKS) == {"", *ARRAYS_AT_SOURCE}
+
+
 def test_carried_masks_are_counted_where_there_are_key_frames():
     facts = {"frames": 50, "size": [480, 854], "source_size": [480, 854], "classes": [1]}
     without, _ = build_steps({}, "test")
     carrying, _ = build_steps({}, "test", key_frames=True)
     assert "carry" not in clip_bytes(without, facts)
     two = clip_bytes(carrying, facts | {"classes": [1, 2]})["carry"]
-    assert two > 50 * 480 * 854 * 0.44  # measured, see `CARRIED`
+    assert two > 50 * 480 * 854 * 0.44  # measured, see `MASKS`
     assert two > clip_bytes(carrying, facts)["carry"]
