@@ -16,7 +16,7 @@ from pipeline.stage import ArrayHandle, Arrays, Facts, Input, Resources, Span, S
 from stages.arrays import FLOW, FRAMES, neighbour_offsets
 from stages.models.flow.contract import FlowRun
 from stages.models.flow.load import load_flow, open_run
-from stages.models.flow.registry import FlowChoice, find_method
+from stages.models.flow.registry import FAMILY_NAMES, METHOD_NAMES, FlowChoice, find_method
 from stages.models.flow.settings import NetworkSettings, Precision
 from stages.ops.fixed_point import pack_flow
 from stages.ops.warp import compose_flows
@@ -35,7 +35,8 @@ class Flow(Stage):
 
     method: str = Field(
         "dis",
-        description="dis, deepflow, the name of a ptlflow model (gma, raft, …), or module:function",
+        description=f"{METHOD_NAMES}, the name of a ptlflow model ({FAMILY_NAMES}, …), or "
+        "module:function",
     )
     preset: Literal["ultrafast", "fast", "medium"] = Field("medium", description="of dis")
     weights: str = Field("", description="of a ptlflow model: name of a checkpoint, or a path")
@@ -45,7 +46,7 @@ class Flow(Stage):
         "composed", description="flow to frames beyond the next: composed, or estimated"
     )
     iterations: int = Field(
-        0, ge=0, description="of raft, raft_small, gma; 0: as many as the network takes by itself"
+        0, ge=0, description=f"of {FAMILY_NAMES}; 0: as many as the network takes by itself"
     )
     far_iterations: int = Field(
         0,
@@ -54,15 +55,13 @@ class Flow(Stage):
         "next, from nothing",
     )
     precision: Precision = Field(
-        "fp32", description="of the update of raft, raft_small, gma: fp32 or bf16"
+        "fp32", description=f"of the update of {FAMILY_NAMES}: fp32 or bf16"
     )
     steps: Literal[64, 32, 16] = Field(
         64, description="to a pixel that are kept; 32 takes a fifth less room, 16 a third"
     )
     device: str = Field("cpu", description="of a ptlflow model: cpu or cuda")
-    recorded: bool = Field(
-        True, description="raft, raft_small, gma on a GPU: iterations as a CUDA graph"
-    )
+    recorded: bool = Field(True, description=f"{FAMILY_NAMES} on a GPU: iterations as a CUDA graph")
 
     options: dict[str, Any] = Field(
         default_factory=dict, description="of a method of your own: its keyword arguments"

@@ -14,6 +14,7 @@ from rich.progress import track
 
 from pipeline.errors import ConfigError
 from pipeline.exit_status import ExitStatus
+from stages.models.flow.registry import METHOD_NAMES
 from steadymask.cli.score_tables import (
     Conditions,
     describe_sizes,
@@ -74,7 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument(
         "--flow", default="other",
-        help="dis, deepflow or a ptlflow model; by default not the one that made the masks",
+        help=f"{METHOD_NAMES} or a ptlflow model; by default not the one that made the masks",
     )  # fmt: skip
     parser.add_argument(
         "--flow-weights", default="", metavar="NAME|FILE", help="weights of a ptlflow model"

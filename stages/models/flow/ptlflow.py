@@ -10,7 +10,7 @@ import difflib
 import io
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
@@ -36,28 +36,35 @@ DEFAULTS = NetworkSettings()
 
 
 def load_flow_network(
-    name: str, weights: str, device: str = "cpu", settings: NetworkSettings = DEFAULTS
+    name: str,
+    weights: str,
+    device: str = "cpu",
+    settings: NetworkSettings = DEFAULTS,
+    *,
+    known: Collection[str] = (),
 ) -> FlowModel:
     """Return a network that estimates flow between two RGB pictures (H, W, 3).
 
     Parameters
     ----------
     name : str
-        Of a ptlflow model: gma, raft, raft_small, sea_raft_s, …
+        Of a ptlflow model, such as sea_raft_s.
     weights : str
         Name of one of the model's checkpoints ("things", "sintel", …), a path, or "random": seeded,
         for tests only.
     device : str
         "cpu" or "cuda".
     settings : NetworkSettings
-        Of raft, raft_small and gma.
+        Of the models of `FAMILY`.
+    known : collection of str
+        Names that the setting takes besides, for messages.
 
     Returns
     -------
     callable
         Gives flow (2, H, W) float32, pixels, x before y. Any size will do: the border is repeated
-        up to what the network needs. The result depends on nothing but the pair. Raft, raft_small
-        and gma are a `stages.models.flow.raft.family.RaftFamily`, which runs many pairs faster.
+        up to what the network needs. The result depends on nothing but the pair. Models of
+        `FAMILY` are a `stages.models.flow.raft.family.RaftFamily`, which runs many pairs faster.
 
     Raises
     ------
@@ -67,7 +74,7 @@ def load_flow_network(
     InputError
         If the weights cannot be had, or are another model's.
     """
-    model_type = _find_model(name)
+    model_type = _find_model(name, known)
     settings.check(name)
     path = _weights_path(model_type, name, weights)
     with _without_warnings(), seeded():
@@ -104,31 +111,37 @@ class _OwnForward:
         return cut_back(answer["flows"][0, 0].float().cpu().numpy(), first.shape[:2])
 
 
-def weights_digest(name: str, weights: str) -> str:
+def weights_digest(name: str, weights: str, *, known: Collection[str] = ()) -> str:
     """Return the SHA-256 of the weights that `load_flow_network` would take, for keys.
+
+    Parameters
+    ----------
+    name, weights, known
+        As for `load_flow_network`.
 
     Raises
     ------
     ConfigError, InputError
         As `load_flow_network`.
     """
-    path = _weights_path(_find_model(name), name, weights)
+    path = _weights_path(_find_model(name, known), name, weights)
     return file_digest(path) if path is not None else RANDOM_DIGEST
 
 
-def _find_model(name: str) -> Any:
+def _find_model(name: str, known: Collection[str]) -> Any:
     """Return the class of a model; the first import of ptlflow also prints."""
     with _without_warnings(), redirect_stdout(io.StringIO()):
         import ptlflow
 
-        known = ptlflow.get_model_names()
-        if name in known:
+        networks = ptlflow.get_model_names()
+        if name in networks:
             return ptlflow.get_model_reference(name)
-    near = difflib.get_close_matches(name, known, n=3)
-    hint = f": did you mean {', '.join(near)}?" if near else f", such as gma; got {name!r}"
+    near = difflib.get_close_matches(name, [*known, *networks], n=3)
+    hint = f": did you mean {', '.join(near)}?" if near else f", such as {', '.join(FAMILY)}"
+    others = "".join(f"{other}, " for other in known)
     raise ConfigError(
-        f"flow.method = {name!r}: expected dis, deepflow, module:function, or one of ptlflow's "
-        f"{len(known)} networks{hint}"
+        f"flow.method = {name!r}: expected {others}module:function, or one of ptlflow's "
+        f"{len(networks)} networks{hint}"
     )
 
 

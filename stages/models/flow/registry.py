@@ -21,7 +21,7 @@ from pipeline.plugins import code_digest, let_import, load_plugin, plugin_points
 from stages.models.flow.contract import FlowModel
 from stages.models.flow.deepflow import DeepFlow
 from stages.models.flow.dis import DisFlow, Preset
-from stages.models.flow.settings import NetworkSettings
+from stages.models.flow.settings import FAMILY, NetworkSettings
 
 ENTRY_POINTS = "steadymask.flow_methods"
 OWN_NETWORK = NetworkSettings()
@@ -90,7 +90,7 @@ class NetworkMethod(FlowMethod):
         from stages.models.flow.ptlflow import load_flow_network
 
         model: FlowModel = load_flow_network(
-            choice.method, choice.weights, choice.device, choice.network
+            choice.method, choice.weights, choice.device, choice.network, known=known_methods()
         )
         return model
 
@@ -98,7 +98,7 @@ class NetworkMethod(FlowMethod):
         """Return the digest of the weights, which are downloaded if need be."""
         from stages.models.flow.ptlflow import weights_digest
 
-        return weights_digest(choice.method, choice.weights)
+        return weights_digest(choice.method, choice.weights, known=known_methods())
 
 
 class PluginMethod(FlowMethod):
@@ -155,6 +155,16 @@ class _CheckedFlow:
 
 METHODS: dict[str, FlowMethod] = {"dis": DisMethod(), "deepflow": DeepFlowMethod()}
 """The methods that come with the program; other names are of ptlflow's networks."""
+
+
+METHOD_NAMES = ", ".join(METHODS)
+FAMILY_NAMES = ", ".join(FAMILY)
+"""For texts: the methods that come with the program, and the networks that it runs itself."""
+
+
+def known_methods() -> tuple[str, ...]:
+    """Return the names of methods that are no networks: the program's, and installed packages'."""
+    return (*METHODS, *plugin_points(ENTRY_POINTS))
 
 
 def find_method(name: str) -> FlowMethod:
