@@ -80,7 +80,7 @@ class MaskClasses(MaskReading, Source):
     """The meaning of the values in the masks, and the classes: one pass through all of them."""
 
     name: ClassVar[str] = "classes"
-    version: ClassVar[int] = 7
+    version: ClassVar[int] = 8
     reads: ClassVar[str] = "masks"
     also_reads: ClassVar[tuple[str, ...]] = ("keyframes", "legend")
     uses: ClassVar[tuple[str, ...]] = ("frames", "size", "source_size", "timeline")
@@ -129,7 +129,7 @@ class ImportMasks(MaskReading, Source):
     """Masks that the user has; see `stages.media.masks.open` for the formats."""
 
     name: ClassVar[str] = "segment"
-    version: ClassVar[int] = 5
+    version: ClassVar[int] = 6
     writes: ClassVar[tuple[ArrayHandle, ...]] = (
         INPUT_MASKS, INPUT_LABELS, SOURCE_LABELS, SOURCE_SOFT, EVIDENCE,
     )  # fmt: skip

@@ -44,7 +44,11 @@ class Axes:
         """Return one frame: labels, or soft masks by channel; later objects lie on top."""
         if not self.layers:
             return raw_of(where, values)
+        if self.last and _are_colours(values):
+            return Raw(where, np.ascontiguousarray(values))
         stack = np.moveaxis(values, -1, 0) if self.last else values
+        if _is_grey_picture(stack):
+            return raw_of(where, stack[0])
         if stack.dtype.kind == "f" or len(stack) == 1:
             return raw_of(where, stack)
         return Raw(where, _join_objects(where, stack), labels_only=True)
@@ -58,6 +62,8 @@ def raw_of_frame(where: Path, array: NDArray[Any], size: tuple[int, int]) -> Raw
     InputError
         If it is none of these.
     """
+    if array.ndim == 4 and 1 in array.shape[:2]:  # SAM 2 has (N, 1, H, W)
+        array = array.squeeze(array.shape[:2].index(1))
     if array.ndim == 3:
         rows_first = same_shape((array.shape[0], array.shape[1]), size)
         if rows_first and array.dtype == np.uint8 and array.shape[2] in (3, 4):
@@ -67,6 +73,23 @@ def raw_of_frame(where: Path, array: NDArray[Any], size: tuple[int, int]) -> Raw
     if array.ndim != 3 or array.dtype.kind == "f" or len(array) == 1:
         return raw_of(where, array)
     return Axes(0, 1, layers=True).raw(where, array)
+
+
+def _are_colours(values: NDArray[Any]) -> bool:
+    """Return whether a frame (H, W, C) is of colours: 8 bits, three or four, no masks of 0 and 1.
+
+    What is all 0 is black, which both readings have for the background.
+    """
+    return bool(
+        values.dtype == np.uint8 and values.shape[-1] in (3, 4) and values.max(initial=0) != 1
+    )
+
+
+def _is_grey_picture(stack: NDArray[Any]) -> bool:
+    """Return whether a frame (3, H, W) is one grey picture three times."""
+    if stack.dtype != np.uint8 or len(stack) != 3 or stack.max(initial=0) < 2:
+        return False
+    return bool((stack[0] == stack[1]).all() and (stack[0] == stack[2]).all())
 
 
 def _join_objects(where: Path, stack: NDArray[Any]) -> NDArray[np.uint16]:

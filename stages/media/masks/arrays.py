@@ -29,6 +29,11 @@ from stages.media.masks.source import Known, MaskSource
 if TYPE_CHECKING:
     from stages.media.masks.contract import FootageFacts, ReadingChoices
 
+OBJECTS_ADVICE = (
+    ": they are not unpickled, since that may run code: save SAM 2's video_segments and other "
+    "dictionaries as np.savez(FILE, **{str(frame): array}), with arrays of labels (H, W) or of "
+    "objects (N, H, W)"
+)
 WIDEST = 16  # bytes of the widest number
 MOST_MAPPED = 2**44
 MOST_UNPACKED = 2**32  # of an array that can only be unpacked as a whole
@@ -235,4 +240,5 @@ def _naming_file(file: Path) -> Iterator[None]:
     try:
         yield
     except BROKEN as error:
-        raise InputError(f"{file}: not a plain array ({error})") from error
+        advice = OBJECTS_ADVICE if "Python objects" in str(error) else ""
+        raise InputError(f"{file}: not a plain array ({error}){advice}") from error

@@ -28,6 +28,8 @@ FEW_COLOURS = 256
 SHARE = 5e-4  # of the pixels inside of areas, from which a colour of a lossy codec is one
 APART = 64  # distance of two colours that a lossy codec can tell apart
 BLACK_WITHIN = 60  # distance from black, up to which a lossy codec's colour is the background
+VOID = 0xE0E0C0  # number 255 of the palette of PASCAL VOC: borders, which belong to no class
+VOID_NOTE = "#e0e0c0 is the void border of PASCAL VOC's palette, and is read as background"
 FEW_AREAS = (2, 64)
 FEWEST_BLENDS = 4  # fewer colours without an area may be thin classes
 FEWEST_FRAMES = 3  # of a clip, to tell that colours do not last
@@ -53,9 +55,10 @@ def read_colours(where: Path, census: Census) -> tuple[Legend, tuple[str, ...]]:
     if known:
         return _of_legend(where, census, known, colours, exact=exact)
     labels, names = _number(where, census, colours, exact=exact, pure=exact or bool(areas))
+    void = (VOID_NOTE,) if labels.get(VOID) == 0 else ()
     if exact:
-        return _legend(census, labels, names, colours, exact=True), ()
-    notes = (f"{len(colours)} colours were told apart; others take the nearest",)
+        return _legend(census, labels, names, colours, exact=True), void
+    notes = (f"{len(colours)} colours were told apart; others take the nearest", *void)
     legend = _legend(census, labels, names, colours, exact=False)
     if areas:
         blends = label_blends(labels, [c for c in census.colours if c not in labels])
@@ -112,9 +115,11 @@ def _number(
     known = {int(c): k for k, c in enumerate(packed(palette()))}
     if pure and all(c in known for c in rest):
         labels = {c: known[c] for c in rest}
+        if len(rest) > 1 and VOID in labels:
+            labels[VOID] = 0
     else:
         labels = {c: k for k, c in enumerate(rest, start=1)}
-    names = {label: name_of(c) for c, label in labels.items()}
+    names = {label: name_of(c) for c, label in labels.items() if label}
     return labels | ({} if background is None else {background: 0}), names
 
 

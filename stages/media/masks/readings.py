@@ -218,6 +218,13 @@ def _alpha(case: Case) -> Reading | None:
     if channel == "colour" or (solid and channel == "auto"):
         return None
     levels = census.alpha
+    if channel == "auto" and _holds_numbers(levels):
+        raise InputError(
+            f"{case.where}: transparency has the values {levels.values[0]} to {levels.values[-1]} "
+            "of 255, all below one half: numbers of objects and no transparency, as in bitmasks of "
+            "BDD100K, whose red is the category? set segment.channel=colour for classes by colour, "
+            "or alpha for soft masks; for objects save the numbers as grey PNG"
+        )
     reading = _transparency(levels)
     opaque = census.opaque_colours
     few = len(opaque) <= FEW and census.shown.slope <= SLOPE_OF_LABELS
@@ -233,6 +240,11 @@ def _alpha(case: Case) -> Reading | None:
     if len(opaque) == 1:
         return reading
     return None if few else reading
+
+
+def _holds_numbers(levels: Levels) -> bool:
+    """Return whether transparency never passes one half, with several values."""
+    return len(levels.values) > 1 and levels.values[-1] <= IGNORE // 2
 
 
 def _transparency(levels: Levels) -> Reading:
@@ -273,6 +285,8 @@ def _lossy_grey(case: Case) -> Reading:
 
 def _of_colours(case: Case, words: str) -> Reading:
     legend, notes = read_colours(case.where, case.census)
+    if _holds_numbers(case.census.alpha):  # segment.channel=colour: whatever is not transparent
+        legend = replace(legend, full=1)
     if case.choices.kind == "auto":
         check_lasting(case.where, case.census, legend)
     reading_words = f"{words}, classes by colour"

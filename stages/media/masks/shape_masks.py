@@ -53,7 +53,10 @@ class ShapeMasks(MaskSource):
         video, frames = select_video(path, content, footage, choices.video)
         if not frames:
             raise InputError(f"{path}: expected annotated frames of {footage.clip}, got none")
-        match = match_pictures(path, frames, footage, choices, named_by_id=content.named_by_id)
+        try:
+            match = match_pictures(path, frames, footage, choices, named_by_id=content.named_by_id)
+        except InputError as error:
+            raise InputError("; ".join([str(error), *content.notes])) from error
         self._frames_of = [None if k is None else frames[k] for k in match.chosen]
         self.absent = match.unknown(choices.missing)
         self.declared_empty = match.declared_empty(choices.missing)

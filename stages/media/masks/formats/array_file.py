@@ -79,6 +79,8 @@ def _is_clip(shape: tuple[int, ...], footage: FootageFacts) -> bool:
 
 
 def _is_frame(shape: tuple[int, ...], footage: FootageFacts) -> bool:
+    if len(shape) == 4 and 1 in shape[:2]:  # SAM 2 has (N, 1, H, W)
+        shape = shape[2:]
     sides = (shape[-2:], shape[:2]) if len(shape) == 3 else (shape[-2:],)
     return len(shape) in (2, 3) and any(same_shape((s[0], s[1]), footage.size) for s in sides)
 

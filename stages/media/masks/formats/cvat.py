@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree as ET
@@ -25,6 +26,10 @@ from stages.media.masks.json_files import read_bytes, read_start
 
 MARKS = re.compile(rb"<annotations>.{0,200}<(version|meta)>", re.S)
 REGIONS = ("polygon", "mask", "box", "ellipse")
+INTERPOLATED = (
+    "{name}: in {count} frames a track is neither drawn nor outside, which CVAT interpolates: they "
+    "have no mask here"
+)
 MOST_FRAMES = 5_000_000
 Size = tuple[int, int]
 
@@ -35,7 +40,10 @@ class CvatFile(AnnotationReader):
     name = "cvat"
     format = "CVAT XML, for images or for video"
     recognised_by = "`<annotations>` with `<version>` or `<meta>`"
-    ambiguity = "several tasks in one file: the clip's name, or `segment.video`"
+    ambiguity = (
+        "several tasks in one file: the clip's name, or `segment.video`; frames that a "
+        "track leaves to interpolation have no mask: `segment.missing`"
+    )
     suffixes = frozenset({".xml"})
 
     def recognise(self, path: Path) -> Confidence:
@@ -55,16 +63,17 @@ class CvatFile(AnnotationReader):
         except ET.ParseError as error:
             raise ValueError(f"no XML: {error}") from error
         left_out: set[str] = set()
+        notes: list[str] = []
         videos = _picture_frames(root, left_out) if root.find("image") is not None else {}
         order = [label.findtext("name", "") for label in root.iter("label")]
         if root.find("track") is not None:
-            videos |= _track_frames(root, left_out)
+            videos |= _track_frames(root, left_out, notes)
         if not videos:
             raise ValueError("expected images or tracks, got none")
         kinds = ", ".join(sorted(left_out))
-        notes = (f"shapes that are no regions are left out: {kinds}",) if left_out else ()
+        notes += [f"shapes that are no regions are left out: {kinds}"] if left_out else []
         names = tuple(dict.fromkeys(name for name in order if name))
-        return AnnotationSet(videos, order=names, notes=notes)
+        return AnnotationSet(videos, order=names, notes=tuple(notes))
 
 
 def _annotation_file(path: Path) -> Path:
@@ -94,15 +103,27 @@ def _picture_frames(root: ET.Element, left_out: set[str]) -> dict[str, tuple[Ann
     return {name: tuple(frames) for name, frames in videos.items()}
 
 
-def _track_frames(root: ET.Element, left_out: set[str]) -> dict[str, tuple[AnnotatedFrame, ...]]:
-    """Return the frames of tasks by number, with every track that is not outside."""
-    titles, sizes, lengths = _task_names(root), {}, {}
+def _task_extents(root: ET.Element) -> tuple[dict[str, Size], dict[str, int]]:
+    """Return rows and columns, and the number of frames, of each task."""
+    sizes, lengths = {}, {}
     for task in root.iter("task"):
         width = task.findtext("./original_size/width") or task.findtext(".//width") or "0"
         height = task.findtext("./original_size/height") or task.findtext(".//height") or "0"
         identity = task.findtext("id", "")
         sizes[identity] = int(height), int(width)
         lengths[identity] = int(task.findtext("size", "0"))
+    return sizes, lengths
+
+
+def _track_frames(
+    root: ET.Element, left_out: set[str], notes: list[str]
+) -> dict[str, tuple[AnnotatedFrame, ...]]:
+    """Return the frames of tasks by number, with every track that is not outside.
+
+    Frames in which a track is neither drawn nor outside are left to interpolation: they have no
+    mask, and are left out.
+    """
+    titles, (sizes, lengths) = _task_names(root), _task_extents(root)
     only = next(iter(titles), "")
     shapes: dict[str, dict[int, list[tuple[int, Shape]]]] = defaultdict(lambda: defaultdict(list))
     for track in root.iter("track"):
@@ -121,11 +142,28 @@ def _track_frames(root: ET.Element, left_out: set[str]) -> dict[str, tuple[Annot
         if length > MOST_FRAMES:
             raise ValueError(f"expected at most {MOST_FRAMES} frames, got {length}")
         name = titles.get(owner, "") if len(titles) > 1 else ""
+        tracks = [t for t in root.iter("track") if t.attrib.get("task_id", only) == owner]
+        open_frames = {k for track in tracks for k in _undrawn_frames(track, length)}
+        if open_frames:
+            notes.append(INTERPOLATED.format(name=name or "the file", count=len(open_frames)))
         videos[name] = tuple(
             AnnotatedFrame("", _by_depth(shapes[owner].get(k, ())), sizes.get(owner), number=k)
             for k in range(length)
+            if k not in open_frames
         )
     return videos
+
+
+def _undrawn_frames(track: ET.Element, length: int) -> Iterator[int]:
+    """Yield the frames from a track's first shape on where it is neither drawn nor outside."""
+    spans = sorted(
+        (int(entry.attrib["frame"]), entry.attrib.get("outside") == "1")
+        for entry in track
+        if entry.tag in REGIONS
+    )
+    for (start, outside), (stop, _) in pairwise([*spans, (length, True)]):
+        if not outside:
+            yield from range(start + 1, stop)
 
 
 def _by_depth(shapes: Any) -> tuple[Shape, ...]:
