@@ -9,7 +9,7 @@ from typing import Protocol
 from pipeline.plan import Task
 from pipeline.store.artifact import Manifest
 from pipeline.store.store import Store
-from pipeline.task_runner import perform_reported
+from pipeline.task_runner import produce_logging_errors
 
 Outcome = tuple[Task, Manifest | BaseException]
 
@@ -77,7 +77,7 @@ class InlineExecutor:
 
     def submit(self, task: Task) -> None:
         """Start a task."""
-        self._running[self._pool.submit(perform_reported, task, lambda: self._store)] = task
+        self._running[self._pool.submit(produce_logging_errors, task, lambda: self._store)] = task
 
     def next_done(self) -> Outcome:
         """Wait for a task to end; return it with its manifest or with what it raised."""

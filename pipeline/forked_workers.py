@@ -20,7 +20,7 @@ from pipeline.errors import LostError, PipelineError
 from pipeline.executor import Outcome
 from pipeline.plan import Task
 from pipeline.store.artifact import Manifest
-from pipeline.task_runner import perform_logged
+from pipeline.task_runner import produce_capturing_output
 
 Call = tuple[Task, str, int]  # the task, the URL of the store, bytes to keep in memory
 KILL_WAIT_S = 2.0
@@ -134,7 +134,7 @@ def _become_worker(
         threading.Thread(target=_receive_task, args=(connection, calls), daemon=True).start()
         while True:
             try:
-                outcome: Manifest | BaseException = perform_logged(*calls.get())
+                outcome: Manifest | BaseException = produce_capturing_output(*calls.get())
             except Exception as error:  # noqa: BLE001 - the other end deals with it
                 outcome = portable_error(error)
             connection.send(outcome)

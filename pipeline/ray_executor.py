@@ -15,7 +15,7 @@ from pipeline.plan import Task
 from pipeline.ray_connection import connect_ray
 from pipeline.stage import Resources
 from pipeline.store.artifact import Manifest
-from pipeline.task_runner import import_modules, perform_logged
+from pipeline.task_runner import import_modules, produce_capturing_output
 
 TICK_S = 1.0
 QUEUED = 2  # tasks in flight for each that runs, so that no worker waits for the driver
@@ -60,7 +60,7 @@ class RayExecutor:
         self._workers, self._slots, self._counted = workers, QUEUED * max(workers, 1), 0.0
         self._began, self._lost = time.monotonic(), 0
         connect_ray(address, workers, resources)
-        self._remote = ray.remote(perform_logged)
+        self._remote = ray.remote(produce_capturing_output)
 
     @property
     def slots(self) -> int:

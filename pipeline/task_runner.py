@@ -44,8 +44,8 @@ class StageError(PipelineError):
     """A stage failed on a clip; the text says where and why."""
 
 
-def perform_task(task: Task, store: Store) -> Manifest:
-    """Do a task and return the manifest of what it made; found in the store, it is not done again.
+def produce_manifest(task: Task, store: Store) -> Manifest:
+    """Return the manifest of what a task makes; found in the store, it is not made again.
 
     A store that cannot be reached is waited for.
 
@@ -69,34 +69,34 @@ def perform_task(task: Task, store: Store) -> Manifest:
     raise AssertionError
 
 
-def perform_reported(task: Task, find_store: Callable[[], Store]) -> Manifest:
-    """Do as `perform_task`; what it raises is written, with its traceback, to the task's log."""
+def produce_logging_errors(task: Task, find_store: Callable[[], Store]) -> Manifest:
+    """Return as `produce_manifest`; the traceback of what it raises goes to the task's log."""
     try:
-        return perform_task(task, find_store())
+        return produce_manifest(task, find_store())
     except Exception:
         with suppress(OSError), _task_log(task) as log:
             traceback.print_exc(file=log)
         raise
 
 
-def perform_logged(task: Task, store_url: str, recent: int = 0) -> Manifest:
-    """Do as `perform_task`, in another process: all it says, also in dying, is in the task's log.
+def produce_capturing_output(task: Task, store_url: str, recent: int = 0) -> Manifest:
+    """Return as `produce_manifest`; all that the process prints goes to the task's log.
 
-    The log of a task that succeeds is removed. The process keeps its store open, and in memory
-    `recent` bytes of what it made or read.
+    What it prints in dying is there too; the log of a task that succeeds is removed. The process
+    keeps its store open, and in memory `recent` bytes of what it made or read.
     """
     leave_terminal()
     find_store = partial(open_store, store_url, recent=recent)
     try:
         log = _task_log(task)
     except OSError:  # nowhere to write: the sink will say so
-        return perform_task(task, find_store())
+        return produce_manifest(task, find_store())
     kept = [os.dup(1), os.dup(2)]
     try:
         for number in (1, 2):
             os.dup2(log.fileno(), number)
         faulthandler.enable(log)
-        manifest = perform_reported(task, find_store)
+        manifest = produce_logging_errors(task, find_store)
         remove_log(task.folder, task.node)
         return manifest
     finally:

@@ -150,8 +150,8 @@ def run(
         If nothing can be run: no clip, no masks for any clip, a setting that is wrong, or no such
         executor.
     """
+    from steadymask.cli.clip_pairing import add_key_frames, check_out, chosen_readers, pair_masks
     from steadymask.cli.execution import Placement, check_executor, executor_starter
-    from steadymask.cli.library import add_key_frames, check_out, chosen_readers, pair_masks
     from steadymask.cli.library_run import LibraryRun
     from steadymask.cli.pages import write_pages
 

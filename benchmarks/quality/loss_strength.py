@@ -25,13 +25,13 @@ sys.path.insert(0, str(ROOT))
 from pipeline.plan import steps_for  # noqa: E402
 from pipeline.store.store import Store  # noqa: E402
 from stages.catalogue import build_steps  # noqa: E402
+from steadymask.cli.clip_pairing import pair_masks  # noqa: E402
 from steadymask.cli.distill import TRAINED_ON, build_parser  # noqa: E402
 from steadymask.cli.execution import prepare  # noqa: E402
-from steadymask.cli.library import pair_masks  # noqa: E402
 from steadymask.cli.options import read_settings  # noqa: E402
 from steadymask.training.labelled import LabelledClips, Origin  # noqa: E402
-from steadymask.training.library import Library  # noqa: E402
 from steadymask.training.losses.distillation import ConvLSTM  # noqa: E402
+from steadymask.training.stored_library import StoredLibrary  # noqa: E402
 from steadymask.training.student_objective import WEIGHTS, student_losses  # noqa: E402
 from steadymask.training.students import Student, build_student  # noqa: E402
 from steadymask.training.triplets import Triplets  # noqa: E402
@@ -50,7 +50,7 @@ def main() -> None:
     clips, *_ = pair_masks(options.footage, options.masks, follow_links=options.follow_links)
     store = Store(str(options.out / ".store"))
     clips = prepare("loss_strength", options, clips, steps, store, engine)
-    library = Library(clips, steps, store, engine.chunk)
+    library = StoredLibrary(clips, steps, store, engine.chunk)
     union = bool(settings.get("segment", {}).get("union", False))
     labelled = LabelledClips(library, Origin(options.labels, union=union))
     torch.manual_seed(options.seed)

@@ -34,15 +34,15 @@ from pipeline.store.store import Store  # noqa: E402
 from stages.catalogue import build_steps  # noqa: E402
 from stages.models.segmenters.load import load_segmenter  # noqa: E402
 from stages.ops.soft_masks import winning_classes  # noqa: E402
+from steadymask.cli.clip_pairing import pair_masks  # noqa: E402
 from steadymask.cli.distill import TRAINED_ON as DISTILL_STAGES  # noqa: E402 (the project is beside this folder)
 from steadymask.cli.distill import build_parser as distill_parser  # noqa: E402
 from steadymask.cli.execution import prepare  # noqa: E402
-from steadymask.cli.library import pair_masks  # noqa: E402
 from steadymask.cli.options import read_settings  # noqa: E402
-from steadymask.training.distill import Settings, distill  # noqa: E402
+from steadymask.training.distill import DistillationSettings, distill  # noqa: E402
 from steadymask.training.labelled import LabelledClips, Origin  # noqa: E402
-from steadymask.training.library import Library, SampleFrame  # noqa: E402
 from steadymask.training.onnx_file import export_onnx  # noqa: E402
+from steadymask.training.stored_library import SampleFrame, StoredLibrary  # noqa: E402
 from steadymask.training.student_objective import WEIGHTS  # noqa: E402
 from steadymask.training.students import build_student  # noqa: E402
 
@@ -102,7 +102,7 @@ class Course:
     """All that rows share."""
 
     options: argparse.Namespace
-    library: Library
+    library: StoredLibrary
     clips: Mapping[Origin, LabelledClips]
     tests: Sequence[Test]
 
@@ -168,7 +168,7 @@ def clips_seen(options: argparse.Namespace) -> list[Test]:
     ]
 
 
-def trained_on(options: argparse.Namespace) -> Library:
+def trained_on(options: argparse.Namespace) -> StoredLibrary:
     """Run the pipeline on what to train on."""
     for name in TRAINED_ON:
         link_clip(options.sequences / name, MASKS, options.work)
@@ -188,7 +188,7 @@ def trained_on(options: argparse.Namespace) -> Library:
     clips, *_ = pair_masks(parsed.footage, parsed.masks, follow_links=True)
     store = Store(str(options.work / ".store"))
     clips = prepare("students", parsed, clips, steps, store, engine)
-    return Library(clips, steps, store, engine.chunk)
+    return StoredLibrary(clips, steps, store, engine.chunk)
 
 
 def untrained(options: argparse.Namespace) -> Path:
@@ -216,7 +216,7 @@ def score_student(course: Course, name: str, seed: int) -> Scores:
 def trained(course: Course, name: str, seed: int, to: Path) -> None:
     """Train a student."""
     options, (origin, terms) = course.options, ROWS[name]
-    settings = Settings(
+    settings = DistillationSettings(
         epochs=options.epochs, samples=options.samples, batch=6, side=options.side, seed=seed,
         rate=options.rate, weights={term: WEIGHTS[term] for term in terms},
         patience=options.epochs, reach=options.reach,
@@ -260,7 +260,7 @@ def report(
 
 
 def report_labels(
-    options: argparse.Namespace, library: Library, clips: Mapping[Origin, LabelledClips]
+    options: argparse.Namespace, library: StoredLibrary, clips: Mapping[Origin, LabelledClips]
 ) -> None:
     """Print how right and still the labels are that students learn."""
     tests = clips_seen(options)

@@ -35,8 +35,8 @@ from stages.models.segmenters.context_blending.settings import (  # noqa: E402
     DILATIONS,
     NetworkSettings,
 )
-from steadymask.training.video.samples import LabelSetFrames  # noqa: E402
-from steadymask.training.video.train import Settings, train_network  # noqa: E402
+from steadymask.training.video.clip_samples import LabelSetFrames  # noqa: E402
+from steadymask.training.video.train import VideoTrainingSettings, train_network  # noqa: E402
 
 SEQUENCE, VOID = "camvid-0016E5-15hz", 0
 MEASURES = ("mIoU", "fwIoU", "VC8", "VC16", "TC")
@@ -145,7 +145,7 @@ def trained_network(
                 model=model, class_ids=frames.class_ids, context=row.context, dilations=dilations
             )
         )
-        settings = Settings(
+        settings = VideoTrainingSettings(
             epochs=options.epochs, samples=options.samples, side=options.side, seed=seed,
             rate=options.rate, patience=options.epochs,
         )  # fmt: skip

@@ -156,7 +156,7 @@ class Speed:
         """Return F[i→j] by ptlflow's own forward."""
         import torch
 
-        from stages.models.flow.pictures import network_images
+        from stages.models.flow.network_pictures import network_images
 
         pictures = self.frames[scale]
         images = network_images([pictures[i], pictures[j]], "cpu")

@@ -32,12 +32,12 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.speed.floor import measured_rates  # noqa: E402 (the project is beside this folder)
 from pipeline.stage import Span  # noqa: E402
-from stages.models.flow.pictures import network_images  # noqa: E402
+from stages.models.flow.network_pictures import network_images  # noqa: E402
 from stages.models.flow.ptlflow import load_flow_network  # noqa: E402
 from stages.models.flow.raft.attention import SquareAttention  # noqa: E402
-from stages.models.flow.raft.correlation import fits_square  # noqa: E402
 from stages.models.flow.raft.family import RaftFamily  # noqa: E402
 from stages.models.flow.raft.iterations import cuda_graph  # noqa: E402
+from stages.models.flow.raft.pair_correlation import fits_square  # noqa: E402
 from stages.models.flow.raft.update import Update  # noqa: E402
 from stages.models.flow.settings import NetworkSettings, Precision  # noqa: E402
 from stages.models.torch_models import repeatable  # noqa: E402

@@ -3,8 +3,8 @@
     python benchmarks/speed/flow_memory.py [--network gma] [--sizes 854x480 1280x720 1920x1080]
                                      [--iterations 2] [--limit BYTES …]
 
-One process for each size and limit (`stages.models.flow.raft.correlation.SQUARE_BYTES`) runs the
-flow there and back between two frames, with random weights, on one core; printed are its peak
+One process for each size and limit (`stages.models.flow.raft.pair_correlation.SQUARE_BYTES`) runs
+the flow there and back between two frames, with random weights, on one core; printed are its peak
 of memory (the libraries' own, about 1 GB, included) and seconds of processor a pair.
 """
 
@@ -63,7 +63,7 @@ def measured(network: str, size: str, options: argparse.Namespace) -> tuple[int,
     import skimage.data
 
     from stages.models.flow.ptlflow import load_flow_network
-    from stages.models.flow.raft import correlation as raft_correlation
+    from stages.models.flow.raft import pair_correlation as raft_correlation
 
     raft_correlation.SQUARE_BYTES = options.limit[0]
     columns, rows = (int(side) for side in size.split("x"))

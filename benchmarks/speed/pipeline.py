@@ -37,7 +37,7 @@ from pipeline.settings import read_preset  # noqa: E402
 from stages.media.footage.timeline import probe, working_size  # noqa: E402
 from stages.media.masks.palette import read_labels  # noqa: E402
 from stages.ops.tiles import flat_tiles  # noqa: E402
-from steadymask.cli.library import pair_masks  # noqa: E402
+from steadymask.cli.clip_pairing import pair_masks  # noqa: E402
 
 PRESETS = ["configs/default.yaml", "configs/fast.yaml", "configs/gma.yaml"]
 LOOKED_AT = 20  # masks of a clip

@@ -18,7 +18,7 @@ from PIL import Image
 sys.path[0] = str(Path(__file__).resolve().parents[2])  # this folder has a pipeline.py of its own
 
 from stages.media.masks import pairing  # noqa: E402
-from steadymask.cli.library import pair_masks  # noqa: E402
+from steadymask.cli.clip_pairing import pair_masks  # noqa: E402
 
 FRAMES, SIZE = 3, (24, 32)
 

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from pipeline.stage import Arrays
-from pipeline.store.arrays import LOCAL_CODEC, REMOTE_CODEC, ArrayWriter
 from pipeline.store.keys import DIGEST, digest_array, digest_json
+from pipeline.store.zarr_arrays import LOCAL_CODEC, REMOTE_CODEC, ArrayWriter
 
 SEAL = "seal"
 

@@ -17,10 +17,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import NO_ROOM, CacheError, ConfigError, DamageError, FullError
-from pipeline.store.arrays import ABOUT, StoredArray
 from pipeline.store.artifact import Draft, Manifest, Piece, sealed_text, unsealed_manifest
 from pipeline.store.frame_cache import Recent
 from pipeline.store.keys import DIGEST, digest_array
+from pipeline.store.zarr_arrays import ABOUT, StoredArray
 
 MANIFEST = "manifest.json"
 SIGN = "store.json"  # lies in every store: without it nothing is there, or nothing can be reached

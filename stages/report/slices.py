@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from stages.arrays import neighbour_offsets
 from stages.media.results.film import write_jpeg
+from stages.ops.drawn_pictures import lay_over
 from stages.ops.followed_points import FollowedPoints, follow_points
-from stages.ops.pictures import lay_over
 
 Picture = NDArray[np.uint8]
 Fields = Callable[[Iterable[int]], Iterator[tuple[NDArray[np.int16], NDArray[np.bool_]]]]

@@ -27,7 +27,15 @@ from stages.arrays import (
 from stages.facts import ClipFacts
 from stages.media.masks.palette import palette
 from stages.media.results.film import Film
-from stages.ops.pictures import largest_peaks
+from stages.ops.drawn_pictures import largest_peaks
+from stages.report.clip_pictures import (
+    STRIP_SIDE,
+    Panes,
+    Strips,
+    chosen_pairs,
+    write_flows,
+    write_thumb,
+)
 from stages.report.curves import (
     area_summary,
     changed_share,
@@ -36,14 +44,6 @@ from stages.report.curves import (
     plain_number,
     thinned_curve,
     thinning,
-)
-from stages.report.pictures import (
-    STRIP_SIDE,
-    Panes,
-    Strips,
-    chosen_pairs,
-    write_flows,
-    write_thumb,
 )
 from stages.report.slices import Grid, Slices, align_rows
 from stages.shared_settings import DEFAULT_RADIUS, Radius

@@ -13,8 +13,8 @@ from pipeline.settings import Sections
 from pipeline.stage import Clip, Step
 from pipeline.store.store import Store
 from stages.catalogue import build_steps
+from steadymask.cli.clip_pairing import chosen_readers, pair_masks
 from steadymask.cli.execution import prepare
-from steadymask.cli.library import chosen_readers, pair_masks
 from steadymask.cli.options import add_library, locked_folder, read_settings, say
 
 if TYPE_CHECKING:
@@ -183,18 +183,18 @@ def _train_student(
     weights: dict[str, float],
 ) -> None:
     """Train on what is cached."""
-    from steadymask.training.distill import Settings, distill
+    from steadymask.training.distill import DistillationSettings, distill
     from steadymask.training.labelled import LabelledClips, Origin
-    from steadymask.training.library import Library
+    from steadymask.training.stored_library import StoredLibrary
 
     if not clips:
         raise ConfigError("distill: no clip is left to train on")
-    library = Library(clips, steps, store, chunk)
+    library = StoredLibrary(clips, steps, store, chunk)
     union = bool(settings.get("segment", {}).get("union", False))
     origin = Origin(options.labels, options.sure, options.truth, union)
     labelled = LabelledClips(library, origin)
     student, teacher = _student_and_teacher(options, labelled.class_ids)
-    how = Settings(
+    how = DistillationSettings(
         epochs=options.epochs, samples=options.samples, batch=options.batch, side=options.side,
         seed=options.seed, rate=options.rate, weights=weights, patience=options.patience,
         reach=options.reach, band=options.band, margin=options.margin,

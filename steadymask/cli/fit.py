@@ -13,12 +13,12 @@ from pipeline.plan import steps_for
 from pipeline.stage import Clip, Step
 from pipeline.store.store import Store
 from stages.catalogue import Engine, build_steps
+from steadymask.cli.clip_pairing import chosen_readers, pair_masks
 from steadymask.cli.execution import prepare
-from steadymask.cli.library import chosen_readers, pair_masks
 from steadymask.cli.options import add_library, locked_folder, read_settings, say
 
 if TYPE_CHECKING:
-    from steadymask.training.library import Library
+    from steadymask.training.stored_library import StoredLibrary
 
 TRAINED_ON = {"aligned": ("segment", "flow", "refine"), "deeplab": ("segment", "flow")}
 RATES = {"aligned": 1e-4, "deeplab": 1e-5}  # the paper's for its own decoder
@@ -88,14 +88,14 @@ def _fit_decoder(
     refine: Any,
 ) -> None:
     """Train on what is cached."""
-    from steadymask.training.fit import Settings, fit
-    from steadymask.training.library import Library
+    from steadymask.training.fit import DecoderFitSettings, fit
+    from steadymask.training.stored_library import StoredLibrary
 
     if not clips:
         raise ConfigError("fit: no clip is left to fit on")
-    library = Library(clips, steps, store, engine.chunk)
+    library = StoredLibrary(clips, steps, store, engine.chunk)
     decoder = _starting_decoder(options, library)
-    settings = Settings(
+    settings = DecoderFitSettings(
         method=options.method, epochs=options.epochs, samples=options.samples,
         batch=options.batch, side=options.side, seed=options.seed,
         rate=options.rate or RATES[options.method], data_weight=options.data_weight,
@@ -108,7 +108,7 @@ def _fit_decoder(
     say(f"fitted: {to}\nuse it: --set refine.method={options.method} --set refine.weights={to}")
 
 
-def _starting_decoder(options: argparse.Namespace, library: Library) -> Any:
+def _starting_decoder(options: argparse.Namespace, library: StoredLibrary) -> Any:
     """Return the decoder to start from."""
     from stages.models.decoders.load import SHIPPED, build_decoder, load_decoder
 

@@ -23,10 +23,7 @@ from pipeline.store.store import Store
 from pipeline.wording import count_text
 from stages.catalogue import Engine, build_steps
 from steadymask.cli.awake_clock import awake_clock
-from steadymask.cli.data_set import print_data_set
-from steadymask.cli.execution import executor_starter, fork_early
-from steadymask.cli.hand_edits import gather_hand_edits, print_hand_edits
-from steadymask.cli.library import (
+from steadymask.cli.clip_pairing import (
     Pairing,
     add_key_frames,
     check_out,
@@ -35,6 +32,9 @@ from steadymask.cli.library import (
     print_passed_over,
     print_unpaired,
 )
+from steadymask.cli.data_set import print_data_set
+from steadymask.cli.execution import executor_starter, fork_early
+from steadymask.cli.hand_edits import gather_hand_edits, print_hand_edits
 from steadymask.cli.options import read_settings
 from steadymask.cli.pages import write_pages
 from steadymask.cli.progress import Progress

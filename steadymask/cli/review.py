@@ -11,10 +11,10 @@ from typing import Any
 
 from pipeline.errors import ConfigError, InputError
 from pipeline.wording import count_text
-from stages.media.footage.library import find_clips
+from stages.media.footage.clip_listing import find_clips
 from stages.media.footage.timeline import probe
+from stages.media.review_tasks.task_files import TOOLS, write_task
 from stages.media.review_tasks.task_frames import read_task_frames, task_labels
-from stages.media.review_tasks.write import TOOLS, write_task
 from steadymask.cli.corrupt import refuse_full
 from steadymask.cli.review_list import read_review
 from steadymask.cli.terminal import line

@@ -90,8 +90,8 @@ def main(arguments: Sequence[str]) -> int:
     if options.model == OBJECT_MODEL:
         return train_object(options)
     chosen = _network_settings(options, ())
-    from steadymask.training.video.samples import LabelSetFrames
-    from steadymask.training.video.train import Settings, check_settings, train_network
+    from steadymask.training.video.clip_samples import LabelSetFrames
+    from steadymask.training.video.train import VideoTrainingSettings, check_settings, train_network
 
     check_settings(chosen)
     frames = LabelSetFrames(
@@ -99,7 +99,7 @@ def main(arguments: Sequence[str]) -> int:
         classes=listed_labels("--classes", options.classes),
     )  # fmt: skip
     network = _starting_network(options, frames.class_ids)
-    how = Settings(
+    how = VideoTrainingSettings(
         epochs=options.epochs, samples=options.samples, batch=options.batch, side=options.side,
         seed=options.seed, rate=options.rate, patience=options.patience,
     )  # fmt: skip

@@ -24,7 +24,7 @@ def train_object(options: argparse.Namespace) -> int:
     """Train as the options of ``train`` ask for; return the exit status."""
     settings = _network_settings(options)
     _refuse_others(options)
-    from steadymask.training.video.samples import LabelSetFrames
+    from steadymask.training.video.clip_samples import LabelSetFrames
     from steadymask.training.video.train_object import (
         ObjectSettings,
         train_on_labels,

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from pipeline.errors import ConfigError, InputError
-from stages.media.footage.library import VIDEOS, find_clips
+from stages.media.footage.clip_listing import VIDEOS, find_clips
 from stages.media.footage.timeline import probe
 from stages.media.footage.video import read_frames, read_picture
 from stages.media.masks.contract import FootageFacts

@@ -38,7 +38,7 @@ FALL = 0.9  # exponent of the rate's fall, PFI section IV-A
 
 
 @dataclass(frozen=True)
-class Settings:
+class DistillationSettings:
     """How to train a student.
 
     Attributes
@@ -77,7 +77,7 @@ class Settings:
 def distill(
     student: Student,
     clips: LabelledClips,
-    settings: Settings,
+    settings: DistillationSettings,
     folder: Path,
     to: Path,
     *,
@@ -98,7 +98,7 @@ def distill(
     student : Student
         To start from.
     clips : LabelledClips
-    settings : Settings
+    settings : DistillationSettings
     folder : Path
         For checkpoints and curves.
     to : Path
@@ -149,7 +149,7 @@ def distill(
 
 
 def _training_task(
-    student: Student, clips: LabelledClips, settings: Settings, teacher: Student | None
+    student: Student, clips: LabelledClips, settings: DistillationSettings, teacher: Student | None
 ) -> dict[str, Any]:
     """Return all that makes another training of it."""
     return {
@@ -162,7 +162,9 @@ def _training_task(
 
 
 class _DistillTask(Fitting):
-    def __init__(self, student: Student, settings: Settings, teacher: Student | None) -> None:
+    def __init__(
+        self, student: Student, settings: DistillationSettings, teacher: Student | None
+    ) -> None:
         super().__init__()
         lightning.seed_everything(settings.seed, verbose=False)
         self.student = student

@@ -15,14 +15,14 @@ from pipeline.wording import count_text
 from stages.models.decoders.aligned import AlignedDecoder
 from stages.models.decoders.deeplab import DeepLabDecoder
 from stages.models.decoders.load import save_decoder
-from steadymask.training.library import Library
 from steadymask.training.loop import Batch, Course, Epochs, Fitting, Tell, train
 from steadymask.training.objective import Losses, aligned_losses, window_losses
 from steadymask.training.samples import AlignedSamples, Shape, WindowSamples, pairs_of
+from steadymask.training.stored_library import StoredLibrary
 
 
 @dataclass(frozen=True)
-class Settings:
+class DecoderFitSettings:
     """How to fit.
 
     Attributes
@@ -48,8 +48,8 @@ class Settings:
 
 def fit(
     decoder: AlignedDecoder | DeepLabDecoder,
-    library: Library,
-    settings: Settings,
+    library: StoredLibrary,
+    settings: DecoderFitSettings,
     folder: Path,
     to: Path,
     *,
@@ -65,9 +65,9 @@ def fit(
     ----------
     decoder : AlignedDecoder or DeepLabDecoder
         To start from.
-    library : Library
+    library : StoredLibrary
         With the artifacts of ingest, segment, flow and refine.
-    settings : Settings
+    settings : DecoderFitSettings
     folder : Path
         For checkpoints and curves.
     to : Path
@@ -113,7 +113,7 @@ def _tell_pairs(shape: Shape, tell: Callable[[str], None]) -> None:
     tell(f"fit: {pairs} of the {every} ordered pairs of a window of {shape.window} frames{advice}")
 
 
-def _losses_of(settings: Settings, shape: Shape) -> Callable[..., Losses]:
+def _losses_of(settings: DecoderFitSettings, shape: Shape) -> Callable[..., Losses]:
     if settings.method == "aligned":
         return partial(aligned_losses, data_weight=settings.data_weight)
     pairs = pairs_of(shape.window, shape.radius)

@@ -18,7 +18,7 @@ from stages.media.masks.palette import read_labels
 from stages.ops.fixed_point import unpack_flow, unpack_mask
 from stages.ops.ignored_label import IGNORE
 from stages.ops.warp import compose_flows, resize_flow
-from steadymask.training.library import Library, SampleFrame
+from steadymask.training.stored_library import SampleFrame, StoredLibrary
 
 STAGES = {"stabilised": "smooth", "raw": "segment"}
 
@@ -55,7 +55,7 @@ class LabelledClips:
 
     Parameters
     ----------
-    library : Library
+    library : StoredLibrary
         With the artifacts of ingest, segment, flow and smooth.
     origin : Origin
 
@@ -65,7 +65,7 @@ class LabelledClips:
         If a picture of `truth` cannot belong to the library.
     """
 
-    def __init__(self, library: Library, origin: Origin) -> None:
+    def __init__(self, library: StoredLibrary, origin: Origin) -> None:
         self._library, self._origin = library, origin
         labels = {label for _, facts in library.clips for label in ClipFacts(facts).classes}
         self.class_ids: tuple[int, ...] = tuple(sorted(labels))
@@ -86,7 +86,7 @@ class LabelledClips:
     def places(self, apart: int) -> tuple[list[SampleFrame], list[SampleFrame], list[str]]:
         """Return the frames to train on, those held out, and what the user should know of them.
 
-        As `Library.places`, without the frames of which no pixel is trusted.
+        As `StoredLibrary.places`, without the frames of which no pixel is trusted.
 
         Raises
         ------

@@ -19,7 +19,7 @@ from stages.ops.soft_masks import with_background
 from stages.ops.visibility import visible
 from stages.ops.voting import appearance_table
 from stages.ops.warp import resize_flow
-from steadymask.training.library import Library, SampleFrame
+from steadymask.training.stored_library import SampleFrame, StoredLibrary
 
 Sample = dict[str, torch.Tensor]
 Cut = tuple[slice, slice]
@@ -56,7 +56,7 @@ class AlignedSamples(Dataset[Sample]):
 
     Parameters
     ----------
-    library : Library
+    library : StoredLibrary
     places : sequence of SampleFrame
     numbers : range
         One for each sample; the same number gives the same sample.
@@ -66,7 +66,7 @@ class AlignedSamples(Dataset[Sample]):
 
     def __init__(
         self,
-        library: Library,
+        library: StoredLibrary,
         places: Sequence[SampleFrame],
         numbers: range,
         shape: Shape,
@@ -148,7 +148,7 @@ class WindowSamples(Dataset[Sample]):
 
     def __init__(
         self,
-        library: Library,
+        library: StoredLibrary,
         places: Sequence[SampleFrame],
         numbers: range,
         shape: Shape,

@@ -25,12 +25,12 @@ from steadymask.training.losses.distillation import (
     pair_wise_loss,
     single_frame_loss,
 )
-from steadymask.training.losses.labels import cross_entropy, lovasz_softmax
-from steadymask.training.losses.temporal import (
+from steadymask.training.losses.flow_agreement import (
     motion_guided_loss,
     normalised_motion_loss,
     transform_invariance_loss,
 )
+from steadymask.training.losses.label_agreement import cross_entropy, lovasz_softmax
 from steadymask.training.students import Student
 from steadymask.training.triplets import PAIRS
 

@@ -18,9 +18,9 @@ from stages.ops.soft_masks import with_background
 from stages.ops.visibility import visible
 from stages.ops.warp import resize_flow
 from steadymask.training.labelled import LabelledClips
-from steadymask.training.library import SampleFrame
 from steadymask.training.loop import Batch
 from steadymask.training.samples import Cut, cut_out
+from steadymask.training.stored_library import SampleFrame
 
 PAIRS = ((0, 1), (1, 0), (1, 2), (2, 1))
 """Frames of a triplet between which there is flow, in the order that samples hold it."""

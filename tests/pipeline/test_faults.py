@@ -260,7 +260,7 @@ def test_a_log_of_a_task_that_succeeds_is_removed(tmp_path):
     url = str(tmp_path / "store")
     run(tmp_path, [clip], start=lambda: Kept(url, 1))
     Store(url).remove(tasks[0].key)
-    work.perform_logged(tasks[0], url)
+    work.produce_capturing_output(tasks[0], url)
     assert not (tmp_path / "out" / "a" / "logs").exists()
     assert pickle.dumps(tasks)
 
@@ -275,7 +275,7 @@ def test_a_store_that_cannot_be_opened_is_in_the_log(tmp_path, monkeypatch):
 
     monkeypatch.setattr(work, "open_store", fail)
     with pytest.raises(ImportError):
-        work.perform_logged(task, "s3://bucket/store")
+        work.produce_capturing_output(task, "s3://bucket/store")
     (log,) = (tmp_path / "out" / "logs").iterdir()
     assert "no s3fs here" in log.read_text()
 

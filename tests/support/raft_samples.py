@@ -7,10 +7,10 @@ import skimage.data
 import torch
 
 from pipeline.stage import Span
-from stages.models.flow.pictures import network_images
-from stages.models.flow.raft.correlation import TorchVolume
+from stages.models.flow.network_pictures import network_images
 from stages.models.flow.raft.family import RaftFamily
 from stages.models.flow.raft.iterations import Recordings
+from stages.models.flow.raft.pair_correlation import TorchVolume
 from stages.models.flow.settings import NetworkSettings
 from stages.models.torch_models import repeatable
 
@@ -102,7 +102,7 @@ class AsOnGpu(RaftFamily):
 
 
 def torch_volumes(first, second, *, size, levels, radius):
-    """Return what `stages.models.flow.raft.correlation.correlate` makes on a GPU."""
+    """Return what `stages.models.flow.raft.pair_correlation.correlate` makes on a GPU."""
     volume = first @ second.T * first.shape[1] ** -0.5
     both = (volume, volume.T.contiguous())
     ahead, behind = (TorchVolume(features.view(-1, *size), levels, radius) for features in both)

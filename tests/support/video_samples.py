@@ -4,9 +4,9 @@ import cv2
 import lightning
 import numpy as np
 
-from stages.media.label_sets.layouts import Sample
 from stages.media.label_sets.read import read_label_set
 from stages.media.label_sets.registry import layout_type
+from stages.media.label_sets.set_layouts import Sample
 from stages.media.masks.palette import write_indexed_png
 from stages.models.segmenters.context_blending.network import VideoNetwork, save_network
 from stages.models.segmenters.context_blending.settings import NetworkSettings

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.media.label_sets.clip_folder import write_json
-from stages.media.label_sets.layouts import SPLITS, Layout, Sample
+from stages.media.label_sets.set_layouts import SPLITS, Layout, Sample
 from stages.media.masks.palette import read_labels
 from stages.ops.ignored_label import IGNORE
 

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import InputError
-from stages.media.label_sets.layouts import Voc
 from stages.media.label_sets.run_lengths import RunLengthLabels, read_run_lengths
+from stages.media.label_sets.set_layouts import Voc
 from stages.media.masks.palette import read_labels
 
 PICTURES = (".jpg", ".jpeg", ".png")

@@ -7,7 +7,7 @@ import inspect
 from pipeline.errors import ConfigError
 from pipeline.plugins import load_plugin
 from stages.media.label_sets.coco import Coco, YoutubeVis
-from stages.media.label_sets.layouts import Cityscapes, Davis, Layout, Voc
+from stages.media.label_sets.set_layouts import Cityscapes, Davis, Layout, Voc
 from stages.media.label_sets.webdataset import Shards
 
 ENTRY_POINTS = "steadymask.label_layouts"

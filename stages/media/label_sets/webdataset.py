@@ -8,7 +8,7 @@ import tarfile
 from pathlib import Path
 
 from stages.media.label_sets.clip_folder import SOFT, SURE
-from stages.media.label_sets.layouts import SPLITS, Layout, Sample, grey_png
+from stages.media.label_sets.set_layouts import SPLITS, Layout, Sample, grey_png
 
 
 class Shards(Layout):

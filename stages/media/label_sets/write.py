@@ -17,8 +17,8 @@ from typing import Any
 from pipeline.errors import FullError, InputError
 from pipeline.whole_files import creating
 from stages.media.label_sets.clip_folder import FOLDER, RECORD, write_json
-from stages.media.label_sets.layouts import SPLITS, Layout, Sample, plain_name
 from stages.media.label_sets.registry import layout_type
+from stages.media.label_sets.set_layouts import SPLITS, Layout, Sample, plain_name
 
 MANIFEST = "manifest.json"
 BLOCK_BYTES = 4096  # that a file takes beyond its own, at most; a tar entry takes less

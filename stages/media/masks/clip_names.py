@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath
 
-from stages.media.footage.library import VIDEOS
+from stages.media.footage.clip_listing import VIDEOS
 
 
 def same_clip(name: str, clip: str) -> bool:

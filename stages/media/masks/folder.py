@@ -17,7 +17,7 @@ from stages.media.masks.arrays import frame_bytes, load_array, load_member
 from stages.media.masks.frame_matching import match_frames
 from stages.media.masks.legend import Legend, count_masks
 from stages.media.masks.mask_names import some_names
-from stages.media.masks.pictures import PICTURES, MaskFile, read_mask_picture
+from stages.media.masks.mask_pictures import PICTURES, MaskFile, read_mask_picture
 from stages.media.masks.raw import Raw
 from stages.media.masks.readings import decide
 from stages.media.masks.sizes import fit_labels, fit_note, fit_soft

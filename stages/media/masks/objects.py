@@ -14,7 +14,7 @@ from stages.media.footage.timeline import natural_key, part_starts
 from stages.media.masks.folder import list_mask_files, load_mask_file
 from stages.media.masks.frame_matching import match_frames
 from stages.media.masks.legend import Legend, count_masks, empty_warning
-from stages.media.masks.pictures import MaskFile
+from stages.media.masks.mask_pictures import MaskFile
 from stages.media.masks.readings import decide
 from stages.media.masks.sizes import fit_labels, fit_note
 from stages.media.masks.source import Known, MaskSource

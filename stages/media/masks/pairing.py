@@ -11,7 +11,7 @@ from pathlib import Path, PurePath
 from unicodedata import normalize
 
 from pipeline.errors import InputError
-from stages.media.footage.library import OF_CLIP, OF_RUN, VIDEOS, not_followed
+from stages.media.footage.clip_listing import OF_CLIP, OF_RUN, VIDEOS, not_followed
 from stages.media.footage.safe_open import leads_out
 from stages.media.masks.clip_names import name_parts
 from stages.media.masks.folder import ARRAYS, list_mask_files

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from stages.ops.pictures import labelled_box
+from stages.ops.drawn_pictures import labelled_box
 
 
 @lru_cache(maxsize=1)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from stages.media.masks.contract import AnnotatedFrame, AnnotationSet, Shape
 from stages.media.masks.drawing import pack
 from stages.media.masks.json_files import read_start
-from stages.media.masks.pictures import MaskFile, read_mask_picture
+from stages.media.masks.mask_pictures import MaskFile, read_mask_picture
 from stages.media.masks.raw import colours_of
 
 Json = Mapping[str, Any]

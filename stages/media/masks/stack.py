@@ -12,7 +12,7 @@ from PIL import Image
 from pipeline.errors import InputError
 from stages.media.footage.limits import USUAL
 from stages.media.masks.legend import Legend, count_masks
-from stages.media.masks.pictures import BROKEN, FORMATS, MaskFile, is_exact, raw_of_picture
+from stages.media.masks.mask_pictures import BROKEN, FORMATS, MaskFile, is_exact, raw_of_picture
 from stages.media.masks.raw import Raw
 from stages.media.masks.readings import decide
 from stages.media.masks.sizes import fit_labels, fit_note, fit_soft

@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from stages.media.footage.sound import add_sound
 from stages.media.results.cut_out import with_alpha
+from stages.media.results.encoded_video import Video
 from stages.media.results.result import ResultClip, ResultFrame, WriteError
 from stages.media.results.settings import ResultSettings
-from stages.media.results.video import Video
 
 QSCALE = 118  # of FFmpeg's lambda, in one step of quality
 

@@ -7,9 +7,9 @@ from typing import Any, ClassVar
 import av
 import numpy as np
 
+from stages.media.results.encoded_video import Video
 from stages.media.results.result import ResultClip, ResultFrame
 from stages.media.results.settings import ResultSettings
-from stages.media.results.video import Video
 
 
 class LabelVideo(Video):

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from stages.media.footage.sound import add_sound
 from stages.media.masks.palette import overlay
+from stages.media.results.encoded_video import Video
 from stages.media.results.result import ResultClip, ResultFrame
 from stages.media.results.settings import ResultSettings
-from stages.media.results.video import Video
 
 
 class H264(Video):

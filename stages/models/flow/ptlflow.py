@@ -101,7 +101,7 @@ class _OwnForward:
         self._model, self._device = model, device
 
     def __call__(self, first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float32]:
-        from stages.models.flow.pictures import cut_back, network_images
+        from stages.models.flow.network_pictures import cut_back, network_images
 
         rows, columns = first.shape[:2]
         advice = "lower flow.scale"

@@ -14,8 +14,8 @@ from pipeline.errors import InputError
 from stages.models.decoders.aligned import VOTED, AlignedDecoder, log_odds
 from stages.models.decoders.load import load_decoder
 from stages.models.torch_models import repeatable
+from stages.ops.drawn_pictures import labelled_box
 from stages.ops.outline_fit import outline_fit
-from stages.ops.pictures import labelled_box
 from stages.ops.refiner_inputs import refiner_planes
 from stages.ops.shapes import bind_shapes
 

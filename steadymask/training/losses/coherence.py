@@ -8,8 +8,8 @@ from torch.nn import functional
 
 from stages.ops.shapes import bind_shapes
 from steadymask.training.losses.consistency import warp_torch
-from steadymask.training.losses.labels import lovasz_softmax
-from steadymask.training.losses.temporal import LEAST
+from steadymask.training.losses.flow_agreement import LEAST
+from steadymask.training.losses.label_agreement import lovasz_softmax
 
 WIDTH = 15  # θ, pixels
 MARGIN = 0.05  # γ

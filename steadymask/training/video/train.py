@@ -28,15 +28,15 @@ from steadymask.training.loop import (
     Tell,
     train,
 )
-from steadymask.training.losses.labels import cross_entropy
-from steadymask.training.video.samples import ClipSamples, LabelSetFrames
+from steadymask.training.losses.label_agreement import cross_entropy
+from steadymask.training.video.clip_samples import ClipSamples, LabelSetFrames
 
 AUXILIARY = 0.4  # weight of the loss on the backbone's intermediate features
 FALL = 0.9  # exponent of the rate's fall
 
 
 @dataclass(frozen=True)
-class Settings:
+class VideoTrainingSettings:
     """How to train a video network.
 
     Attributes
@@ -107,7 +107,7 @@ def check_network_classes(network: VideoNetwork, class_ids: Sequence[int], path:
 def train_network(
     network: VideoNetwork,
     frames: LabelSetFrames,
-    settings: Settings,
+    settings: VideoTrainingSettings,
     folder: Path,
     to: Path,
     *,
@@ -122,7 +122,7 @@ def train_network(
     network : VideoNetwork
         To start from.
     frames : LabelSetFrames
-    settings : Settings
+    settings : VideoTrainingSettings
     folder : Path
         For checkpoints and curves.
     to : Path
@@ -163,7 +163,7 @@ def train_network(
 class _ContextTask(Fitting):
     """Cross-entropy of the head and, weighted, of the auxiliary head."""
 
-    def __init__(self, network: VideoNetwork, settings: Settings) -> None:
+    def __init__(self, network: VideoNetwork, settings: VideoTrainingSettings) -> None:
         super().__init__()
         lightning.seed_everything(settings.seed, verbose=False)
         self.network = network

@@ -35,8 +35,8 @@ from steadymask.training.loop import (
     Tell,
     train,
 )
+from steadymask.training.video.clip_samples import ClipSamples, LabelSetFrames
 from steadymask.training.video.object_samples import AsOneObject, GeneratedClips, scene_pictures
-from steadymask.training.video.samples import ClipSamples, LabelSetFrames
 from steadymask.training.video.train import FALL, weights_digest
 
 PRETRAINING = 0.3  # share of the epochs in which each branch is trained by itself

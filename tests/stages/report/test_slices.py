@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from stages.report.pictures import Panes
+from stages.report.clip_pictures import Panes
 from stages.report.slices import OCCLUDED, AlignedRows, Grid, Slices, align_rows
 
 COLOURS = np.zeros((256, 3), np.uint8)

@@ -14,7 +14,8 @@ from pipeline.stage import Clip
 from pipeline.store.store import Store
 from stages.catalogue import build_steps
 from stages.media.masks.palette import palette, read_labels, write_indexed_png
-from stages.ops.pictures import lay_over, mask_layer
+from stages.ops.drawn_pictures import lay_over, mask_layer
+from stages.report.clip_pictures import Panes, Strips, chosen_pairs
 from stages.report.curves import (
     area_summary,
     changed_share,
@@ -22,7 +23,6 @@ from stages.report.curves import (
     pair_errors,
     thinned_curve,
 )
-from stages.report.pictures import Panes, Strips, chosen_pairs
 from stages.report.stage import Report
 from tests.support.small_library import SIZE, scene, write_clip
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.media.label_sets.layouts import Voc
+from stages.media.label_sets.set_layouts import Voc
 from stages.media.masks.palette import read_labels
 from steadymask.cli.main import main
 from tests.stages.media.label_sets.test_label_sets import labels_of, leave
@@ -105,7 +105,7 @@ def test_what_a_killed_command_left_is_cleared_away(out, tmp_path):
     killed = f"""
 import os, sys
 sys.path.insert(0, {str(ROOT)!r})
-from stages.media.label_sets.layouts import Voc
+from stages.media.label_sets.set_layouts import Voc
 add, count = Voc.add, []
 def dies(self, sample):
     add(self, sample)

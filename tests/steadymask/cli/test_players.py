@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from stages.ops.pictures import lay_over
+from stages.ops.drawn_pictures import lay_over
 from tests.steadymask.cli.conftest import FRAMES
 from tests.support.browser import by_id, page_of, press, set_range, settled, until, visit
 from tests.support.odd_names import HOSTILE

@@ -6,8 +6,8 @@ from pipeline.stage import Span
 from stages.arrays import neighbour_offsets
 from stages.ops.visibility import visible
 from steadymask.training.fit import _tell_pairs
-from steadymask.training.library import SampleFrame
 from steadymask.training.samples import Shape, WindowSamples, pairs_of
+from steadymask.training.stored_library import SampleFrame
 
 FRAMES, SIZE, WINDOW = 16, (24, 32), 7
 

@@ -8,12 +8,12 @@ from pipeline.store.store import Store
 from stages.catalogue import build_steps
 from stages.media.masks.palette import read_labels, write_indexed_png
 from stages.ops.warp import warp
+from steadymask.cli.clip_pairing import pair_masks
 from steadymask.cli.distill import TRAINED_ON, build_parser
 from steadymask.cli.execution import prepare
-from steadymask.cli.library import pair_masks
 from steadymask.training.labelled import LabelledClips, Origin
-from steadymask.training.library import Library, SampleFrame
 from steadymask.training.losses.consistency import warp_torch
+from steadymask.training.stored_library import SampleFrame, StoredLibrary
 from steadymask.training.triplets import PAIRS, Triplets, View, random_move
 from tests.support.small_library import write_clip
 
@@ -29,7 +29,7 @@ def labelled(root, **origin):
     clips, *_ = pair_masks(options.footage, options.masks)
     store = Store(str(options.out / ".store"))
     clips = prepare("test", options, clips, steps, store, engine)
-    return LabelledClips(Library(clips, steps, store, engine.chunk), Origin(**origin))
+    return LabelledClips(StoredLibrary(clips, steps, store, engine.chunk), Origin(**origin))
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from stages.media.masks.contract import (
     ReadingChoices,
 )
 from stages.media.masks.folder import FolderMasks
-from stages.media.masks.pictures import PICTURES, MaskFile
+from stages.media.masks.mask_pictures import PICTURES, MaskFile
 from stages.media.masks.source import Known, MaskSource
 
 SET_FOLDERS = ("SegmentationClass", "masks", "labels", "annotations")  # of clips, or of one

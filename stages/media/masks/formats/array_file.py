@@ -16,7 +16,7 @@ from stages.media.masks.contract import (
     ReadingChoices,
 )
 from stages.media.masks.folder import FolderMasks
-from stages.media.masks.pictures import MaskFile
+from stages.media.masks.mask_pictures import MaskFile
 from stages.media.masks.sizes import same_shape
 from stages.media.masks.source import Known, MaskSource
 

@@ -15,7 +15,7 @@ from stages.media.masks.contract import (
     MaskReader,
     ReadingChoices,
 )
-from stages.media.masks.pictures import BROKEN, FORMATS, MaskFile
+from stages.media.masks.mask_pictures import BROKEN, FORMATS, MaskFile
 from stages.media.masks.source import Known, MaskSource
 from stages.media.masks.stack import StackMasks
 

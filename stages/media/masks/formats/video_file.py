@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from stages.media.footage.library import VIDEOS
+from stages.media.footage.clip_listing import VIDEOS
 from stages.media.masks.contract import (
     BY_NAME,
     NOT_MINE,
@@ -14,11 +14,11 @@ from stages.media.masks.contract import (
     ReadingChoices,
 )
 from stages.media.masks.source import Known, MaskSource
-from stages.media.masks.video import VideoMasks
+from stages.media.masks.video_masks import VideoMasks
 
 
 class VideoFile(MaskReader):
-    """See `stages.media.masks.video`."""
+    """See `stages.media.masks.video_masks`."""
 
     name = "video"
     format = "video: grey levels, or labels in a lossless codec"

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from stages.models.flow.raft.correlation import fits_square
+from stages.models.flow.raft.pair_correlation import fits_square
 from stages.models.flow.raft.update import product
 
 

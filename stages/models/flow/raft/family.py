@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from pipeline.stage import Span
-from stages.models.flow.pictures import Landing
-from stages.models.flow.raft.correlation import fits_square
+from stages.models.flow.network_pictures import Landing
 from stages.models.flow.raft.frames import EncodedFrames, Pair
 from stages.models.flow.raft.iterations import PairInputs, Recordings, iterate
+from stages.models.flow.raft.pair_correlation import fits_square
 from stages.models.flow.raft.update import Update
 from stages.models.flow.settings import NetworkSettings
 from stages.models.torch_models import explained, lacks_memory, repeatable

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from pipeline.stage import Span
-from stages.models.flow.pictures import Landing, network_images
+from stages.models.flow.network_pictures import Landing, network_images
 from stages.models.flow.raft.attention import Attention, attention_of
-from stages.models.flow.raft.correlation import Volume, correlate
+from stages.models.flow.raft.pair_correlation import Volume, correlate
 from stages.models.flow.raft.update import Update
 
 Pair = tuple[int, int]

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from stages.models.flow.raft.attention import Attention, SquareAttention
-from stages.models.flow.raft.correlation import TorchVolume, Volume
+from stages.models.flow.raft.pair_correlation import TorchVolume, Volume
 from stages.models.flow.raft.update import Update
 
 KEPT = 2  # recordings: of one size of frames, and with a warm start of near and far pairs

@@ -11,9 +11,9 @@ from pipeline.errors import InputError
 from pipeline.stage import Clip
 from stages.import_masks import MaskClasses
 from stages.ingest import Probe
+from stages.media.footage.clip_listing import find_clips
 from stages.media.footage.extraction import extracted_count, extraction_note
 from stages.media.footage.ffmpeg import ffmpeg_path
-from stages.media.footage.library import find_clips
 from stages.media.footage.timeline import probe
 from stages.media.footage.video import read_frames
 from tests.stages.media.footage.test_video import write_video

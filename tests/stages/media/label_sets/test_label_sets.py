@@ -15,8 +15,8 @@ from pycocotools.coco import COCO
 
 from pipeline.errors import FullError, InputError
 from stages.media.label_sets.clip_folder import PseudoLabelFolder
-from stages.media.label_sets.layouts import plain_name
 from stages.media.label_sets.registry import LAYOUTS
+from stages.media.label_sets.set_layouts import plain_name
 from stages.media.label_sets.write import find_labels, split_of, write_set
 from stages.media.masks.palette import read_labels
 

@@ -11,7 +11,7 @@ from steadymask.cli.labels import main
 from tests.support.small_library import write_clip
 
 CODE = """
-from stages.media.label_sets.layouts import Layout
+from stages.media.label_sets.set_layouts import Layout
 
 class FlatFolder(Layout):
     name = "flat"

@@ -5,9 +5,9 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import InputError
-from stages.media.label_sets.layouts import Sample
 from stages.media.label_sets.read import read_label_picture, read_label_set, read_picture
 from stages.media.label_sets.registry import layout_type
+from stages.media.label_sets.set_layouts import Sample
 from stages.media.masks.palette import write_indexed_png
 
 

@@ -1,6 +1,6 @@
 import pytest
 
-from stages.media.footage.library import VIDEOS
+from stages.media.footage.clip_listing import VIDEOS
 from stages.media.masks.clip_names import common_parts, same_clip, video_prefix
 
 

@@ -18,12 +18,12 @@ from steadymask.training.losses.distillation import (
     multi_frame_loss,
     pair_wise_loss,
 )
-from steadymask.training.losses.labels import cross_entropy, lovasz_softmax
-from steadymask.training.losses.temporal import (
+from steadymask.training.losses.flow_agreement import (
     motion_guided_loss,
     normalised_motion_loss,
     transform_invariance_loss,
 )
+from steadymask.training.losses.label_agreement import cross_entropy, lovasz_softmax
 from tests.support import slow_losses as slow
 
 SIZE = (6, 8)

@@ -7,7 +7,7 @@ import pytest
 
 from stages.metrics.semantic import true_class_scores
 from steadymask.cli.main import main
-from steadymask.training.video.samples import LabelSetFrames
+from steadymask.training.video.clip_samples import LabelSetFrames
 from tests.support.video_samples import write_label_set
 
 SMALL = ("--samples", "48", "--batch", "4", "--side", "64", "--patience", "99")

@@ -10,7 +10,7 @@ from stages.media.masks.palette import read_labels, write_indexed_png
 from stages.models.segmenters.context_blending.network import load_network
 from stages.models.segmenters.context_blending.settings import read_settings
 from steadymask.cli.main import main
-from steadymask.training.video.samples import ClipSamples, LabelSetFrames
+from steadymask.training.video.clip_samples import ClipSamples, LabelSetFrames
 from tests.support.small_library import write_clip
 from tests.support.video_samples import write_label_set, write_network, write_set_again
 

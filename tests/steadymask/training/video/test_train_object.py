@@ -8,12 +8,12 @@ from pipeline.errors import ConfigError
 from stages.models.segmenters.spatiotemporal.network import load_spatiotemporal
 from stages.ops.ignored_label import IGNORE
 from steadymask.cli.main import main
+from steadymask.training.video.clip_samples import ClipSamples, LabelSetFrames
 from steadymask.training.video.object_samples import (
     AsOneObject,
     GeneratedClips,
     scene_pictures,
 )
-from steadymask.training.video.samples import ClipSamples, LabelSetFrames
 from tests.support.object_networks import write_object_network
 from tests.support.video_samples import write_label_set
 

@@ -5,10 +5,15 @@ import pytest
 import torch
 
 from pipeline.errors import ConfigError
-from stages.models.flow.raft import correlation as raft_correlation
 from stages.models.flow.raft import frames as raft_frames
-from stages.models.flow.raft.correlation import HostFeatures, HostVolume, TorchFeatures, TorchVolume
+from stages.models.flow.raft import pair_correlation as raft_correlation
 from stages.models.flow.raft.family import RaftFamily
+from stages.models.flow.raft.pair_correlation import (
+    HostFeatures,
+    HostVolume,
+    TorchFeatures,
+    TorchVolume,
+)
 from stages.models.flow.settings import FAMILY, NetworkSettings
 from stages.ops.correlation import correlation_pyramid
 from tests.support.raft_samples import (

@@ -11,7 +11,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pipeline.errors import InputError, LostError
-from stages.models.flow.raft import correlation as raft_correlation
+from stages.models.flow.raft import pair_correlation as raft_correlation
 from stages.models.flow.raft.family import PIXEL_BYTES, RaftFamily
 from stages.models.flow.settings import FAMILY, NetworkSettings
 from tests.support.raft_samples import InThrees, by_ptlflow, clip, driver, network

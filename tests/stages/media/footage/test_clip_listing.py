@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 
 from pipeline.errors import ConfigError, InputError
-from stages.media.footage.library import find_clips, summary
+from stages.media.footage.clip_listing import find_clips, summary
 from stages.media.masks.pairing import find_masks
-from steadymask.cli.library import check_out, pair_masks
+from steadymask.cli.clip_pairing import check_out, pair_masks
 
 
 @pytest.fixture

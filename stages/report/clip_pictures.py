@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from stages.arrays import neighbour_offsets
 from stages.media.results.film import write_jpeg
+from stages.ops.drawn_pictures import flow_colours, lay_over, mask_layer
 from stages.ops.fixed_point import unpack_flow
-from stages.ops.pictures import flow_colours, lay_over, mask_layer
 from stages.ops.shapes import bind_shapes
 
 Picture = NDArray[np.uint8]

@@ -1,6 +1,6 @@
 """Numbers of objects through clips, matched as `segment.objects=match` does and by overlap alone.
 
-    python benchmarks/quality/objects.py [SEQUENCES] [--seeds 6]
+    python benchmarks/quality/object_numbers.py [SEQUENCES] [--seeds 6]
 
 Generated clips of five objects that cross, leave and return, of unlike colours and of one colour;
 with holes (a mask in ten is missing); and the sequences in SEQUENCES (DAVIS layout) that have two

@@ -10,7 +10,7 @@ from typing import NamedTuple
 from pipeline.errors import ConfigError, InputError
 from pipeline.settings import Sections
 from pipeline.stage import Clip
-from stages.media.footage.library import Library, find_clips, summary
+from stages.media.footage.clip_listing import FootageLibrary, find_clips, summary
 from stages.media.masks.pairing import find_masks, find_sidecar, unused_masks
 from stages.media.masks.registry import Readers, readers_with
 from steadymask.cli.terminal import line
@@ -127,7 +127,7 @@ def print_unpaired(failures: dict[str, str]) -> None:
 
 
 def _paired_clips(
-    library: Library, masks: Path, *, follow_links: bool, readers: Readers | None
+    library: FootageLibrary, masks: Path, *, follow_links: bool, readers: Readers | None
 ) -> tuple[list[Clip], dict[str, str], list[str]]:
     """Return clips with their masks, why others cannot be run, and which have no masks."""
     clips, failures, unmasked = [], dict(library.refused), []

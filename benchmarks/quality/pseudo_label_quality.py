@@ -1,6 +1,6 @@
 """How right pseudo-labels are where they are trusted, and where they are not.
 
-    python benchmarks/quality/labels.py FOOTAGE MASKS TRUTH [--work DIR] [--set …]
+    python benchmarks/quality/pseudo_label_quality.py FOOTAGE MASKS TRUTH [--work DIR] [--set …]
 
 Each a folder of clips, each clip a folder of pictures; TRUTH of the same size, 255 in it does not
 count. All objects are one foreground. The pipeline runs once for each reason to distrust a pixel,

@@ -6,7 +6,13 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ShapeError
-from stages.ops.pictures import flow_colours, label_colours, largest_peaks, lay_over, mask_layer
+from stages.ops.drawn_pictures import (
+    flow_colours,
+    label_colours,
+    largest_peaks,
+    lay_over,
+    mask_layer,
+)
 
 
 def test_flow_has_the_hue_of_its_angle_and_the_strength_of_its_length():

@@ -45,7 +45,7 @@ VSPW_FRAMES, VSPW_MASKS = "origin", "mask"  # the folders of a clip in the data 
 
 
 @dataclass
-class Library:
+class FootageLibrary:
     """What a directory holds.
 
     Attributes
@@ -65,7 +65,7 @@ class Library:
 
 def find_clips(
     footage: Path, *, follow_links: bool = False, never: Collection[Path] = ()
-) -> Library:
+) -> FootageLibrary:
     """Return the clips of a library by name: video files, and sequences of pictures.
 
     The name is the path below `footage` without extension; where two clips differ only in their
@@ -89,11 +89,11 @@ def find_clips(
     if is_pattern(footage):
         if not frame_files(footage):
             raise ConfigError(f"{footage}: no picture fits this pattern")
-        return Library({sequence_name(footage.name): footage})
+        return FootageLibrary({sequence_name(footage.name): footage})
     if not footage.exists():
         raise ConfigError(f"{footage}: no such file or directory")
     if not footage.is_dir():
-        return Library({footage.stem: footage})
+        return FootageLibrary({footage.stem: footage})
     walk = _LibraryWalk(footage, follow_links=follow_links, never=never)
     clip_files = walk.clips()
     if not clip_files and not walk.refused:
@@ -101,7 +101,7 @@ def find_clips(
             f"{footage}: expected video files or folders of frames, found none"
             + "".join(f"; {line}" for line in summary(walk.passed_over)[:3])
         )
-    library = Library({}, walk.refused, walk.passed_over)
+    library = FootageLibrary({}, walk.refused, walk.passed_over)
     named = _clips_by_name(clip_files)
     for name, path in named.items():
         where = _in_the_way(name, named)

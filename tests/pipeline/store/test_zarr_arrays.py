@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import zarr
 
-from pipeline.store.arrays import LOCAL_CODEC, REMOTE_CODEC, ArrayWriter, StoredArray
+from pipeline.store.zarr_arrays import LOCAL_CODEC, REMOTE_CODEC, ArrayWriter, StoredArray
 
 FILES = fsspec.filesystem("file")
 SHAPES = [(), (3,), (2, 5), (5000,), (90, 50, 3), (0, 4)]  # of a frame: tiny ones share objects

@@ -2,7 +2,7 @@
 
 import pytest
 
-from steadymask.cli.library import pair_masks
+from steadymask.cli.clip_pairing import pair_masks
 from tests.support.small_library import write_clip
 
 

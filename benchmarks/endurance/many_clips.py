@@ -1,6 +1,6 @@
 """A library of many tiny clips: what the driver does, and what the memory of it is.
 
-    python benchmarks/endurance/library.py [--clips 10000] [--executor ray]
+    python benchmarks/endurance/many_clips.py [--clips 10000] [--executor ray]
 
 Every clip has four tasks that sleep for a millisecond instead of working: what is timed is the
 run itself, with its plan, store, ledger and record, and the executor. A second run finds

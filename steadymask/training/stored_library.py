@@ -31,7 +31,7 @@ class SampleFrame:
     shot: tuple[int, int]
 
 
-class Library:
+class StoredLibrary:
     """Random access to what a run left in the store.
 
     Parameters
