@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pipeline.errors import InputError
-from stages.media.footage.ffmpeg import ffmpeg_path, run
+from stages.media.footage.ffmpeg import run
+from stages.media.footage.ffmpeg_commands import picture_command
 from stages.media.footage.limits import USUAL, decoder_bytes
 from stages.media.footage.safe_open import open_regular
 
@@ -231,18 +232,14 @@ def _by_ffmpeg(source: IO[bytes], header: Header) -> Picture | None:
     except (*BROKEN, IndexError):
         return None
     source.seek(0)
-    command = [
-        *(ffmpeg_path(), "-nostdin", "-v", "error", "-threads", "1"),
-        *("-protocol_whitelist", "fd", "-format_whitelist", f"{header.codec}_pipe"),
-        *("-max_pixels", str(math.prod(header.stored)), "-f", f"{header.codec}_pipe", "-i", "fd:"),
-        *("-frames:v", "1", "-f", "rawvideo"),
-        *("-pix_fmt", "gbrpf32le" if is_float else "rgb24", "pipe:1"),
-    ]
+    pixels = math.prod(header.stored)
+    command = picture_command(
+        header.codec, "gbrpf32le" if is_float else "rgb24", most_pixels=pixels
+    )
     try:
         status, data, messages = run(
-            command, source,
-            limit_s=DECODE_LIMIT_S, memory_bytes=decoder_bytes(math.prod(header.stored)),
-        )  # fmt: skip
+            command, source, limit_s=DECODE_LIMIT_S, memory_bytes=decoder_bytes(pixels)
+        )
     except subprocess.TimeoutExpired:
         return None
     rows, columns = header.stored

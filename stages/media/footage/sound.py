@@ -7,9 +7,8 @@ import subprocess
 from fractions import Fraction
 from pathlib import Path
 
-import ffmpeg
-
-from stages.media.footage.ffmpeg import CONFINED, INPUT, ffmpeg_path, run
+from stages.media.footage.ffmpeg import run
+from stages.media.footage.ffmpeg_commands import sound_command
 from stages.media.footage.limits import GIB
 from stages.media.footage.safe_open import open_regular
 from stages.media.footage.tags import source_tags
@@ -21,16 +20,15 @@ AUDIO_LIMIT_S = 600
 AUDIO_BYTES = 4 * GIB  # of memory
 SOUND_BYTES_A_S = 64_000  # of what was transcoded, generously
 SLACK_BYTES = 2**26
-# What players take from a container, and what they get instead of anything else.
-CODECS = {
-    "mp4": (frozenset(["aac", "ac3", "alac", "eac3", "flac", "mp3", "opus"]), "aac"),
-    "mov": (frozenset(["aac", "ac3", "alac", "mp3", "pcm_s16le", "pcm_s24le"]), "pcm_s16le"),
-    "webm": (frozenset(["opus", "vorbis"]), "libopus"),
-}
 
 
 def add_sound(
-    video: Path, source: Path, timeline: Timeline, *, container: str = "mp4", cut: bool = False
+    video: Path,
+    source: Path,
+    timeline: Timeline,
+    *,
+    container: str = "mp4",
+    cut: bool = False,
 ) -> None:
     """Put the source's sound, every stream of it, beside a picture, in a child process.
 
@@ -49,27 +47,13 @@ def add_sound(
         Whether the picture begins later than the source does.
     """
     both = video.with_name(f"{video.name}.sound")
-    copied, recoded = CODECS[container]
     sounds = source_tags(source).sounds or (timeline.audio,)
-    picture = ffmpeg.input(f"file:{video.resolve()}", protocol_whitelist="file")
     base = Fraction(*timeline.time_base)
-    start = float(base * timeline.origin)
-    length = float(base * (timeline.pts[-1] + timeline.last_duration - timeline.origin))
-    # Sound before the picture would make WebM begin with the sound.
-    seek = {"ss": f"{start:.6f}", "seek_timestamp": 1} if cut else {}
-    sound = ffmpeg.input(INPUT, itsoffset=-start, **seek, **CONFINED)
-    command = (
-        ffmpeg.output(
-            picture["v:0"], sound["a"], f"file:{both.resolve()}",
-            format=container, vcodec="copy", t=f"{length:.6f}",
-            **{
-                f"c:a:{k}": "copy" if codec in copied else recoded for k, codec in enumerate(sounds)
-            },
-            **({} if container == "webm" else {"movflags": "+faststart"}),
-        )
-        .global_args("-hide_banner", "-nostdin", "-loglevel", "error", "-y")
-        .global_args("-copyts", "-bitexact")
-        .compile(cmd=ffmpeg_path())
+    command = sound_command(
+        video, both, container, sounds,
+        start=base * timeline.origin,
+        length=base * (timeline.pts[-1] + timeline.last_duration - timeline.origin),
+        cut=cut,
     )  # fmt: skip
     try:
         with open_regular(source) as opened:

@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import IO, Any
 
 import cv2
-import ffmpeg
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.errors import InputError
-from stages.media.footage.ffmpeg import CONFINED, INPUT, ffmpeg_path, start
+from stages.media.footage.ffmpeg import start
+from stages.media.footage.ffmpeg_commands import decode_command
 from stages.media.footage.limits import USUAL, decoder_bytes
 from stages.media.footage.pictures import NAMES, Picture, decode
 from stages.media.footage.safe_open import open_regular
@@ -197,11 +197,11 @@ def _decoded(
 ) -> Iterator[tuple[int | None, Picture]]:
     """Yield timestamp and picture of each frame that ffmpeg delivers, from about `first` on."""
     rows, columns = size
-    seek: dict[str, Any] = {"vcodec": decoder} if decoder else {}
-    if first:
-        ticks = Fraction(timeline.pts[first]) * Fraction(*timeline.time_base)
-        seek |= {"seek_timestamp": 1, "noaccurate_seek": None, "ss": f"{float(ticks):.6f}"}
-    command = _decode_command(timeline, size, seek, pixels)
+    start_s = float(timeline.pts[first] * Fraction(*timeline.time_base)) if first else None
+    most = max(USUAL.pixels, 2 * math.prod(timeline.size))  # a stream may change its size
+    command = decode_command(
+        size, timeline.time_base, pixels, most_pixels=most, start_s=start_s, decoder=decoder
+    )
     with open_regular(path) as source:
         memory = decoder_bytes(math.prod(timeline.size))
         child = start(command, source, memory_bytes=memory)
@@ -223,26 +223,6 @@ def _decoded(
         listener.join()
         child.stdout.close()
         child.stderr.close()
-
-
-def _decode_command(
-    timeline: Timeline, size: tuple[int, int], options: dict[str, Any], pixels: str
-) -> list[str]:
-    """Return the command that decodes standard input to raw pictures, saying each one's time."""
-    rows, columns = size
-    most = max(USUAL.pixels, 2 * math.prod(timeline.size))  # a stream may change its size
-    video = ffmpeg.input(INPUT, threads=1, copyts=None, max_pixels=most, **options, **CONFINED)[
-        "V:0"
-    ]
-    command: list[str] = (
-        video.filter("scale", columns, rows, flags="area+accurate_rnd+full_chroma_int+bitexact")
-        .filter("settb", "{}/{}".format(*timeline.time_base))
-        .filter("showinfo", checksum=0)
-        .output("pipe:", format="rawvideo", pix_fmt=pixels, fps_mode="passthrough")
-        .global_args("-hide_banner", "-nostdin", "-nostats", "-loglevel", "info")
-        .compile(cmd=ffmpeg_path())
-    )
-    return command
 
 
 def _read_bytes(pipe: IO[bytes], count: int, path: Path) -> bytearray | None:

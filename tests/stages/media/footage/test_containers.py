@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from stages.media.footage import ffmpeg, video
+from stages.media.footage import ffmpeg, ffmpeg_commands, video
 from stages.media.footage.timeline import Timeline, probe
 from stages.media.footage.video import read_frames
 
@@ -170,7 +170,7 @@ def test_a_decoder_that_stands_still_is_given_up(whole, tmp_path, monkeypatch):
     stuck = tmp_path / "ffmpeg"
     stuck.write_text("#!/bin/sh\nexec sleep 60\n")
     stuck.chmod(stuck.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(video, "ffmpeg_path", lambda: str(stuck))
+    monkeypatch.setattr(ffmpeg_commands, "ffmpeg_path", lambda: str(stuck))
     monkeypatch.setattr(video, "STALLED_S", 0.2)
     with pytest.raises(InputError, match=r"whole\.mp4: the decoder stood still"):
         next(iter(read_frames(whole, probe(whole))))
@@ -180,7 +180,7 @@ def test_a_decoder_that_gives_a_byte_now_and_then_is_given_up_too(whole, tmp_pat
     slow = tmp_path / "ffmpeg"
     slow.write_text("#!/bin/sh\nwhile printf x; do sleep 0.05; done\n")
     slow.chmod(slow.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(video, "ffmpeg_path", lambda: str(slow))
+    monkeypatch.setattr(ffmpeg_commands, "ffmpeg_path", lambda: str(slow))
     monkeypatch.setattr(video, "STALLED_S", 0.4)
     with pytest.raises(InputError, match=r"whole\.mp4: the decoder stood still"):
         next(iter(read_frames(whole, probe(whole))))
@@ -190,7 +190,7 @@ def test_a_decoder_that_does_not_say_which_frame_it_gives_is_given_up(whole, tmp
     mute = tmp_path / "ffmpeg"
     mute.write_text("#!/bin/sh\nexec cat /dev/zero\n")
     mute.chmod(mute.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(video, "ffmpeg_path", lambda: str(mute))
+    monkeypatch.setattr(ffmpeg_commands, "ffmpeg_path", lambda: str(mute))
     monkeypatch.setattr(video, "STALLED_S", 0.5)
     with pytest.raises(InputError, match=r"whole\.mp4: the decoder gave a frame without saying"):
         next(iter(read_frames(whole, probe(whole))))
@@ -215,7 +215,7 @@ def test_a_moment_that_is_shown_twice_shifts_nothing(tmp_path, monkeypatch):
     ]
     program.write_text("\n".join(["#!/bin/bash", *lines, ""]))
     program.chmod(program.stat().st_mode | stat.S_IXUSR)
-    monkeypatch.setattr(video, "ffmpeg_path", lambda: str(program))
+    monkeypatch.setattr(ffmpeg_commands, "ffmpeg_path", lambda: str(program))
     (tmp_path / "clip.mp4").touch()
     frames = read_frames(
         tmp_path / "clip.mp4", Timeline(4, (0, 40, 80, 120), (1, 1000), 40, 25, (1, 1))
