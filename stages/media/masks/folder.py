@@ -16,7 +16,7 @@ from stages.media.masks.array_axes import raw_of_frame
 from stages.media.masks.arrays import frame_bytes, load_array, load_member
 from stages.media.masks.frame_matching import match_frames
 from stages.media.masks.legend import Legend, count_masks
-from stages.media.masks.mask_names import some_names
+from stages.media.masks.mask_names import file_stem, some_names
 from stages.media.masks.mask_pictures import PICTURES, MaskFile, read_mask_picture
 from stages.media.masks.raw import Raw
 from stages.media.masks.readings import decide
@@ -45,11 +45,12 @@ class FolderMasks(MaskSource):
         files = sorted(files, key=lambda file: natural_key(file.name))
         if not files:
             raise InputError(f"{where}: expected masks, found none")
+        files, beside = _without_pictures(files)
         names = [file.name for file in files]
         match = match_frames(
             where, names, footage.frames, footage.frame_names, choices.missing, first=choices.first
         )
-        self._footage, self._choices, self._notes = footage, choices, dict[str, None]()
+        self._footage, self._choices, self._notes = footage, choices, dict.fromkeys(beside)
         self._files = [None if mask is None else files[mask] for mask in match.chosen]
         self.names = tuple(file.name for file in self._files if file is not None)
         self.names = self.names if len(set(self.names)) == footage.frames else ()
@@ -145,6 +146,18 @@ def _folders_note(where: Path) -> tuple[str, ...]:
     folders = [path for path in where.iterdir() if path.is_dir() and path.name[0] != "."]
     names = sorted(path.name for path in folders if list_mask_files(path))
     return (f"folders beside the masks are left out: {some_names(names)}",) if names else ()
+
+
+def _without_pictures(files: Sequence[MaskFile]) -> tuple[Sequence[MaskFile], tuple[str, ...]]:
+    """Return files without pictures ``NAME`` beside masks ``NAME_mask``, and a note on them."""
+    stems = {file_stem(file.name): file for file in files}
+    masks = {stem: file for stem, file in stems.items() if stem.endswith("_mask")}
+    if len(stems) != len(files) or {stem[: -len("_mask")] for stem in masks} != (
+        stems.keys() - masks.keys()
+    ):
+        return files, ()
+    others = some_names([stems[stem].name for stem in stems if stem not in masks])
+    return list(masks.values()), (f"pictures beside their masks are left out: {others}",)
 
 
 def _file_kinds(files: Iterable[MaskFile]) -> str:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from pipeline.errors import InputError
 
+ROBOFLOW = re.compile(r"(_(jpe?g|png|bmp|webp|tiff?))?\.rf\.[0-9A-Za-z]+(?=_mask$|$)", re.I)
 MOST_NAMED = 5  # names or numbers that a message lists
 
 
@@ -114,8 +115,14 @@ def numbers_in(stems: Sequence[str]) -> tuple[int, ...]:
 
 
 def file_stem(name: str) -> str:
-    """Return a file's name without folders and ending; separators of Windows count too."""
-    return Path(name.replace("\\", "/")).stem
+    r"""Return a file's name without folders and ending, and without what Roboflow puts after it.
+
+    Separators of Windows count too.
+
+    >>> file_stem("day2\\\\00007_jpg.rf.45c48cce2e2d7fbdea1afc51c7c6ad26.jpg")
+    '00007'
+    """
+    return ROBOFLOW.sub("", Path(name.replace("\\", "/")).stem)
 
 
 def ordinal(number: int) -> str:

@@ -15,6 +15,7 @@ from stages.media.footage.clip_listing import OF_CLIP, OF_RUN, VIDEOS, not_follo
 from stages.media.footage.safe_open import leads_out
 from stages.media.masks.clip_names import name_parts
 from stages.media.masks.folder import ARRAYS, list_mask_files
+from stages.media.masks.formats.foreign import NEVER_READ
 from stages.media.masks.legend_files import LEGENDS
 from stages.media.masks.objects import list_object_folders
 from stages.media.masks.panoptic import pictures_beside
@@ -30,6 +31,11 @@ BESIDE = {
     "rgb": ("masks", "mask"),
     "leftImg8bit": ("gtFine",),  # Cityscapes
 }
+# Folders that exports of CVAT, Roboflow and others put around their files.
+WRAPS = frozenset(
+    {"annotations", "labels", "train", "default", "SegmentationClass", "obj_train_data"}
+)
+ROBOFLOW_FILE = "_annotations.coco.json"
 # Folders with these names, numbered, are objects; others may be clips.
 OBJECT_NAMES = {
     "",
@@ -125,10 +131,12 @@ def _by_name(root: Path, clip: str, readers: Readers) -> Path | None:
     shelf = _masks_by_name(wanted.parent, wanted.parent.stat().st_mtime_ns, suffixes)
     matching = shelf.get(normalize("NFC", wanted.name), ())
     described = [path for path in matching if pictures_beside(path) in matching]
-    matching = tuple(described) or matching
+    readable = [path for path in matching if path.suffix.lower() not in NEVER_READ]
+    matching = tuple(described or readable) or matching
     if len(matching) > 1:
         raise InputError(f"{clip}: expected one set of masks, got {', '.join(map(str, matching))}")
-    return _inner_folder(matching[0], readers) if matching else None
+    inner = _inner_folder(matching[0], readers) if matching else None
+    return None if inner is None else _unwrapped(inner, readers)
 
 
 def _inner_folder(path: Path, readers: Readers) -> Path | None:
@@ -147,6 +155,34 @@ def _inner_folder(path: Path, readers: Readers) -> Path | None:
     if inside and not pictures and all(entry.is_dir() for entry in inside.values()):
         return path if any(reader.recognise(path) for reader in readers) else None
     return path
+
+
+def _unwrapped(folder: Path, readers: Readers) -> Path:
+    """Return the only file or folder of annotations that exports of tools wrap in set folders."""
+    while folder.is_dir():
+        by_roboflow = sorted((*folder.glob(ROBOFLOW_FILE), *folder.glob(f"*/{ROBOFLOW_FILE}")))
+        if len(by_roboflow) > 1:
+            raise InputError(
+                f"{folder}: several files of annotations ({', '.join(map(str, by_roboflow))}): "
+                "give one of them as --masks, or export the set without splitting it"
+            )
+        if by_roboflow:
+            return by_roboflow[0]
+        if any(reader.recognise(folder) for reader in readers):
+            return folder
+        inside = [entry for entry in sorted(folder.iterdir()) if entry.name[0] != "."]
+        files = [
+            entry
+            for entry in inside
+            if entry.is_file() and any(reader.recognise(entry) == 2 for reader in readers)
+        ]
+        wraps = [entry for entry in inside if entry.is_dir() and entry.name in WRAPS]
+        if len(files) == 1:
+            return files[0]
+        if files or len(wraps) != 1:
+            return folder
+        folder = wraps[0]
+    return folder
 
 
 def _masks_beside(root: Path, clip: str, readers: Readers) -> Path | None:
@@ -208,8 +244,8 @@ def _root_itself(root: Path, clip: str, readers: Readers) -> Path | None:
     InputError
         If what lies in it has names, and may as well be the masks of other clips.
     """
-    inner = _inner_folder(root, readers)
-    if inner is None or not any(reader.recognise(inner) for reader in readers):
+    inner = _unwrapped(_inner_folder(root, readers) or root, readers)
+    if not any(reader.recognise(inner) for reader in readers):
         return None
     if inner == root:
         _check_names(root, clip)

@@ -25,6 +25,7 @@ from stages.media.masks.json_files import read_json, read_start
 from stages.media.masks.panoptic import is_panoptic, panoptic_frames
 
 COCO_MARKS = re.compile(rb'"(images|annotations|image_id|videos|video_id|segmentations?)"\s*:')
+OTHER_MARKS = re.compile(rb'"categories"\s*:\s*\{|"dm_format_version"|darwin_json')  # no COCO
 RESULT_MARKS = re.compile(rb'"(image_id|video_id)"\s*:')
 # The package supervision writes this for every class.
 SUPERVISION = "common-objects"
@@ -48,6 +49,8 @@ class CocoFile(AnnotationReader):
         if path.suffix.lower() not in self.suffixes or not path.is_file():
             return NOT_MINE
         start = read_start(path)
+        if OTHER_MARKS.search(start):
+            return BY_NAME
         marks = RESULT_MARKS if start.lstrip()[:1] == b"[" else COCO_MARKS
         return BY_CONTENT if marks.search(start) else BY_NAME
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote
 import numpy as np
 from numpy.typing import NDArray
 
+from pipeline.errors import InputError
 from stages.media.masks.contract import (
     BY_CONTENT,
     NOT_MINE,
@@ -28,6 +29,7 @@ MARKS = re.compile(
     rb'"(annotations|completions)"\s*:\s*\[.*"(result|original_width|ground_truth)"', re.S
 )
 UPLOADED = re.compile(r"^[0-9a-f]{8}-")  # put before a file's name when it is uploaded
+OVER_TIME = "videorectangle"
 RGBA = 4
 
 
@@ -62,6 +64,11 @@ class LabelStudioFile(AnnotationReader):
             videos[folder].append(AnnotatedFrame(name, tuple(shapes), size))
         if not videos:
             raise ValueError("expected tasks, got an empty list")
+        if OVER_TIME in left_out:
+            raise InputError(
+                f"{path}: boxes over the time of a video are no masks: label its frames with "
+                "brushes or polygons"
+            )
         notes = []
         if left_out:
             kinds = ", ".join(sorted(left_out))
