@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 from numba import njit
 from numpy.typing import NDArray
@@ -17,6 +19,29 @@ from stages.ops.trajectories import (
 )
 
 
+class CarriedDistances(NamedTuple):
+    """What frames around say of N pixels, all (N,), float32; in units of the distances.
+
+    Attributes
+    ----------
+    mean : ndarray
+        The value at the frame of a line through the distances over time.
+    weight : ndarray
+        Sum of the weights of the neighbours.
+    others : ndarray
+        Mean of the frames before and of the frames after without the frame itself, each side
+        counting the same; NaN where a side has a weight below 1.
+    scatter : ndarray
+        Weighted sum of the squares by which neighbours are away from the frame's own distance,
+        with the weights before `tolerance` and `belief`.
+    """
+
+    mean: NDArray[np.float32]
+    weight: NDArray[np.float32]
+    others: NDArray[np.float32]
+    scatter: NDArray[np.float32]
+
+
 def carry_distances(
     distances: NDArray[np.int8],
     trust: NDArray[np.uint8],
@@ -30,7 +55,9 @@ def carry_distances(
     fading: float,
     own: float,
     stiffness: float = np.inf,
-) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
+    tolerance: float = np.inf,
+    belief: float = 1.0,
+) -> CarriedDistances:
     """Return the mean signed distance to an outline as a frame and those around it have it.
 
     Averaged distances keep corners and thin parts that averaged masks would round off.
@@ -58,29 +85,30 @@ def carry_distances(
         farther with each frame, and where one side knows less of it than the other, that does
         not cancel: so a line over time is fitted (ridge regression), whose slope is 0 if this is
         infinite.
+    tolerance : float, > 0
+        Units of `distances` (1 sigma): a neighbour that is much farther away from the frame's own
+        distance was led astray by the flow, and does not count.
+    belief : float, in [0, 1]
+        Factor of the weights of all neighbours.
 
     Returns
     -------
-    mean : ndarray, shape (N,), float32
-        Units of `distances`; the line's value at the frame.
-    weight : ndarray, shape (N,), float32
-        Sum of the weights of the neighbours.
-    others : ndarray, shape (N,), float32
-        Mean of the frames before and of the frames after without the frame itself, each side
-        counting the same; NaN where a side has a weight below 1.
+    CarriedDistances
     """
     bind_shapes(
         distances=(distances, "T H W"), trust=(trust, "T h w"), images=(images, "T h w 3"),
         flow=(flow, "T 2 2 h w"), places=(places, "N 2"),
     )  # fmt: skip
-    out = np.empty((3, len(places)), np.float32)
+    out = np.empty((4, len(places)), np.float32)
     pixel = distances.shape[1] / images.shape[1]
     likeness, homing = np.float32(1 / (2 * appearance**2)), np.float32(pixel**2 / RETURN)
     settings = (np.float32(fading), np.float32(own), np.float32(stiffness))
+    doubts = (np.float32(1 / (2 * tolerance**2)), np.float32(belief))
     _carry(
-        distances, trust, images, flow, frame, places, reach, likeness, homing, *settings, out
+        distances, trust, images, flow, frame, places, reach, likeness, homing, *settings,
+        *doubts, out,
     )  # fmt: skip
-    return out[0], out[1], out[2]
+    return CarriedDistances(*out)
 
 
 @njit(nogil=True, cache=True)
@@ -109,6 +137,8 @@ def _carry(  # noqa: PLR0915 (one sweep, in numba)
     fading: np.float32,
     own: np.float32,
     stiffness: np.float32,
+    astray: np.float32,
+    belief: np.float32,
     out: NDArray[np.float32],
 ) -> None:
     count, height, width = distances.shape
@@ -121,7 +151,8 @@ def _carry(  # noqa: PLR0915 (one sweep, in numba)
         hx = min(max((x + half) * across - half, np.float32(0)), np.float32(columns - 1))
         hy = min(max((y + half) * down - half, np.float32(0)), np.float32(rows - 1))
         read_colour(images, frame, hx, hy, colour)
-        total, weights = own * distances[frame, y, x], np.float32(0)
+        at = np.float32(distances[frame, y, x])
+        total, weights, scatter = own * at, np.float32(0), np.float32(0)
         sides, others = 0, np.float32(0)
         lean, spread, slanted = np.float32(0), stiffness, np.float32(0)
         for way in range(2):
@@ -146,6 +177,9 @@ def _carry(  # noqa: PLR0915 (one sweep, in numba)
                     fade *= fading
                 fx, fy = (px + half) / across - half, (py + half) / down - half
                 distance = _distance(distances[j], fx, fy)
+                away = (distance - at) * (distance - at)
+                scatter += g * away
+                g *= belief * np.exp(-away * astray)
                 number += g * distance
                 weight += g
                 after = np.float32(j - frame)
@@ -161,3 +195,4 @@ def _carry(  # noqa: PLR0915 (one sweep, in numba)
         out[0, n] = total / max(weights + own - lean * lean / spread, np.float32(1e-6))
         out[1, n] = weights
         out[2, n] = others / 2 if sides == 2 else np.nan
+        out[3, n] = scatter

@@ -11,11 +11,10 @@ from stages.ops.shapes import bind_shapes
 WINDOW = 10  # pixels to either side of a place in which colours are learnt
 CLEAR = 2.0  # pixels from the outline beyond which a pixel is surely inside, or outside
 FEWEST = 20  # pixels of a side within the window, from which its colours are known
-NOISE = 25.0  # squared grey levels: least variance of a colour
+NOISE = 60.0  # squared grey levels: variance of a colour without any texture
 CLEAR_ODDS = 6.0  # log odds of a colour are cut there
-BLUR = 1.5  # pixels: 1 sigma over which the odds of neighbouring pixels are averaged
-SHARE = 0.25  # of the log odds that count: those of neighbouring pixels are much the same
-LEAST_JUMP, MOST_JUMP = 1.0, 4.0  # pixels that an outline is taken to jump by (1 sigma)
+BLUR = 1.2  # pixels: 1 sigma over which the odds of neighbouring pixels are averaged
+SHARE = 0.35  # of the log odds that count: those of neighbouring pixels are much the same
 UNEVEN = 0.5  # pixels that the mean of any number of outlines is still off
 
 
@@ -25,7 +24,7 @@ def local_colour_odds(
     """Return the log odds that each pixel's colour is one of inside an outline.
 
     On either side the colours in a window around the pixel are taken for normally distributed,
-    the channels independent.
+    with the covariance that they have there.
 
     Parameters
     ----------
@@ -56,9 +55,22 @@ def _log_density(
     count = _window_sum(weight)
     counted = np.maximum(count, 1)[..., None]
     mean = _window_sum(colours * weight[..., None]) / counted
-    variance = _window_sum(colours**2 * weight[..., None]) / counted - mean**2
-    variance = np.maximum(variance, NOISE)
-    density = -0.5 * ((colours - mean) ** 2 / variance + np.log(variance)).sum(axis=-1)
+    away = [colours[..., k] - mean[..., k] for k in range(3)]
+    spread = {
+        (i, j): _window_sum(colours[..., i] * colours[..., j] * weight) / counted[..., 0]
+        - mean[..., i] * mean[..., j]
+        for i, j in ((0, 0), (0, 1), (0, 2), (1, 1), (1, 2), (2, 2))
+    }
+    rr, gg, bb = (spread[k, k] + NOISE for k in range(3))
+    rg, rb, gb = spread[0, 1], spread[0, 2], spread[1, 2]
+    # The inverse of the covariance by its cofactors.
+    cofactors = (gg * bb - gb * gb, rr * bb - rb * rb, rr * gg - rg * rg)
+    mixed = (rb * gb - rg * bb, rg * gb - rb * gg, rg * rb - rr * gb)
+    determinant = rr * cofactors[0] + rg * mixed[0] + rb * mixed[1]
+    square = sum(cofactor * away[k] ** 2 for k, cofactor in enumerate(cofactors))
+    square += 2 * (mixed[0] * away[0] * away[1] + mixed[1] * away[0] * away[2])
+    square += 2 * mixed[2] * away[1] * away[2]
+    density = -0.5 * (square / determinant + np.log(determinant))
     return density, count
 
 
@@ -74,6 +86,8 @@ def shift_to_colours(
     places: NDArray[np.int32],
     mean: NDArray[np.float32],
     weight: NDArray[np.float32],
+    *,
+    jump: float,
 ) -> NDArray[np.float32]:
     """Return averaged distances to an outline, moved to where the colours say that it is.
 
@@ -90,6 +104,8 @@ def shift_to_colours(
         Row and column of the pixels averaged.
     mean, weight : ndarray, shape (N,), float32
         `stages.ops.carried_distances.carry_distances`, in pixels, the frame itself counting 1.
+    jump : float, > 0
+        Pixels (1 sigma) that the outline of one frame is off.
 
     Returns
     -------
@@ -103,40 +119,12 @@ def shift_to_colours(
     if not len(places):
         return mean
     rows, columns = places.T
-    at = own[rows, columns]
     plane = own.copy()
     plane[rows, columns] = mean
     margin = 2 * WINDOW
     top, left = max(rows.min() - margin, 0), max(columns.min() - margin, 0)
     box = np.s_[top : rows.max() + margin + 1, left : columns.max() + margin + 1]
     odds = cv2.GaussianBlur(local_colour_odds(image[box], plane[box]), (0, 0), BLUR)
-    uncertain = estimate_jump(at, mean, weight) / np.sqrt(1 + weight) + np.float32(UNEVEN)
+    uncertain = np.float32(jump) / np.sqrt(1 + weight) + np.float32(UNEVEN)
     shift = SHARE / 1.702 * uncertain * odds[rows - top, columns - left]
     return np.asarray(mean + shift, np.float32)
-
-
-def estimate_jump(
-    own: NDArray[np.float32], mean: NDArray[np.float32], weight: NDArray[np.float32]
-) -> float:
-    """Return how far an outline jumps from frame to frame, by how far it is from its mean.
-
-    If outlines jump by s, independently, one lies s √(w / (1 + w)) from the mean of itself and w
-    others.
-
-    Parameters
-    ----------
-    own, mean, weight : ndarray, shape (N,), float32
-        Distances of pixels to the own and to the mean outline, in pixels, and w.
-
-    Returns
-    -------
-    float
-        Pixels (1 sigma), in [1, 4]; 2 where no outline is known to the frames around.
-    """
-    bind_shapes(own=(own, "N"), mean=(mean, "N"), weight=(weight, "N"))
-    known = (np.abs(own) < 1) & (weight >= 1)
-    if not known.any():
-        return 2.0
-    w = weight[known].astype(np.float64)
-    square = np.mean((mean[known] - own[known]) ** 2 * (1 + w) / w)
-    return float(np.clip(np.sqrt(square), LEAST_JUMP, MOST_JUMP))

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 
 from pipeline.stage import Span, Window
 from stages.arrays import FLOW, FRAMES, OUTLINES, REPAIRS, TRUST, neighbour_offsets
-from stages.ops.carried_distances import carry_distances
+from stages.ops.carried_distances import CarriedDistances, carry_distances
 from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.local_colours import shift_to_colours
+from stages.ops.outline_jumps import estimate_jump, neighbour_belief
 from stages.ops.outlines import DISTANCE_STEPS, FAR, signed_distance, soft_edge, thin_parts
 from stages.trust.outlines import BAND, EVERY, NEAR, POOLED, STILL_SIGMA, OutlineCounts, poor_fit
 from stages.trust.structure import RELIABLE, TRUSTED, WRONG, shrink_frames
@@ -24,6 +25,8 @@ LEAST = 0.05  # weight of trusted frames from which they are believed
 REPAIR_WEIGHT = 0.5  # of what both sides of a bad spell say, beside trusted frames along the flow
 GUIDE_RADIUS, GUIDE_EPS = 8, 90.0  # pixels and squared grey levels: edges of such a mask
 STIFFNESS = 4.0  # squared frames: see `stages.ops.carried_distances.carry_distances`
+ASTRAY = 2.5  # times as far as outlines jump: a neighbour's outline that is so far off is another
+COLOUR_JUMP = 1.25  # times as uncertain as its jumps say: what the mean is off by, all frames share
 SOFT_EDGE = 1.5  # pixels: 1 sigma of the edges of repaired masks
 GAIN = 1.22  # times as much of a stilled outline has to lie on the picture's edges
 CHANCE = 0.2  # share of an outline on edges if it were drawn anywhere
@@ -31,6 +34,18 @@ BLIND = 0.28  # share of a stilled outline on edges below which it knows nothing
 STILL = 0.06  # share of an outline that is away from its neighbours', where it follows the motion
 THIN = 4  # pixels: half the width of parts whose outlines are not averaged
 WATCHED = 0.1  # share of an outline that frames on both sides have to know
+
+
+class NeighbourWeights(NamedTuple):
+    """What neighbours count: see `stages.ops.carried_distances.carry_distances`; in pixels."""
+
+    reach: int
+    appearance: float
+    fading: float
+    own: float
+    stiffness: float = np.inf
+    tolerance: float = np.inf
+    belief: float = 1.0
 
 
 class Mended(NamedTuple):
@@ -137,12 +152,27 @@ class Mender:
             return mended
         signed = self._own_distances(t, places)
         for c in restless:
-            mean, weight = self._carry(t, c, places, NEAR, STILL_SIGMA, 1.0, 1.0, STIFFNESS)
-            own = np.asarray(self._distance(t, c) / DISTANCE_STEPS, np.float32)
-            picture = self._window[FRAMES][t]
-            signed[:, c] = shift_to_colours(picture, own, places, mean, weight)
+            signed[:, c] = self._stilled_distances(t, c, places, signed[:, c])
         near = self._own_background(t, places) > -BAND
         return _with_outlines(mended, places, signed, _leftover(signed, near))
+
+    def _stilled_distances(
+        self, t: int, c: int, places: NDArray[np.int32], at: NDArray[np.float32]
+    ) -> NDArray[np.float32]:
+        """Return the distances to an outline averaged over time, and moved to the colours.
+
+        `at` are those of the frame itself, in pixels.
+        """
+        near = NeighbourWeights(NEAR, STILL_SIGMA, fading=1.0, own=1.0, stiffness=STIFFNESS)
+        first = self._carry(t, c, places, near)
+        jump = estimate_jump(at, first.mean, first.weight)
+        belief = neighbour_belief(at, first.weight, first.scatter, jump=jump)
+        mean = self._carry(t, c, places, near._replace(tolerance=ASTRAY * jump, belief=belief))
+        own = np.asarray(self._distance(t, c) / DISTANCE_STEPS, np.float32)
+        picture = self._window[FRAMES][t]
+        return shift_to_colours(
+            picture, own, places, mean.mean, mean.weight, jump=COLOUR_JUMP * jump
+        )
 
     def _repaired(self, t: int) -> Mended:
         own = Mended(self._masks[t], self._labels[t])
@@ -154,9 +184,8 @@ class Mender:
         weight = np.zeros(len(places), np.float32)
         known, repaired = np.zeros((2, len(places)), np.bool_)
         for c in range(self.classes):
-            signed[:, c], weight = self._carry(
-                t, c, places, self._reach, REPAIR_SIGMA, FADING, 1e-3
-            )
+            carried = self._carry(t, c, places, self._repair_weights)
+            signed[:, c], weight = carried.mean, carried.weight
             known |= weight > LEAST
             repair = self._repair(t, c)
             if repair is not None:
@@ -178,7 +207,7 @@ class Mender:
         """
         if self.classes == 1:
             return -signed[:, 0]
-        return self._carry(t, self.classes, places, self._reach, REPAIR_SIGMA, FADING, 1e-3)[0]
+        return self._carry(t, self.classes, places, self._repair_weights).mean
 
     def _repair(self, t: int, c: int) -> NDArray[np.float32] | None:
         """Return the distance in pixels to the outline that both sides of a bad spell say."""
@@ -199,27 +228,28 @@ class Mender:
         wider = cv2.dilate(wrong.astype(np.uint8), np.ones((3, 3), np.uint8))
         return np.asarray(cv2.resize(wider, size[::-1], interpolation=cv2.INTER_NEAREST) > 0)
 
+    @property
+    def _repair_weights(self) -> NeighbourWeights:
+        """Weights of trusted frames; the frame itself counts only where there is none."""
+        return NeighbourWeights(self._reach, REPAIR_SIGMA, fading=FADING, own=1e-3)
+
     def _carry(
-        self,
-        t: int,
-        c: int,
-        places: NDArray[np.int32],
-        reach: int,
-        appearance: float,
-        fading: float,
-        own: float,
-        stiffness: float = np.inf,
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        """Return the mean distance in pixels to trusted frames' outlines, and its weight."""
+        self, t: int, c: int, places: NDArray[np.int32], weights: NeighbourWeights
+    ) -> CarriedDistances:
+        """Return the distance to an outline as trusted frames around have it, in pixels."""
         first = self._labels.start
-        near = range(max(t - reach, first), min(t + reach + 1, self._labels.stop))
+        near = range(max(t - weights.reach, first), min(t + weights.reach + 1, self._labels.stop))
         part = slice(near.start - first, near.stop - first)
-        mean, weight, _ = carry_distances(
+        settings = weights._replace(tolerance=weights.tolerance * DISTANCE_STEPS)._asdict()
+        carried = carry_distances(
             np.stack([self._distance(j, c) for j in near]),
             self._weights[part], self._images[part], self._flow[part], t - near.start, places,
-            reach=reach, appearance=appearance, fading=fading, own=own, stiffness=stiffness,
+            **settings,
         )  # fmt: skip
-        return np.asarray(mean / DISTANCE_STEPS, np.float32), weight
+        step = np.float32(DISTANCE_STEPS)
+        return CarriedDistances(
+            carried.mean / step, carried.weight, carried.others / step, carried.scatter / step**2
+        )
 
     def _own_distances(self, t: int, places: NDArray[np.int32]) -> NDArray[np.float32]:
         rows, columns = places.T

@@ -110,7 +110,7 @@ class _Survey:
         own = self._distance(t, c)
         distances = np.stack([self._distance(j, c) for j in near])
         places = np.argwhere(np.abs(own) < BAND * DISTANCE_STEPS).astype(np.int32)
-        mean, _, others = carry_distances(
+        mean, _, others, _ = carry_distances(
             distances, self._trust[part], self._evidence.images[part], self._evidence.flow[part],
             t - near.start, places, reach=NEAR, appearance=STILL_SIGMA, fading=1.0, own=1.0,
         )  # fmt: skip

@@ -7,7 +7,6 @@ from stages.ops.local_colours import (
     FEWEST,
     NOISE,
     WINDOW,
-    estimate_jump,
     local_colour_odds,
     shift_to_colours,
 )
@@ -39,9 +38,10 @@ def slow_density(image, side, y, x):
     ]
     if len(colours) < FEWEST:
         return None
-    mean = np.mean(colours, axis=0)
-    variance = np.maximum(np.var(colours, axis=0), NOISE)
-    return -0.5 * np.sum((image[y, x] - mean) ** 2 / variance + np.log(variance))
+    away = image[y, x] - np.mean(colours, axis=0)
+    covariance = np.cov(np.transpose(colours), bias=True) + NOISE * np.eye(3)
+    square = away @ np.linalg.solve(covariance, away)
+    return -0.5 * (square + np.log(np.linalg.det(covariance)))
 
 
 def test_odds_agree_with_colours_learnt_pixel_by_pixel():
@@ -65,7 +65,7 @@ def test_an_uncertain_outline_goes_to_the_edge_of_the_colours(weight, columns_of
     places = np.argwhere(np.abs(own) < 6).astype(np.int32)
     mean = own[places[:, 0], places[:, 1]]
     weights = np.full(len(places), weight, np.float32)
-    shifted = shift_to_colours(image, own, places, mean, weights)
+    shifted = shift_to_colours(image, own, places, mean, weights, jump=2.0)
     plane = own.copy()
     plane[places[:, 0], places[:, 1]] = shifted
     middle = plane[10:-10] > 0
@@ -78,22 +78,6 @@ def test_an_outline_between_like_colours_stays():
     own = distance_to_column(20)
     places = np.argwhere(np.abs(own) < 6).astype(np.int32)
     mean = own[places[:, 0], places[:, 1]] + 0.25
-    shifted = shift_to_colours(image, own, places, mean, np.ones(len(places), np.float32))
+    weights = np.ones(len(places), np.float32)
+    shifted = shift_to_colours(image, own, places, mean, weights, jump=2.0)
     assert np.array_equal(shifted, mean)
-
-
-@pytest.mark.parametrize("jump", [1.5, 3.0])
-def test_the_jump_is_that_of_outlines_drawn_at_random(jump):
-    rng = np.random.default_rng(11)
-    others = rng.normal(0, jump, (6, 20000))
-    own = rng.normal(0, jump, 20000)
-    mean = (own + others.sum(axis=0)) / 7
-    # Pixels on the own outline: all distances are relative to it.
-    zero = np.zeros(20000, np.float32)
-    weight = np.full(20000, 6, np.float32)
-    assert estimate_jump(zero, np.float32(mean - own), weight) == pytest.approx(jump, rel=0.03)
-
-
-def test_the_jump_is_a_guess_where_no_frame_knows_the_outline():
-    nothing = np.zeros(3, np.float32)
-    assert estimate_jump(nothing, nothing + 5, nothing) == 2.0
