@@ -62,7 +62,7 @@ class Export(ResultSettings, PartedSink):
     """The results that users get; see `stages.media.results`, a file for each format."""
 
     name: ClassVar[str] = "export"
-    version: ClassVar[int] = 6
+    version: ClassVar[int] = 7
     uses: ClassVar[tuple[str, ...]] = (
         "size", "source_size", "timeline", "parts", "classes", "class_names",
         "source_masks", "hard_masks", "shots", "sparse",

@@ -81,10 +81,14 @@ class Video(Result):
         """Return the video frame to encode."""
 
     def encoded(self, picture: NDArray[np.uint8], kind: str) -> Any:
-        """Return a picture, rgb24 or rgba, as pixels of the codec, by the source's YUV matrix."""
+        """Return a picture, rgb24 or rgba, as pixels of the codec, by the source's YUV matrix.
+
+        In one thread: swscale writes past the end of rows whose length is no multiple of its
+        vectors, and with several threads that reaches rows that are finished.
+        """
         matrix = MATRICES.get(self.clip.tags.matrix, UNTAGGED)
         return av.VideoFrame.from_ndarray(picture, format=kind).reformat(
-            format=self.pixels, dst_colorspace=matrix, dst_color_range=LIMITED
+            format=self.pixels, dst_colorspace=matrix, dst_color_range=LIMITED, threads=1
         )
 
     def tag_colours(self, stream: Any) -> None:

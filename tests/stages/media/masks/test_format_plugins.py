@@ -126,12 +126,12 @@ def test_masks_of_its_ending_are_found_by_name_and_named_when_nobody_uses_them(m
     assert unused_masks(masks, [masks / "a.boxes"], readers) == ["b.boxes"]
 
 
-def test_an_entry_point_is_a_format_and_its_code_is_in_the_key(module, monkeypatch):
+def test_an_entry_point_is_a_format_and_its_code_is_in_the_key(module, tmp_path, monkeypatch):
     point = EntryPoint("boxes", f"{module}:Boxes", ENTRY_POINTS)
     monkeypatch.setattr(
         plugins, "entry_points", lambda group: [point] if group == ENTRY_POINTS else []
     )
-    sys.path.append(".")
+    sys.path.append(str(tmp_path))
     caches = plugins.plugin_points.cache_clear, mask_readers.cache_clear
     [clear() for clear in caches]
     try:

@@ -95,9 +95,18 @@ def test_prores_has_the_picture_the_alpha_and_the_times(tmp_path, size):
         assert container.streams.video[0].codec_context.codec_tag == "ap4h"
     assert [f.pts * f.time_base for f in frames] == [Fraction(t, 1000) for t in PTS]
     for frame, (_, picture, alpha) in zip(frames, scenes(size), strict=True):
-        rgba = frame.reformat(format="rgba").to_ndarray()
+        rgba = frame.reformat(format="rgba", threads=1).to_ndarray()
         assert psnr(rgba[..., :3], picture) > 38  # a photograph shrunk to noise
         assert psnr(rgba[..., 3], 255 * alpha.sum(axis=-1)) > 55
+
+
+def test_prores_of_any_width_is_the_same_bytes_each_time(tmp_path):
+    videos = set()
+    for _ in range(12):
+        written(tmp_path, "prores")
+        videos.add((tmp_path / "prores.mov").read_bytes())
+        (tmp_path / "prores.mov").unlink()
+    assert len(videos) == 1
 
 
 def vp9_frames(path):
