@@ -184,19 +184,21 @@ def train(module: Fitting, data: Epochs, course: Course) -> bool:
     _be_quiet()
     course.folder.mkdir(parents=True, exist_ok=True)
     name, better = course.criterion.name, course.criterion.better
-    best = ModelCheckpoint(course.folder, "best", monitor=name, mode=better, save_last=True)
-    best.CHECKPOINT_NAME_LAST = "last"
+    best = ModelCheckpoint(course.folder, "best", monitor=name, mode=better)
+    # Of every epoch: `save_last` would write it only when an epoch is the best one. It comes after
+    # `best`, whose state it holds.
+    last = ModelCheckpoint(course.folder, "last", enable_version_counter=False)
     stop = EarlyStopping(name, mode=better, patience=course.patience, check_finite=False)
     trainer = lightning.Trainer(
         default_root_dir=course.folder, max_epochs=course.epochs, logger=False,
-        callbacks=[_LossCurves(course), _LossBoard(course.folder), stop, best],
+        callbacks=[_LossCurves(course), _LossBoard(course.folder), stop, best, last],
         reload_dataloaders_every_n_epochs=1,
         precision="bf16-mixed" if torch.cuda.is_available() else "32-true",
         enable_progress_bar=False, enable_model_summary=False, num_sanity_val_steps=0,
     )  # fmt: skip
-    last = _to_go_on_from(course)
+    checkpoint = _to_go_on_from(course)
     try:
-        trainer.fit(module, datamodule=data, ckpt_path=last, weights_only=True)
+        trainer.fit(module, datamodule=data, ckpt_path=checkpoint, weights_only=True)
     except PipelineError as error:
         raise type(error)(f"{course.name}: {error}") from error
     except SystemExit as error:  # Lightning makes a 1 of every signal

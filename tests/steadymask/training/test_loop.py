@@ -60,6 +60,21 @@ def test_going_on_shows_the_samples_that_come_next(tmp_path):
     assert module.shown[0][1] == [10.0, 11, 12, 13, 14]
 
 
+def test_going_on_follows_the_last_epoch_and_keeps_the_best_one(tmp_path):
+    go(tmp_path, Watch(lambda epoch: 10.0 * abs(epoch - 1)), epochs=3)
+    module = Watch(lambda epoch: 10.0 * abs(epoch - 1))
+    go(tmp_path, module, epochs=4)
+    assert [epoch for epoch, _ in module.shown] == [3]
+    assert module.weight.item() == -2  # as epoch 1 left it
+
+
+def test_going_on_counts_the_epochs_without_a_better_one(tmp_path):
+    go(tmp_path, Watch(lambda epoch: 10.0 * abs(epoch - 1)), epochs=3, patience=2)
+    module = Watch(lambda epoch: 10.0 * abs(epoch - 1))
+    go(tmp_path, module, epochs=50, patience=2)
+    assert [epoch for epoch, _ in module.shown] == [3]
+
+
 def test_it_stops_early_and_leaves_the_best_weights(tmp_path):
     module = Watch(lambda epoch: 10.0 * abs(epoch - 1))
     go(tmp_path, module, epochs=50, patience=2)
