@@ -16,7 +16,17 @@ from stages.ops.fixed_point import pack_mask, unpack_mask
 from stages.ops.local_colours import shift_to_colours
 from stages.ops.outline_jumps import estimate_jump, neighbour_belief
 from stages.ops.outlines import DISTANCE_STEPS, FAR, signed_distance, soft_edge, thin_parts
-from stages.trust.outlines import BAND, EVERY, NEAR, POOLED, STILL_SIGMA, OutlineCounts, poor_fit
+from stages.trust.outlines import (
+    BAND,
+    DOUBTFUL,
+    EVERY,
+    NEAR,
+    POOLED,
+    POOR,
+    STILL_SIGMA,
+    OutlineCounts,
+    fits_below,
+)
 from stages.trust.structure import RELIABLE, TRUSTED, WRONG, shrink_frames
 
 FADING = 0.6  # of the weight, for each trusted frame between: near ones know best
@@ -29,6 +39,7 @@ ASTRAY = 2.5  # times as far as outlines jump: a neighbour's outline that is so 
 COLOUR_JUMP = 1.25  # times as uncertain as its jumps say: what the mean is off by, all frames share
 SOFT_EDGE = 1.5  # pixels: 1 sigma of the edges of repaired masks
 GAIN = 1.22  # times as much of a stilled outline has to lie on the picture's edges
+FLOW_ASTRAY = 0.9  # share of an outline that is away: more than outlines jump by themselves
 CHANCE = 0.2  # share of an outline on edges if it were drawn anywhere
 BLIND = 0.28  # share of a stilled outline on edges below which it knows nothing of them
 STILL = 0.06  # share of an outline that is away from its neighbours', where it follows the motion
@@ -60,9 +71,18 @@ class Mended(NamedTuple):
 
 
 def is_restless(counts: OutlineCounts) -> bool:
-    """Return whether outlines jump from frame to frame beside the picture's edges."""
+    """Return whether outlines jump from frame to frame beside the picture's edges.
+
+    Where they fit the picture fairly well and yet nearly all are away from their neighbours', it
+    is the flow that is astray.
+    """
+    if not _is_known(counts, DOUBTFUL):
+        return False
+    astray = counts.restless > FLOW_ASTRAY * counts.watched
+    if astray and not fits_below(POOR, (counts.points, counts.hits)):
+        return False
     better = counts.stilled_hits * counts.points > GAIN * counts.hits * counts.stilled
-    return _is_known(counts) and better and counts.restless > 0.5 * counts.watched
+    return better and counts.restless > 0.5 * counts.watched
 
 
 def is_coarse(counts: OutlineCounts) -> bool:
@@ -75,13 +95,13 @@ def is_coarse(counts: OutlineCounts) -> bool:
         return False
     if counts.points and counts.hits < CHANCE * counts.points:
         return True
-    return _is_known(counts) and counts.stilled_hits < BLIND * counts.stilled
+    return _is_known(counts, POOR) and counts.stilled_hits < BLIND * counts.stilled
 
 
-def _is_known(counts: OutlineCounts) -> bool:
-    """Return whether outlines fit the picture poorly and frames on both sides can tell."""
-    poor = poor_fit((counts.points, counts.hits))
-    return poor and counts.stilled > 0 and _is_watched(counts)
+def _is_known(counts: OutlineCounts, share: float) -> bool:
+    """Return whether less than a share is on the picture's edges, and both sides can tell."""
+    fits = fits_below(share, (counts.points, counts.hits))
+    return fits and counts.stilled > 0 and _is_watched(counts)
 
 
 def _is_watched(counts: OutlineCounts) -> bool:

@@ -30,7 +30,7 @@ class Refine(Stage):
     """
 
     name: ClassVar[str] = "refine"
-    version: ClassVar[int] = 8
+    version: ClassVar[int] = 9
     writes: ClassVar[tuple[ArrayHandle, ...]] = (REFINED_MASKS, REFINED_LABELS, SETTLED)
     uses: ClassVar[tuple[str, ...]] = ("sparse",)
     outside_key: ClassVar[tuple[str, ...]] = ("weights", "device", "modules")

@@ -19,6 +19,7 @@ NEAR = 3  # frames to either side that still an outline
 STILL_SIGMA = 25.0  # grey levels: see `stages.ops.carried_distances.carry_distances`
 BAND = 6.0  # pixels from its outline within which a frame's mask may change
 POOR = 0.36  # share of an outline on the picture's edges below which it fits them poorly
+DOUBTFUL = 0.45  # share below which it is worth to look whether outlines are restless
 BLUR = 0.7  # pixels: 1 sigma that pictures are blurred by against noise
 RESTLESS = 1.2  # pixels that an outline is away from that of its neighbours
 
@@ -70,15 +71,19 @@ def survey_outlines(
         out = np.zeros((classes, len(OutlineCounts._fields)), np.float32)
         for c in range(classes):
             out[c, :2] = survey.hits(t, c)
-            if (t - shot_start) % EVERY == 0 and out[c, 0] and poor_fit(survey.pooled_hits(t, c)):
+            if (
+                (t - shot_start) % EVERY == 0
+                and out[c, 0]
+                and fits_below(DOUBTFUL, survey.pooled_hits(t, c))
+            ):
                 out[c, 2:] = survey.restlessness(t, c)
         yield out
 
 
-def poor_fit(counts: tuple[float, float]) -> bool:
-    """Return whether outlines miss the picture's edges so often that they may be restless."""
+def fits_below(share: float, counts: tuple[float, float]) -> bool:
+    """Return whether less than a share of outlines, (points, hits), is on the picture's edges."""
     points, hits = counts
-    return points > 0 and hits < POOR * points
+    return points > 0 and hits < share * points
 
 
 class _Survey:

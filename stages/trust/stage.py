@@ -30,7 +30,7 @@ class Trust(Stage):
     """Every mask against what its neighbours say of it; see `stages.ops.structure`."""
 
     name: ClassVar[str] = "trust"
-    version: ClassVar[int] = 3
+    version: ClassVar[int] = 4
     writes: ClassVar[tuple[ArrayHandle, ...]] = (TRUST, REPAIRS, OUTLINES)
     uses: ClassVar[tuple[str, ...]] = ("classes", "sparse", "shots")
 

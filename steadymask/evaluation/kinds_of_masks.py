@@ -8,12 +8,15 @@ from numpy.typing import NDArray
 
 from pipeline.errors import ConfigError
 
-KINDS = ("truth", "dropout", "spell", "leak", "swap", "boiling", "specks")
+KINDS = (
+    "truth", "dropout", "spell", "leak", "swap", "boiling", "specks", "jitter", "breathing"
+)  # fmt: skip
 BAD = 0.12  # chance that a bad spell of 1 to 3 frames begins
 LONG = 20  # frames of a long spell
 SPECKS = 3  # islands or holes in each frame of a spell
 SPECK_RADII = (3, 9)  # pixels: the smallest, and the first that is too large
 WAVE, SHIFT = 6.0, 2.0  # pixels: smoothness of the field that displaces edges, and its rms
+JUMP = 2.0  # pixels: 1 sigma by which whole masks are displaced, or grow, from frame to frame
 
 Labels = list[NDArray[np.uint8]]
 
@@ -31,7 +34,9 @@ def make_masks(truth: Labels, kind: str, rng: np.random.Generator) -> Labels:
         surroundings is taken for the largest object; swap: spells in which two ids are swapped,
         or, where there is one, it lies elsewhere; boiling: edges displaced by a smooth field of
         2 px, new in each frame; specks: spells in which three small discs, all islands or all
-        holes, stand at the same pixels.
+        holes, stand at the same pixels; jitter: the whole mask displaced, down and across, by
+        normal noise of 2 px, new in each frame; breathing: every object grown or shrunk by such
+        noise.
     rng : numpy.random.Generator
 
     Returns
@@ -49,6 +54,10 @@ def make_masks(truth: Labels, kind: str, rng: np.random.Generator) -> Labels:
         return [mask.copy() for mask in truth]
     if kind == "boiling":
         return [_displaced_mask(mask, rng) for mask in truth]
+    if kind == "jitter":
+        return [_moved_mask(mask, rng.normal(0, JUMP, 2)) for mask in truth]
+    if kind == "breathing":
+        return [_grown_mask(mask, rng.normal(0, JUMP)) for mask in truth]
     if kind == "spell":
         start = max((len(truth) - LONG) // 2, 0)
         bad = range(start, start + LONG)
@@ -113,6 +122,23 @@ def _displaced_mask(mask: NDArray[np.uint8], rng: np.random.Generator) -> NDArra
     field = [cv2.GaussianBlur(rng.standard_normal(mask.shape), (0, 0), WAVE) for _ in range(2)]
     u, v = (np.asarray(part * (SHIFT / part.std()), np.float32) for part in field)
     return np.asarray(cv2.remap(mask, x + u, y + v, cv2.INTER_NEAREST))
+
+
+def _moved_mask(mask: NDArray[np.uint8], offset: NDArray[np.float64]) -> NDArray[np.uint8]:
+    matrix = np.array([[1, 0, offset[0]], [0, 1, offset[1]]])
+    return np.asarray(
+        cv2.warpAffine(mask, matrix, mask.shape[::-1], flags=cv2.INTER_NEAREST), np.uint8
+    )
+
+
+def _grown_mask(mask: NDArray[np.uint8], pixels: float) -> NDArray[np.uint8]:
+    """Return a mask whose objects reach further by some pixels, or less far where negative."""
+    out = np.zeros_like(mask)
+    for label in np.unique(mask[mask > 0]):
+        sides = (mask == label).astype(np.uint8), (mask != label).astype(np.uint8)
+        inside, outside = (cv2.distanceTransform(side, cv2.DIST_L2, 5) for side in sides)
+        out[inside - outside + pixels > 0] = label
+    return out
 
 
 def _halved_mask(mask: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:

@@ -37,6 +37,15 @@ def test_edges_boil_by_two_pixels(truth):
     assert 0.8 < share < 2.5  # pixels for each of the 160 of the outlines
 
 
+@pytest.mark.parametrize("kind", ["jitter", "breathing"])
+def test_whole_masks_jump_by_two_pixels(truth, kind):
+    masks = make_masks(truth, kind, np.random.default_rng(0))
+    areas = np.array([mask.astype(bool).sum() for mask in masks]) / 800
+    assert (np.ptp(areas[:20]) > 0.5) == (kind == "breathing")
+    share = np.mean([(a != b).sum() / 160 for a, b in zip(masks, truth, strict=True)])
+    assert 0.6 < share < 2.5  # pixels for each of the 160 of the outlines
+
+
 def test_specks_are_small_and_leave_outlines_alone(truth):
     masks = make_masks(truth, "specks", np.random.default_rng(3))
     wrong = np.array(masks) != np.array(truth)
